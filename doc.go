@@ -1,0 +1,2 @@
+// Package rohrpost tells web pages what is in the database now.
+package rohrpost
