@@ -1,0 +1,155 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"gorm.io/gorm"
+)
+
+type silentKey struct{}
+
+// Silent returns a context under which writes are not announced:
+//
+//	db.WithContext(rohrpost.Silent(ctx)).Create(&imported)
+//
+// It holds wherever the context goes, hooks and associations included.
+func Silent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, silentKey{}, true)
+}
+
+func isSilent(ctx context.Context) bool {
+	return ctx != nil && ctx.Value(silentKey{}) != nil
+}
+
+// announce builds the change of each row that the statement wrote. w is nil for
+// a plain create. What cannot be announced is logged, counted and left out.
+func (p *plugin) announce(db *gorm.DB, w *write, m *model) []held {
+	op, fields := creating, []string(nil)
+	if w != nil {
+		op, fields = w.op, w.fields
+	}
+	var rows []reflect.Value
+	var err error
+	if op == creating {
+		rows, err = created(db, w, m)
+	} else {
+		rows, err = w.written(db)
+	}
+	if err != nil {
+		p.skip(m, nil, op, err)
+	}
+	waiting := make([]held, 0, len(rows))
+	for _, value := range rows {
+		row := writtenRow{model: m, value: value, op: op, fields: fields}
+		row.key, row.keyErr = keyOf(db.Statement.Context, m.schema, value)
+		if w != nil && w.upserts != nil && !w.upserts.judge(&row) || m.groups[row.op] == nil {
+			continue
+		}
+		change, err := row.change(db.Statement.Context)
+		if err != nil {
+			p.skip(m, row.key, row.op, err)
+			continue
+		}
+		waiting = append(waiting, held{change: change, model: m.name, key: row.key})
+	}
+	return waiting
+}
+
+// created returns the rows of a create. They are in memory, unless the
+// statement left fields out, met existing rows or came from maps.
+func created(db *gorm.DB, w *write, m *model) (rows []reflect.Value, err error) {
+	stmt := db.Statement
+	upserts := w != nil && w.upserts != nil
+	if upserts && w.upserts.err != nil {
+		return nil, w.upserts.err
+	}
+	rows = elements(stmt.ReflectValue)
+	fromMap := rows == nil
+	if fromMap {
+		if rows, err = mapElements(stmt.Context, m.schema, stmt.Dest); err != nil {
+			return nil, err
+		}
+	}
+	differs := fromMap || upserts || m.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0
+	if upserts && w.upserts.nothing || m.needsRow(creating) && differs {
+		return selectRows(db, m, rows)
+	}
+	return rows, nil
+}
+
+// writtenRow is one row that a statement changed, about to be announced.
+type writtenRow struct {
+	model  *model
+	value  reflect.Value // of the struct, addressable
+	key    rowKey
+	keyErr error // why there is no key; matters only where one is used
+	op     operation
+	fields []string
+}
+
+// change builds what is announced. The model's methods are the user's code: a
+// panic in them becomes an error.
+func (r *writtenRow) change(ctx context.Context) (change Change, err error) {
+	defer recovered(&err)
+	change = Change{Type: writes[r.op], UpdatedFields: r.fields}
+	if change.Group, err = r.group(ctx); err != nil {
+		return change, fmt.Errorf("name the group: %w", err)
+	}
+	if !validGroup(change.Group) {
+		return change, invalidGroup(change.Group)
+	}
+	if change.Object, err = r.object(); err != nil {
+		return change, fmt.Errorf("build the payload: %w", err)
+	}
+	return change, nil
+}
+
+func (r *writtenRow) group(ctx context.Context) (string, error) {
+	if r.model.namesGroup {
+		return r.value.Addr().Interface().(GroupNamer).GroupName(writes[r.op]), nil
+	}
+	name := make([]byte, 0, 64)
+	parts := r.model.groups[r.op].parts
+	if parts == nil {
+		name = append(append(name, r.model.name...), '-')
+		parts = []groupPart{{}}
+	}
+	for _, part := range parts {
+		switch {
+		case part.text != "":
+			name = append(name, part.text...)
+		case part.field != nil:
+			value, _ := part.field.ValueOf(ctx, r.value)
+			column, err := keyPart(value)
+			if err != nil {
+				return "", fmt.Errorf("column %s: %w", part.field.DBName, err)
+			}
+			name = appendKeyPart(name, column)
+		case r.keyErr != nil:
+			return "", r.keyErr
+		default:
+			name = r.key.appendText(name)
+		}
+	}
+	return string(name), nil
+}
+
+// object is encoded here and now: what the user's value refers to may change
+// before the commit.
+func (r *writtenRow) object() (json.RawMessage, error) {
+	if r.model.pushesData {
+		payload := r.value.Addr().Interface().(PushNotifier).PushNotificationData(r.fields, writes[r.op])
+		return encodeObject(payload)
+	}
+	if r.keyErr != nil {
+		return nil, r.keyErr
+	}
+	return r.key.object(), nil
+}
+
+func invalidGroup(name string) error {
+	return fmt.Errorf("rohrpost: %.220q is not a valid group name", name)
+}

@@ -1,0 +1,213 @@
+package rohrpost
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+
+	"gorm.io/gorm"
+)
+
+// ErrUntracked is returned by AfterCommit and Notify on a transaction that was
+// begun where the plugin could not see it: gorm.Open on a *sql.Tx, or Begin
+// inside db.Connection.
+var ErrUntracked = errors.New("rohrpost: the transaction was begun out of the plugin's sight")
+
+// AfterCommit calls fn once the transaction of tx has committed, in order with
+// the changes announced in it, and never if it, or the savepoint around, rolls
+// back. Outside a transaction fn is called at once. fn runs on the goroutine
+// that commits; a panic in it is logged. On a transaction that the plugin
+// cannot see the error is ErrUntracked, without the plugin another one, and fn
+// is never called.
+func AfterCommit(tx *gorm.DB, fn func()) error {
+	return afterCommit(tx, held{run: fn})
+}
+
+// Notify publishes changes once the transaction of tx has committed, in order
+// with its other changes, and not at all if it rolls back; outside a
+// transaction at once. It is the way to announce what GORM cannot see, raw SQL
+// for one. Objects are encoded now. The errors are those of AfterCommit and of
+// a change that cannot be encoded; then none of them is published.
+func Notify(tx *gorm.DB, changes ...Change) error {
+	waiting := make([]held, len(changes))
+	for i, change := range changes {
+		if !validGroup(change.Group) {
+			return invalidGroup(change.Group)
+		}
+		object, err := encodeObject(change.Object)
+		if err != nil {
+			return err
+		}
+		change.Object = object
+		change.UpdatedFields = slices.Clone(change.UpdatedFields)
+		waiting[i] = held{change: change}
+	}
+	return afterCommit(tx, waiting...)
+}
+
+// SQLTx returns the database/sql transaction behind tx, for libraries that want
+// one: with the plugin in use, and with prepared statements anyway,
+// tx.Statement.ConnPool is no *sql.Tx. It is false outside a transaction.
+// Commit and roll back through GORM, or changes stay unannounced.
+func SQLTx(tx *gorm.DB) (*sql.Tx, bool) {
+	var pool any = tx.Statement.ConnPool
+	for {
+		switch p := pool.(type) {
+		case *sql.Tx:
+			return p, true
+		case *transaction:
+			pool = p.Tx
+		case *gorm.PreparedStmtTX:
+			pool = p.Tx
+		default:
+			return nil, false
+		}
+	}
+}
+
+func afterCommit(db *gorm.DB, waiting ...held) error {
+	p, ok := db.Plugins[pluginName].(*plugin)
+	if !ok {
+		return errors.New("rohrpost: the plugin is not in use on this database handle")
+	}
+	tx, err := transactionOf(db.Statement.ConnPool)
+	if err != nil {
+		return err
+	}
+	if tx == nil {
+		p.release(db.Statement.Context, waiting)
+	} else {
+		tx.hold(waiting...)
+	}
+	return nil
+}
+
+// transactionOf finds the transaction behind a statement's pool: nil outside a
+// transaction, ErrUntracked in one that is not ours.
+func transactionOf(pool gorm.ConnPool) (*transaction, error) {
+	for {
+		switch p := pool.(type) {
+		case *transaction:
+			return p, nil
+		case *gorm.PreparedStmtTX: // GORM nests them
+			pool = p.Tx
+		case gorm.TxCommitter:
+			return nil, ErrUntracked
+		default:
+			return nil, nil
+		}
+	}
+}
+
+// held waits in a transaction for its COMMIT: a change, or a function to call.
+type held struct {
+	change Change
+	model  string
+	key    rowKey
+	run    func()
+}
+
+// transaction stands in for a *sql.Tx: it holds what was announced in it until
+// COMMIT succeeds. It must have no BeginTx method: GORM would begin default
+// transactions in it.
+type transaction struct {
+	gorm.Tx
+	plugin *plugin
+	ctx    context.Context // of BeginTx; when done, database/sql rolls back
+	db     *sql.DB
+
+	mu      sync.Mutex // guards what follows: a transaction may be used concurrently
+	waiting []held
+	marks   []mark
+}
+
+// mark is a savepoint: its name, and how much was waiting when it was set.
+type mark struct {
+	name  string
+	depth int
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (t *transaction) GetDBConn() (*sql.DB, error) {
+	if t.db == nil {
+		return nil, gorm.ErrInvalidDB
+	}
+	return t.db, nil
+}
+
+// Commit implements gorm.TxCommitter. Only a nil error means that the changes
+// are there. sql.ErrTxDone means that another call ended the transaction, and
+// what waits is that call's business.
+func (t *transaction) Commit() error {
+	wasDone := t.ctx.Err() != nil
+	err := t.Tx.Commit()
+	switch {
+	case err == nil:
+		t.plugin.release(t.ctx, t.take())
+	case errors.Is(err, sql.ErrTxDone):
+	case !wasDone && outcomeUnknown(err):
+		t.plugin.release(t.ctx, resyncs(t.take()))
+	default:
+		t.take()
+	}
+	return err
+}
+
+// Rollback implements gorm.TxCommitter.
+func (t *transaction) Rollback() error {
+	err := t.Tx.Rollback()
+	if !errors.Is(err, sql.ErrTxDone) {
+		t.take()
+	}
+	return err
+}
+
+func (t *transaction) hold(waiting ...held) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting = append(t.waiting, waiting...)
+}
+
+func (t *transaction) take() []held {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waiting := t.waiting
+	t.waiting, t.marks = nil, nil
+	return waiting
+}
+
+// outcomeUnknown reports whether a failed COMMIT may have happened all the
+// same: the answer was lost, not refused.
+func outcomeUnknown(err error) bool {
+	var network net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// resyncs replaces changes by one "resync" for each of their groups: right
+// whether they are there or not. Functions are dropped.
+func resyncs(waiting []held) []held {
+	var groups []held
+	for _, h := range waiting {
+		known := slices.ContainsFunc(groups, func(g held) bool { return g.change.Group == h.change.Group })
+		if h.run != nil || known {
+			continue
+		}
+		h.change = Change{Group: h.change.Group, Type: resync, Object: resyncReason{"commit"}}
+		groups = append(groups, h)
+	}
+	return groups
+}
+
+// resync is the type of a change that says: your state may be stale, load it again.
+const resync = "resync"
+
+type resyncReason struct {
+	Reason string `json:"reason"`
+}

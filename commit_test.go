@@ -1,0 +1,377 @@
+package rohrpost
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+var errWanted = errors.New("wanted")
+
+// add creates the tasks with these keys.
+func add(tx *gorm.DB, keys ...uint) error {
+	for _, key := range keys {
+		if err := tx.Create(&task{ID: key}).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestCommitMatrix holds every way to end a transaction against what is sent:
+// the tasks that are in the table afterwards, each once, in order.
+func TestCommitMatrix(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		run  func(db *gorm.DB) error
+		want []uint
+		err  string // part of the expected error
+	}{
+		{name: "single writes", run: func(db *gorm.DB) error { return add(db, 1, 2) }, want: []uint{1, 2}},
+		{name: "transaction", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error { return add(tx, 1, 2) })
+		}, want: []uint{1, 2}},
+		{name: "transaction with an error", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error { return errors.Join(add(tx, 1), errWanted) })
+		}, err: "wanted"},
+		{name: "transaction with a panic", run: func(db *gorm.DB) error {
+			return panics(func() {
+				_ = db.Transaction(func(tx *gorm.DB) error { _ = add(tx, 1); panic("wanted") })
+			})
+		}, err: "wanted"},
+		{name: "nested, inner fails", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = add(tx, 1)
+				_ = tx.Transaction(func(tx *gorm.DB) error { _ = add(tx, 2); return errWanted })
+				return add(tx, 3)
+			})
+		}, want: []uint{1, 3}},
+		{name: "nested, inner panics", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = add(tx, 1)
+				_ = panics(func() { _ = tx.Transaction(func(tx *gorm.DB) error { _ = add(tx, 2); panic("wanted") }) })
+				return add(tx, 3)
+			})
+		}, want: []uint{1, 3}},
+		{name: "nested twice, outer of them fails", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = tx.Transaction(func(tx *gorm.DB) error {
+					_ = tx.Transaction(func(tx *gorm.DB) error { return add(tx, 1) })
+					return errWanted
+				})
+				return add(tx, 2)
+			})
+		}, want: []uint{2}},
+		{name: "nested, all commits", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = add(tx, 1)
+				return tx.Transaction(func(tx *gorm.DB) error { return add(tx, 2) })
+			})
+		}, want: []uint{1, 2}},
+		{name: "nesting disabled, the inner error is swallowed", run: func(db *gorm.DB) error {
+			db = db.Session(&gorm.Session{DisableNestedTransaction: true})
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = tx.Transaction(func(tx *gorm.DB) error { _ = add(tx, 1); return errWanted })
+				return add(tx, 2)
+			})
+		}, want: []uint{1, 2}},
+		{name: "by hand, commit", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			return errors.Join(add(tx, 1), tx.Commit().Error)
+		}, want: []uint{1}},
+		{name: "by hand, rollback", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			return errors.Join(add(tx, 1), tx.Rollback().Error)
+		}},
+		{name: "by hand, rollback deferred behind the commit", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			defer tx.Rollback()
+			return errors.Join(add(tx, 1), tx.Commit().Error)
+		}, want: []uint{1}},
+		{name: "by hand, commit twice", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			return errors.Join(add(tx, 1), tx.Commit().Error, tx.Commit().Error)
+		}, want: []uint{1}, err: sql.ErrTxDone.Error()},
+		{name: "savepoints by hand", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			_ = add(tx, 1)
+			tx.SavePoint("a")
+			_ = add(tx, 2)
+			tx.SavePoint("b")
+			_ = add(tx, 3)
+			tx.RollbackTo("b")
+			_ = add(tx, 4)
+			tx.RollbackTo("b")
+			_ = add(tx, 5)
+			return tx.Commit().Error
+		}, want: []uint{1, 2, 5}},
+		{name: "savepoints of one name", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			tx.SavePoint("a")
+			_ = add(tx, 1)
+			tx.SavePoint("a")
+			_ = add(tx, 2)
+			tx.RollbackTo("a")
+			return tx.Commit().Error
+		}, want: []uint{1}},
+		{name: "savepoints as SQL", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			_ = add(tx, 1)
+			tx.Exec(`SAVEPOINT "s"`)
+			_ = add(tx, 2)
+			tx.Exec("  rollback transaction to S;")
+			_ = add(tx, 3)
+			tx.Exec("savepoint inner_one")
+			_ = add(tx, 4)
+			tx.Exec("RELEASE inner_one")
+			tx.Exec("ROLLBACK TO SAVEPOINT inner_one") // fails: released
+			return tx.Session(&gorm.Session{NewDB: true}).Commit().Error
+		}, want: []uint{1, 3, 4}},
+		{name: "release frees an outer name", run: func(db *gorm.DB) error {
+			tx := db.Begin()
+			tx.SavePoint("a")
+			_ = add(tx, 1)
+			tx.SavePoint("b")
+			_ = add(tx, 2)
+			tx.Exec("RELEASE SAVEPOINT b")
+			_ = add(tx, 3)
+			tx.RollbackTo("a")
+			_ = add(tx, 4)
+			return tx.Commit().Error
+		}, want: []uint{4}},
+		{name: "context cancelled before commit", run: func(db *gorm.DB) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			tx := db.WithContext(ctx).Begin()
+			err := add(tx, 1)
+			cancel()
+			return errors.Join(err, tx.Commit().Error)
+		}, err: "context canceled"},
+		{name: "context of a nested transaction cancelled", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				ctx, cancel := context.WithCancel(context.Background())
+				_ = tx.WithContext(ctx).Transaction(func(tx *gorm.DB) error { err := add(tx, 1); cancel(); return err })
+				return add(tx, 2)
+			})
+		}, want: []uint{1, 2}},
+		{name: "COMMIT fails", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				return errors.Join(add(tx, 1), tx.Exec("INSERT INTO debts (task_id) VALUES (99)").Error)
+			})
+		}, err: "FOREIGN KEY"},
+		{name: "a statement fails, the transaction goes on", run: func(db *gorm.DB) error {
+			return db.Transaction(func(tx *gorm.DB) error {
+				_ = add(tx, 1)
+				_ = add(tx, 1)
+				return add(tx, 2)
+			})
+		}, want: []uint{1, 2}},
+		{name: "session with prepared statements", run: func(db *gorm.DB) error {
+			return db.Session(&gorm.Session{PrepareStmt: true}).Transaction(func(tx *gorm.DB) error {
+				_ = add(tx, 1)
+				_ = tx.Transaction(func(tx *gorm.DB) error { _ = add(tx, 2); return errWanted })
+				return tx.Session(&gorm.Session{PrepareStmt: true}).Transaction(func(tx *gorm.DB) error { return add(tx, 3) })
+			})
+		}, want: []uint{1, 3}},
+		{name: "WithContext, Session and Debug", run: func(db *gorm.DB) error {
+			return db.WithContext(context.Background()).Transaction(func(tx *gorm.DB) error {
+				return errors.Join(add(tx.WithContext(context.Background()), 1), add(tx.Session(&gorm.Session{NewDB: true}), 2), add(tx.Debug(), 3))
+			})
+		}, want: []uint{1, 2, 3}},
+		{name: "generics", run: func(db *gorm.DB) error {
+			ctx := context.Background()
+			_ = db.Transaction(func(tx *gorm.DB) error {
+				return errors.Join(gorm.G[task](tx).Create(ctx, &task{ID: 1}), errWanted)
+			})
+			return db.Transaction(func(tx *gorm.DB) error { return gorm.G[task](tx).Create(ctx, &task{ID: 2}) })
+		}, want: []uint{2}},
+		{name: "db.Connection, single writes", run: func(db *gorm.DB) error {
+			return db.Connection(func(tx *gorm.DB) error { return add(tx.Session(&gorm.Session{}), 1) })
+		}, want: []uint{1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+				require.NoError(t, db.Exec("CREATE TABLE debts (task_id INTEGER REFERENCES tasks(id) DEFERRABLE INITIALLY DEFERRED)").Error)
+				err := test.run(db)
+				if test.err == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, test.err)
+				}
+				want := []string{}
+				for _, key := range test.want {
+					want = append(want, fmt.Sprintf(`create task-%d {"id":%d}`, key, key))
+				}
+				assert.Equal(t, want, rec.take())
+				var keys []uint
+				require.NoError(t, db.Model(&task{}).Order("id").Pluck("id", &keys).Error)
+				assert.ElementsMatch(t, test.want, keys, "the table is the oracle")
+			})
+		})
+	}
+}
+
+func panics(fn func()) (err error) {
+	defer recovered(&err)
+	fn()
+	return nil
+}
+
+func TestAfterCommit(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		var order []string
+		call := func(name string) func() {
+			return func() { order = append(order, name+" after "+strings.Join(rec.take(), "")) }
+		}
+
+		require.NoError(t, AfterCommit(db, call("at once")))
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			require.NoError(t, add(tx, 1))
+			require.NoError(t, AfterCommit(tx, call("kept")))
+			_ = tx.Transaction(func(tx *gorm.DB) error {
+				require.NoError(t, AfterCommit(tx, call("lost")))
+				return errWanted
+			})
+			require.NoError(t, AfterCommit(tx, func() { panic("stays here") }))
+			require.NoError(t, AfterCommit(tx, call("last")))
+			assert.Len(t, order, 1)
+			return nil
+		}))
+		assert.Equal(t, []string{"at once after ", `kept after create task-1 {"id":1}`, "last after "}, order)
+		assert.Contains(t, rec.logs.String(), "stays here")
+	})
+}
+
+func TestNotify(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	object := map[string]any{"n": 1}
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, Notify(tx, Change{Group: "g", Type: Update, Object: object, UpdatedFields: []string{"n"}}))
+		object["n"] = 2 // too late: objects are encoded at once
+		require.Error(t, Notify(tx, Change{Group: "not a group", Type: Update}))
+		require.Error(t, Notify(tx, Change{Group: "g", Type: Update, Object: func() {}}))
+		assert.Empty(t, rec.take())
+		return nil
+	}))
+	assert.Equal(t, []string{`update g {"n":1} n`}, rec.take())
+	require.NoError(t, Notify(db, Change{Group: "g", Type: Delete}))
+	assert.Equal(t, []string{`delete g null`}, rec.take())
+}
+
+func TestUntrackedTransactions(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	pool, err := db.DB()
+	require.NoError(t, err)
+	raw, err := pool.Begin()
+	require.NoError(t, err)
+	own, err := gorm.Open(sqlite.New(sqlite.Config{Conn: raw}), &gorm.Config{Logger: logger.Discard, Plugins: db.Plugins})
+	require.NoError(t, err)
+
+	require.NoError(t, add(own, 1, 2))
+	require.ErrorIs(t, AfterCommit(own, func() { t.Error("called") }), ErrUntracked)
+	require.ErrorIs(t, Notify(own, Change{Group: "g", Type: Create}), ErrUntracked)
+	require.NoError(t, raw.Commit())
+	assert.Empty(t, rec.take())
+	assert.EqualValues(t, 2, rec.counters.untracked.Load())
+	assert.Equal(t, 1, strings.Count(rec.logs.String(), "out of the plugin's sight"), "logged once")
+
+	bare := openBareDB(t, gorm.Config{})
+	require.ErrorContains(t, AfterCommit(bare, func() {}), "not in use")
+}
+
+func TestSQLTx(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, _ *recorder) {
+		_, ok := SQLTx(db)
+		assert.False(t, ok)
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			raw, ok := SQLTx(tx)
+			require.True(t, ok)
+			_, err := raw.Exec("INSERT INTO tasks (id) VALUES (1)")
+			return err
+		}))
+		pool, err := db.DB()
+		require.NoError(t, err)
+		assert.Equal(t, 1, pool.Stats().MaxOpenConnections)
+	})
+}
+
+// A COMMIT whose answer was lost may have happened or not: "resync" is right
+// both ways, a payload is not.
+func TestUnknownOutcomeOfCommit(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want []string
+	}{
+		{driver.ErrBadConn, []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{fmt.Errorf("commit: %w", context.DeadlineExceeded), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{errors.New("constraint failed"), []string{}},
+		{sql.ErrTxDone, []string{}},
+	} {
+		t.Run(test.err.Error(), func(t *testing.T) {
+			db, rec := openDB(t, gorm.Config{})
+			err := db.Transaction(func(tx *gorm.DB) error {
+				stand := tx.Statement.ConnPool.(*transaction)
+				stand.Tx = failingCommit{stand.Tx, test.err}
+				require.NoError(t, AfterCommit(tx, func() { t.Error("called") }))
+				return errors.Join(add(tx, 1, 2), tx.Model(&task{ID: 1}).Update("title", "x").Error)
+			})
+			require.ErrorIs(t, err, test.err)
+			assert.Equal(t, test.want, rec.take())
+		})
+	}
+}
+
+type failingCommit struct {
+	gorm.Tx
+	err error
+}
+
+func (f failingCommit) Commit() error { return errors.Join(f.err, f.Rollback()) }
+
+func TestConcurrentUseOfOneTransaction(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		var done sync.WaitGroup
+		for i := range 16 {
+			done.Go(func() { assert.NoError(t, add(tx, uint(i+1))) })
+		}
+		done.Wait()
+		return nil
+	}))
+	assert.Len(t, rec.take(), 16)
+}
+
+func TestSavepointCommand(t *testing.T) {
+	for query, want := range map[string][2]string{
+		"SAVEPOINT a":                           {"SAVEPOINT", "a"},
+		" savepoint `a` ; ":                     {"SAVEPOINT", "a"},
+		"RELEASE a":                             {"RELEASE", "a"},
+		"release savepoint \"a\"":               {"RELEASE", "a"},
+		"ROLLBACK TO a":                         {"ROLLBACK TO", "a"},
+		"ROLLBACK WORK TO SAVEPOINT a":          {"ROLLBACK TO", "a"},
+		"rollback transaction to a":             {"ROLLBACK TO", "a"},
+		"SAVEPOINT savepoint":                   {"SAVEPOINT", "savepoint"},
+		"ROLLBACK TO savepoint":                 {"ROLLBACK TO", "savepoint"},
+		"ROLLBACK":                              {},
+		"ROLLBACK TRANSACTION":                  {},
+		"ROLLBACK TO":                           {},
+		"SELECT 1":                              {},
+		"SAVEPOINT":                             {},
+		"SAVEPOINT a b":                         {},
+		"":                                      {},
+		"SAVEPOINT " + strings.Repeat("a", 600): {},
+	} {
+		verb, name := savepointCommand(query)
+		assert.Equal(t, want, [2]string{verb, name}, query)
+	}
+}

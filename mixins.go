@@ -1,0 +1,113 @@
+package rohrpost
+
+import (
+	"reflect"
+)
+
+// The markers. A model that embeds one, by value or by pointer, directly or
+// through an embedded base, is announced: every committed write of the marked
+// kind becomes a message to the model's group. Markers are empty and map to no
+// column; embedded first in a struct they also cost no memory.
+//
+// A struct tag on the marker may name the group:
+//
+//	rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id}"`
+//
+// {pk} stands for the primary key and {column} for the value of that database
+// column. Without a tag and without a GroupName method the group is the type's
+// name in lower case, "-" and the primary key: "article-7".
+type (
+	// NotifyOnCreate marks a model whose creates are announced.
+	NotifyOnCreate struct{}
+	// NotifyOnUpdate marks a model whose updates are announced.
+	NotifyOnUpdate struct{}
+	// NotifyOnDelete marks a model whose deletes are announced.
+	NotifyOnDelete struct{}
+	// NotifyOnChange marks a model whose creates, updates and deletes are announced.
+	NotifyOnChange struct{}
+)
+
+// GroupNamer may be implemented by a marked model to name the group that is
+// told; it wins over the marker's tag. messageType is Create, Update or Delete.
+//
+// The method is called inside the transaction, with the row as the statement
+// left it (a delete: as it was), never with a half-filled struct.
+type GroupNamer interface {
+	GroupName(messageType string) string
+}
+
+// PushNotifier may be implemented by a marked model to choose what
+// the group is told; what it returns becomes "object" in the message and must
+// encode to JSON. Without it the object is {"id": <primary key>}.
+//
+// updatedFields holds the columns that the caller's update set, nil where
+// nothing is known of them. It is called like GroupName.
+type PushNotifier interface {
+	PushNotificationData(updatedFields []string, messageType string) any
+}
+
+// writes lists the message types in the order of operation.
+var writes = [...]string{Create, Update, Delete}
+
+// operation is the kind of a write, an index into writes.
+type operation int
+
+const (
+	creating operation = iota
+	updating
+	deleting
+)
+
+// markers tells which writes each marker announces.
+func markers(t reflect.Type) []operation {
+	switch t {
+	case reflect.TypeFor[NotifyOnCreate]():
+		return []operation{creating}
+	case reflect.TypeFor[NotifyOnUpdate]():
+		return []operation{updating}
+	case reflect.TypeFor[NotifyOnDelete]():
+		return []operation{deleting}
+	case reflect.TypeFor[NotifyOnChange]():
+		return []operation{creating, updating, deleting}
+	}
+	return nil
+}
+
+// marks finds the markers of a struct type, level by level of its anonymous
+// fields, and returns the tag of the shallowest one for each write; nil where
+// none announces it. The method set would not do: two bases that embed the same
+// marker make a promoted method ambiguous, and it silently disappears.
+func marks(t reflect.Type) [len(writes)]*reflect.StructTag {
+	var found [len(writes)]*reflect.StructTag
+	seen := map[reflect.Type]bool{}
+	for level := []reflect.Type{t}; len(level) > 0; {
+		var deeper []reflect.Type
+		for _, structType := range level {
+			if seen[structType] {
+				continue
+			}
+			seen[structType] = true
+			for i := range structType.NumField() {
+				field := structType.Field(i)
+				embedded := field.Type
+				if embedded.Kind() == reflect.Pointer {
+					embedded = embedded.Elem()
+				}
+				if !field.Anonymous || embedded.Kind() != reflect.Struct {
+					continue
+				}
+				announced := markers(embedded)
+				for _, op := range announced {
+					if found[op] == nil {
+						found[op] = &field.Tag
+					}
+				}
+				if announced == nil {
+					deeper = append(deeper, embedded)
+				}
+			}
+		}
+		level = deeper
+	}
+	return found
+}

@@ -1,0 +1,82 @@
+package rohrpost
+
+import (
+	"context"
+	"database/sql"
+
+	"gorm.io/gorm"
+)
+
+// track returns the stand-in for a connection pool, which begins transactions
+// that know when they commit. What begins no transactions stays as it is, and
+// so does a transaction itself.
+func (p *plugin) track(pool gorm.ConnPool) gorm.ConnPool {
+	switch pool := pool.(type) {
+	case *trackedDB, *trackedPool, gorm.TxCommitter:
+		return pool
+	case *sql.DB:
+		return &trackedDB{DB: pool, plugin: p}
+	case *gorm.PreparedStmtDB:
+		inner := p.track(pool.ConnPool)
+		if inner == pool.ConnPool {
+			return pool
+		}
+		return &gorm.PreparedStmtDB{ConnPool: inner, Mux: pool.Mux, Stmts: pool.Stmts}
+	case gorm.TxBeginner, gorm.ConnPoolBeginner:
+		return &trackedPool{ConnPool: pool, plugin: p}
+	}
+	return pool
+}
+
+// trackedDB stands in for a *sql.DB. It embeds it so that its settings and
+// statistics stay within reach.
+type trackedDB struct {
+	*sql.DB
+	plugin *plugin
+}
+
+// BeginTx implements gorm.ConnPoolBeginner.
+func (t *trackedDB) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	tx, err := t.DB.BeginTx(ctx, opts)
+	if err != nil {
+		return (*transaction)(nil), err // typed, as GORM's Rollback expects
+	}
+	return &transaction{Tx: tx, plugin: t.plugin, ctx: ctx, db: t.DB}, nil
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (t *trackedDB) GetDBConn() (*sql.DB, error) { return t.DB, nil }
+
+// trackedPool stands in for any other pool that begins transactions.
+type trackedPool struct {
+	gorm.ConnPool
+	plugin *plugin
+}
+
+// BeginTx implements gorm.ConnPoolBeginner.
+func (t *trackedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	var pool gorm.ConnPool
+	var err error
+	if beginner, ok := t.ConnPool.(gorm.TxBeginner); ok {
+		pool, err = beginner.BeginTx(ctx, opts)
+	} else {
+		pool, err = t.ConnPool.(gorm.ConnPoolBeginner).BeginTx(ctx, opts)
+	}
+	if err != nil {
+		return (*transaction)(nil), err
+	}
+	tx, ok := pool.(gorm.Tx)
+	if !ok {
+		return pool, nil // a transaction GORM itself could not prepare on: untracked
+	}
+	db, _ := t.GetDBConn()
+	return &transaction{Tx: tx, plugin: t.plugin, ctx: ctx, db: db}, nil
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (t *trackedPool) GetDBConn() (*sql.DB, error) {
+	if connector, ok := t.ConnPool.(gorm.GetDBConnector); ok {
+		return connector.GetDBConn()
+	}
+	return nil, gorm.ErrInvalidDB
+}
