@@ -1,0 +1,59 @@
+package rohrpost
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMutantsAreCaught calibrates the property tests: each wrong variant of the
+// production code must make the named test fail.
+func TestMutantsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the package once for each variant")
+	}
+	for _, mutant := range []struct{ name, file, old, wrong, test string }{
+		{"sends before commit", "plugin.go", "if tx != nil {", "if tx != nil && len(waiting) == 0 {", "TestPrograms"},
+		{"ignores savepoints", "savepoint.go", `if verb == "" {`, `if verb != "-" {`, "TestPrograms"},
+		{"sends on a failed COMMIT", "commit.go", "case err == nil:", "case err == nil || !wasDone:", "TestPrograms"},
+		{"sends although the context was cancelled", "commit.go", "case !wasDone && outcomeUnknown(err):", "case wasDone || outcomeUnknown(err):", "TestPrograms"},
+		{"ROLLBACK TO gives up the savepoint", "savepoint.go", "tx.marks = tx.marks[:i+1]", "tx.marks = tx.marks[:i]", "TestPrograms"},
+		{"RELEASE is not seen", "savepoint.go", `case next("RELEASE"):`, `case next("RELEASED"):`, "TestPrograms"},
+		{"the oldest savepoint of a name counts", "savepoint.go", "for i := len(tx.marks) - 1; i >= 0; i-- {", "for i := range tx.marks {", "TestPrograms"},
+		{"shows the half-filled struct", "model.go", "return m.namesGroup || m.pushesData ||", "return", "TestPrograms"},
+		{"takes an existing row for a created one", "upsert.go", "u.existed[key.String()] = true", "u.existed[key.String()] = false", "TestPrograms"},
+		{"announces what changed nothing", "plugin.go", "db.RowsAffected == 0 ||", "", "TestWritesAreAnnounced"},
+	} {
+		t.Run(mutant.name, func(t *testing.T) {
+			source, err := os.ReadFile(mutant.file)
+			require.NoError(t, err)
+			require.Equal(t, 1, strings.Count(string(source), mutant.old), "the place to change must be unique")
+			wrong := strings.Replace(string(source), mutant.old, mutant.wrong, 1)
+			output, err := testOverlaid(t, mutant.file, wrong, mutant.test)
+			require.Error(t, err, "the variant was not caught:\n%s", output)
+			assert.Contains(t, output, "--- FAIL: "+mutant.test, "it must fail, not break")
+		})
+	}
+}
+
+// testOverlaid runs one test of this package with another text for a file.
+func testOverlaid(t *testing.T, file, text, test string) (string, error) {
+	dir := t.TempDir()
+	changed := filepath.Join(dir, file)
+	require.NoError(t, os.WriteFile(changed, []byte(text), 0o600))
+	original, err := filepath.Abs(file)
+	require.NoError(t, err)
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{original: changed}})
+	require.NoError(t, err)
+	config := filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(config, overlay, 0o600))
+	command := exec.CommandContext(t.Context(), "go", "test", "-overlay", config, "-run", "^"+test+"$", ".", "-programs", "1000")
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
