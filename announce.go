@@ -24,38 +24,51 @@ func isSilent(ctx context.Context) bool {
 	return ctx != nil && ctx.Value(silentKey{}) != nil
 }
 
-// announce builds the change of each row that the statement wrote. w is nil for
-// a plain create. What cannot be announced is logged, counted and left out.
-func (p *plugin) announce(db *gorm.DB, w *write, m *model) []held {
-	op, fields := creating, []string(nil)
-	if w != nil {
-		op, fields = w.op, w.fields
+// announce lets the changes of a statement wait for the end of its transaction,
+// and releases them at once where there is none. w is nil for a plain create.
+func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
+	defer recovered(&err)
+	tx, err := transactionOf(db.Statement.ConnPool)
+	if err != nil {
+		p.untracked(m)
+		return nil
 	}
 	var rows []reflect.Value
-	var err error
-	if op == creating {
+	if w == nil || w.op == creating {
 		rows, err = created(db, w, m)
 	} else {
 		rows, err = w.written(db)
 	}
-	if err != nil {
-		p.skip(m, nil, op, err)
+	waiting := p.changes(db.Statement.Context, w, m, rows)
+	if tx != nil {
+		tx.hold(waiting...)
+	} else {
+		p.release(db.Statement.Context, waiting)
 	}
-	waiting := make([]held, 0, len(rows))
+	return err
+}
+
+// changes builds the change of each row. What cannot be announced is logged,
+// counted and left out.
+func (p *plugin) changes(ctx context.Context, w *write, m *model, rows []reflect.Value) []held {
+	changes := make([]held, 0, len(rows))
 	for _, value := range rows {
-		row := writtenRow{model: m, value: value, op: op, fields: fields}
-		row.key, row.keyErr = keyOf(db.Statement.Context, m.schema, value)
+		row := writtenRow{model: m, value: value, op: creating}
+		row.key, row.keyErr = keyOf(ctx, m.schema, value)
+		if w != nil {
+			row.op, row.fields = w.op, w.fields
+		}
 		if w != nil && w.upserts != nil && !w.upserts.judge(&row) || m.groups[row.op] == nil {
 			continue
 		}
-		change, err := row.change(db.Statement.Context)
+		change, err := row.change(ctx)
 		if err != nil {
 			p.skip(m, row.key, row.op, err)
 			continue
 		}
-		waiting = append(waiting, held{change: change, model: m.name, key: row.key})
+		changes = append(changes, held{change: change, model: m.name, key: row.key})
 	}
-	return waiting
+	return changes
 }
 
 // created returns the rows of a create. They are in memory, unless the
@@ -98,8 +111,8 @@ func (r *writtenRow) change(ctx context.Context) (change Change, err error) {
 	if change.Group, err = r.group(ctx); err != nil {
 		return change, fmt.Errorf("name the group: %w", err)
 	}
-	if !validGroup(change.Group) {
-		return change, invalidGroup(change.Group)
+	if err = change.check(); err != nil {
+		return change, err
 	}
 	if change.Object, err = r.object(); err != nil {
 		return change, fmt.Errorf("build the payload: %w", err)
@@ -148,8 +161,4 @@ func (r *writtenRow) object() (json.RawMessage, error) {
 		return nil, r.keyErr
 	}
 	return r.key.object(), nil
-}
-
-func invalidGroup(name string) error {
-	return fmt.Errorf("rohrpost: %.220q is not a valid group name", name)
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"net"
 	"slices"
 	"sync"
 
@@ -36,8 +35,8 @@ func AfterCommit(tx *gorm.DB, fn func()) error {
 func Notify(tx *gorm.DB, changes ...Change) error {
 	waiting := make([]held, len(changes))
 	for i, change := range changes {
-		if !validGroup(change.Group) {
-			return invalidGroup(change.Group)
+		if err := change.check(); err != nil {
+			return err
 		}
 		object, err := encodeObject(change.Object)
 		if err != nil {
@@ -184,7 +183,7 @@ func (t *transaction) take() []held {
 // outcomeUnknown reports whether a failed COMMIT may have happened all the
 // same: the answer was lost, not refused.
 func outcomeUnknown(err error) bool {
-	var network net.Error
+	var network interface{ Timeout() bool } // net.Error, and what a syscall returns
 	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

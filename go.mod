@@ -3,6 +3,7 @@ module github.com/rohrpost/rohrpost
 go 1.25.0
 
 require (
+	github.com/gorilla/websocket v1.5.3
 	github.com/stretchr/testify v1.12.1
 	gorm.io/driver/sqlite v1.6.0
 	gorm.io/gorm v1.31.2

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -146,11 +145,18 @@ func (p *plugin) before(op operation) func(*gorm.DB) {
 		if m == nil || db.Error != nil || db.DryRun || isSilent(db.Statement.Context) {
 			return
 		}
-		defer p.contain(m, op)
-		if w := newWrite(db, m, op); w != nil {
-			db.Statement.ConnPool = w
+		if err := intercept(db, m, op); err != nil {
+			p.skip(m, nil, op, err)
 		}
 	}
+}
+
+func intercept(db *gorm.DB, m *model, op operation) (err error) {
+	defer recovered(&err)
+	if w := newWrite(db, m, op); w != nil {
+		db.Statement.ConnPool = w
+	}
+	return nil
 }
 
 // after returns the callback that runs just after GORM wrote, still inside the
@@ -168,17 +174,8 @@ func (p *plugin) after(op operation) func(*gorm.DB) {
 		if m == nil || isSilent(db.Statement.Context) || w == nil && (op != creating || m.groups[op] == nil) {
 			return
 		}
-		defer p.contain(m, op)
-		tx, err := transactionOf(db.Statement.ConnPool)
-		if err != nil {
-			p.untracked(m)
-			return
-		}
-		waiting := p.announce(db, w, m)
-		if tx != nil {
-			tx.hold(waiting...)
-		} else {
-			p.release(db.Statement.Context, waiting)
+		if err := p.announce(db, w, m); err != nil {
+			p.skip(m, nil, op, err)
 		}
 	}
 }
@@ -228,11 +225,8 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 	for i := range waiting {
 		changes[i] = waiting[i].change
 	}
-	publish := func() (err error) {
-		defer recovered(&err)
-		return p.publish(context.WithoutCancel(ctx), changes...)
-	}
-	if err := publish(); err != nil {
+	err := guard(func() error { return p.publish(context.WithoutCancel(ctx), changes...) })
+	if err != nil {
 		p.counters.skipped.Add(uint64(len(waiting)))
 		p.log.Error("rohrpost: changes were not published",
 			"model", waiting[0].model, "key", waiting[0].key.String(), "changes", len(waiting), "error", err)
@@ -240,12 +234,7 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 }
 
 func (p *plugin) run(fn func()) {
-	run := func() (err error) {
-		defer recovered(&err)
-		fn()
-		return nil
-	}
-	if err := run(); err != nil {
+	if err := guard(func() error { fn(); return nil }); err != nil {
 		p.log.Error("rohrpost: a function after commit failed", "error", err)
 	}
 }
@@ -265,19 +254,3 @@ func (p *plugin) untracked(m *model) {
 		p.log.Warn("rohrpost: changes are not announced", "model", m.name, "error", ErrUntracked)
 	}
 }
-
-// contain keeps a panic of the plugin away from the caller's write.
-func (p *plugin) contain(m *model, op operation) {
-	if r := recover(); r != nil {
-		p.skip(m, nil, op, panicError(r))
-	}
-}
-
-// recovered, deferred, turns a panic into an error.
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		*err = panicError(r)
-	}
-}
-
-func panicError(r any) error { return fmt.Errorf("panic: %v\n%s", r, debug.Stack()) }

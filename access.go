@@ -1,0 +1,111 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Params are what the placeholders of an Allow pattern stand for, by name.
+type Params map[string]string
+
+type allowFunc = func(ctx context.Context, c *Conn, p Params) error
+
+// rule is a pattern and who decides about it.
+type rule struct {
+	pattern pattern
+	allow   allowFunc
+}
+
+// Anyone is the function for Allow where a group is public.
+func Anyone(context.Context, *Conn, Params) error { return nil }
+
+// Allow lets connections subscribe to the groups that match the pattern, if
+// allow agrees by returning nil. Without it nobody can subscribe to anything.
+// Any error refuses; it is logged unless it is an *Error, and the other end
+// reads "ACCESS_DENIED" in any case, as for a group that does not exist. allow
+// is called concurrently, with Config.AuthorizeTimeout as deadline.
+//
+// A pattern is literal text and placeholders, as in "project-{project}-{id}".
+// A placeholder stands for one or more characters, "-" included, up to the
+// first place where the text after it follows; the last one takes the rest. Of
+// several patterns that match, the one with most literal bytes decides alone,
+// and of those the one allowed first.
+//
+// Allow panics if the pattern is malformed, or if an equal one is defined. It
+// may be called at any time, also while connections are open: those keep the
+// groups they are in.
+func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p Params) error) {
+	p, err := parsePattern(pattern)
+	if err != nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: %v", pattern, err))
+	}
+	if allow == nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
+	}
+	h.setup.Lock()
+	defer h.setup.Unlock()
+	for _, r := range h.rules {
+		if r.pattern.equal(p) {
+			panic(fmt.Sprintf("Pattern for %q is already defined", pattern))
+		}
+	}
+	rules := append(slices.Clone(h.rules), rule{p, allow})
+	slices.SortStableFunc(rules, func(a, b rule) int { return b.pattern.weight() - a.pattern.weight() })
+	h.rules = rules
+}
+
+// authorize is the one way into a group for a request. It returns nil or
+// errDenied, the same for every reason.
+func (c *Conn) authorize(ctx context.Context, group string) error {
+	if !validGroup(group) {
+		return errDenied
+	}
+	allow, params := c.hub.ruleFor(group)
+	if allow == nil {
+		return errDenied
+	}
+	ctx, cancel := withTimeout(ctx, c.hub.config.AuthorizeTimeout)
+	defer cancel()
+	err := guard(func() error { return allow(ctx, c, params) })
+	if err == nil {
+		err = ctx.Err() // decided too late
+	}
+	if err == nil {
+		return nil
+	}
+	if _, ok := readable(err); !ok && c.ctx.Err() == nil {
+		c.hub.log.Error("refusing a group", "group", group, "user", c.user.ID, "error", err)
+	}
+	return errDenied
+}
+
+func (h *Hub) ruleFor(group string) (allowFunc, Params) {
+	h.setup.RLock()
+	rules := h.rules // never changed, only replaced
+	h.setup.RUnlock()
+	for _, r := range rules {
+		if params, ok := r.pattern.match(group); ok {
+			return r.allow, params
+		}
+	}
+	return nil, nil
+}
+
+// groupOf maps the data of a request to a well-formed group name.
+func (c *Conn) groupOf(data json.RawMessage) (group string, err error) {
+	err = guard(func() (err error) {
+		group, err = c.hub.config.GroupOf(data)
+		return err
+	})
+	var p *panicError
+	if errors.As(err, &p) {
+		c.hub.log.Error("mapping data to a group", "user", c.user.ID, "error", err)
+	}
+	if err != nil || !validGroup(group) {
+		return "", errDenied
+	}
+	return group, nil
+}

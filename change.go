@@ -1,0 +1,89 @@
+package rohrpost
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Change is what happened to one row, for the members of one group. It reaches
+// them as a message of type "subscription-update".
+type Change struct {
+	// Group is the name of the group, [A-Za-z0-9_.:-]{1,200}. Required.
+	Group string
+
+	// Type is Create, Update or Delete, or "resync" for "your state may be
+	// stale, load it again". Required.
+	Type string
+
+	// Object is the row as the page gets to see it: anything that encodes to
+	// JSON, a json.RawMessage as it is. Defaults to null.
+	Object any
+
+	// UpdatedFields are the columns that were written, when they are known.
+	// They are sent beside the object and also set inside it, unless it has a
+	// key "updated_fields" of its own; Object itself is never changed.
+	// Defaults to none.
+	UpdatedFields []string
+}
+
+// check reports what can be seen without encoding anything.
+func (ch Change) check() error {
+	if !validGroup(ch.Group) {
+		return fmt.Errorf("change: malformed group name %.250q", ch.Group)
+	}
+	if ch.Type == "" {
+		return errors.New("change: no type")
+	}
+	return nil
+}
+
+// encode returns the frame of ch.
+func (ch Change) encode() ([]byte, error) {
+	if err := ch.check(); err != nil {
+		return nil, err
+	}
+	object, err := encodeValue(ch.Object)
+	if err != nil {
+		return nil, fmt.Errorf("object of change in %s: %w", ch.Group, err)
+	}
+	var fields json.RawMessage
+	if len(ch.UpdatedFields) > 0 {
+		if fields, err = encodeValue(ch.UpdatedFields); err != nil {
+			return nil, fmt.Errorf("updated fields of change in %s: %w", ch.Group, err)
+		}
+		object = withUpdatedFields(object, fields)
+	}
+	data := []byte{'{'}
+	data = appendPart(data, `"type":`, encodeString(ch.Type))
+	data = appendPart(data, `"group":`, encodeString(ch.Group))
+	data = appendPart(data, `"object":`, object)
+	data = appendPart(data, `"updated_fields":`, fields)
+	data = append(data, '}')
+	return envelope{id: randomID(), typ: encodeString(changeMessage), data: data}.encode(), nil
+}
+
+// withUpdatedFields returns object with one key more, in new bytes. Anything
+// but a JSON object, and an object that has the key, comes back as it is.
+func withUpdatedFields(object, fields json.RawMessage) json.RawMessage {
+	const key = "updated_fields"
+	if object[0] != '{' {
+		return object
+	}
+	empty := true
+	for k := range pairs(object) {
+		if unquote(k) == key {
+			return object
+		}
+		empty = false
+	}
+	body := trimSpace(object[:len(object)-1])
+	out := make([]byte, 0, len(object)+len(fields)+len(key)+4)
+	out = append(out, body...)
+	if !empty {
+		out = append(out, ',')
+	}
+	out = append(out, `"updated_fields":`...)
+	out = append(out, fields...)
+	return append(out, '}')
+}

@@ -1,0 +1,27 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/rohrpost/rohrpost/handlers"
+)
+
+var _ handlers.Door = door{}
+
+// door is a connection as the built-in handlers see it: they get into a group
+// only past authorize.
+type door struct {
+	conn *Conn
+}
+
+func (d door) GroupOf(data json.RawMessage) (string, error) { return d.conn.groupOf(data) }
+
+func (d door) Enter(ctx context.Context, group string) error {
+	if err := d.conn.authorize(ctx, group); err != nil {
+		return err
+	}
+	return d.conn.Join(group)
+}
+
+func (d door) Leave(group string) { d.conn.Leave(group) }

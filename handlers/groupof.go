@@ -1,0 +1,87 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// GroupOf maps {"type": "collection", "id": 52} to "collection-52", and
+// {"group": "collection-52"} to the name as it is; other keys may stand beside
+// them. The id is a string or an integer. Keys must match exactly and stand
+// there once: encoding/json alone would take "GROUP" for "group" and the last
+// of two, and so might read another group than somebody who checked before.
+func GroupOf(data json.RawMessage) (string, error) {
+	fields, err := fieldsOf(data)
+	if err != nil {
+		return "", err
+	}
+	if fields["type"] != nil && fields["id"] != nil {
+		return typeAndID(fields["type"], fields["id"])
+	}
+	name, err := text(fields["group"])
+	if err != nil {
+		return "", fmt.Errorf("field 'group': %w", err)
+	}
+	return name, nil
+}
+
+func typeAndID(typ, id json.RawMessage) (string, error) {
+	name, err := text(typ)
+	if err != nil {
+		return "", fmt.Errorf("field 'type': %w", err)
+	}
+	if id[0] != '"' {
+		if strings.Trim(string(id), "-0123456789") != "" {
+			return "", errors.New("field 'id': neither a string nor an integer")
+		}
+		return name + "-" + string(id), nil
+	}
+	key, err := text(id)
+	if err != nil {
+		return "", fmt.Errorf("field 'id': %w", err)
+	}
+	return name + "-" + key, nil
+}
+
+// text decodes a JSON string that is not empty.
+func text(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", errors.New("not a string")
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", err
+	}
+	if s == "" {
+		return "", errors.New("empty")
+	}
+	return s, nil
+}
+
+// fieldsOf splits a JSON object and refuses a key that comes twice.
+func fieldsOf(data json.RawMessage) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	fields := make(map[string]json.RawMessage)
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("reading a key: %w", err)
+		}
+		key, _ := t.(string)
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, fmt.Errorf("reading %q: %w", key, err)
+		}
+		if _, twice := fields[key]; twice {
+			return nil, fmt.Errorf("duplicate field %q", key)
+		}
+		fields[key] = value
+	}
+	return fields, nil
+}

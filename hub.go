@@ -1,0 +1,134 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// Hub knows all connections and all groups of a program, and is the
+// http.Handler that opens the connections. All its methods may be called
+// concurrently. Make one with NewHub.
+type Hub struct {
+	config   Config
+	log      *slog.Logger
+	upgrader websocket.Upgrader
+	groups   *groups
+	counters counters
+
+	setup    sync.RWMutex // guards what Handle and Allow define
+	handlers map[string]HandlerFunc
+	rules    []rule
+
+	mu      sync.Mutex // guards what follows
+	conns   map[*Conn]struct{}
+	open    int           // connections, and those being opened or taken down
+	closed  atomic.Bool   // changes under mu, once
+	drained chan struct{} // closed when closed and none is open
+}
+
+// NewHub returns a hub. It starts nothing: a hub without connections costs
+// nothing and needs no Shutdown. It panics if c.Origins has a malformed origin.
+func NewHub(c Config) *Hub {
+	c = c.withDefaults()
+	h := &Hub{
+		config:   c,
+		log:      c.Logger,
+		upgrader: newUpgrader(),
+		groups:   newGroups(),
+		handlers: make(map[string]HandlerFunc),
+		conns:    make(map[*Conn]struct{}),
+		drained:  make(chan struct{}),
+	}
+	h.handleBuiltIns()
+	return h
+}
+
+// Send sends a plain message to all members of a group, in order with what else
+// is sent to it. It waits for nobody. For a group without members the message
+// is not even encoded. After Shutdown it returns ErrClosed.
+func (h *Hub) Send(group string, m Message) error {
+	if m.empty() {
+		return fmt.Errorf("send to group: %w", errEmptyMessage)
+	}
+	if err := h.deliver(group, m.encode); err != nil {
+		return fmt.Errorf("send to group: %w", err)
+	}
+	return nil
+}
+
+// SendRaw is Send for a message that is a JSON object already. It is sent byte
+// for byte.
+func (h *Hub) SendRaw(group string, message []byte) error {
+	err := h.deliver(group, func() ([]byte, error) {
+		m := trimSpace(message)
+		if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
+			return nil, errors.New("not a JSON object")
+		}
+		return m, nil
+	})
+	if err != nil {
+		return fmt.Errorf("send raw to group: %w", err)
+	}
+	return nil
+}
+
+// Publish tells the members of the groups what has changed, in the order given.
+// It waits for nobody, and does not look at ctx: what has happened is told also
+// when who did it has given up. An error of one change does not stop the others.
+// After Shutdown it returns ErrClosed.
+func (h *Hub) Publish(_ context.Context, changes ...Change) error {
+	var errs []error
+	for _, ch := range changes {
+		err := ch.check()
+		if err == nil {
+			err = h.deliver(ch.Group, ch.encode)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("publish: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// deliver encodes a message once and hands it to all members of the group. It
+// is the only way to one.
+func (h *Hub) deliver(group string, encode func() ([]byte, error)) error {
+	if !validGroup(group) {
+		return fmt.Errorf("malformed group name %.250q", group)
+	}
+	if h.closed.Load() {
+		return ErrClosed
+	}
+	h.counters.published.Add(1)
+	if !h.groups.has(group) {
+		return nil
+	}
+	payload, err := encode()
+	if err != nil {
+		return err
+	}
+	if over(len(payload), h.config.SendQueueBytes) {
+		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+	}
+	f, err := shared(payload)
+	if err != nil {
+		return err
+	}
+	d := h.groups.publish(group, f)
+	h.counters.delivered.Add(uint64(d.count))
+	for _, c := range d.wake {
+		c.queue.wakeUp()
+	}
+	for _, c := range d.slow {
+		c.endSlow()
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package rohrpost
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// halves says which half each file belongs to. What a half may not import is
+// what keeps the two apart: the protocol is the only thing both know.
+var halves = map[string][]string{
+	"protocol": {
+		"change.go", "decode.go", "doc.go", "encode.go", "errors.go", "message.go",
+		"panic.go", "protocol.go", "request.go", "scan.go",
+	},
+	"socket": {
+		"access.go", "config.go", "conn.go", "door.go", "frame.go", "groups.go", "handler.go", "hub.go",
+		"identity.go", "inbox.go", "origin.go", "pattern.go", "queue.go", "reader.go", "reply.go",
+		"runner.go", "shutdown.go", "stats.go", "upgrade.go", "writer.go",
+	},
+	"database": {
+		"announce.go", "commit.go", "key.go", "mixins.go", "model.go", "plugin.go", "pool.go", "rows.go", "savepoint.go", "upsert.go", "write.go",
+	},
+}
+
+var forbidden = map[string][]string{
+	"protocol": {"net", "database/sql", "gorm.io/", "github.com/gorilla/"},
+	"socket":   {"database/sql", "gorm.io/"},
+	"database": {"net", "github.com/gorilla/"},
+}
+
+func TestImports(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		half := halfOf(file)
+		if !assert.NotEmpty(t, half, "%s belongs to no half: add it to the table", file) {
+			continue
+		}
+		for _, path := range forbidden[half] {
+			assert.False(t, imports(t, file, path), "%s, of the %s half, imports %s", file, half, path)
+		}
+	}
+}
+
+// TestHandlersAreALeaf: only the standard library.
+func TestHandlersAreALeaf(t *testing.T) {
+	files, err := filepath.Glob("handlers/*.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			assert.False(t, imports(t, file, "github.com/"), file)
+			assert.False(t, imports(t, file, "gorm.io/"), file)
+		}
+	}
+}
+
+func TestHalvesNameFiles(t *testing.T) {
+	for _, half := range []string{"protocol", "socket", "database"} {
+		for _, file := range halves[half] {
+			_, err := os.Stat(file)
+			assert.NoError(t, err)
+		}
+	}
+}
+
+func halfOf(file string) string {
+	for half, files := range halves {
+		for _, f := range files {
+			if f == file {
+				return half
+			}
+		}
+	}
+	return ""
+}
+
+// imports reports whether file imports path or, below it, anything.
+func imports(t *testing.T, file, path string) bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	require.NoError(t, err)
+	for _, spec := range f.Imports {
+		got, err := strconv.Unquote(spec.Path.Value)
+		require.NoError(t, err)
+		if got == path || strings.HasPrefix(got, strings.TrimSuffix(path, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,103 @@
+package rohrpost
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+// closeTimeout is how long the other end has to answer our close frame. If we
+// closed the TCP connection at once, bytes that are still on their way to us
+// could make the other end lose the close code.
+const closeTimeout = 5 * time.Second
+
+// read is the reader: it owns the connection and takes it down in the end.
+func (c *Conn) read() {
+	defer c.hub.exit()
+	err := c.readFrames()
+	c.partWith(err)
+	c.cut()
+	c.hub.remove(c)
+	c.tasks.Wait()
+}
+
+// readFrames hands messages to the inbox until the connection fails or the
+// other end closes it. When we close it, it goes on and throws them away.
+func (c *Conn) readFrames() error {
+	c.ws.SetReadLimit(max(c.hub.config.MaxMessageBytes, 0)) // 0: no limit
+	c.ws.SetCloseHandler(func(int, string) error { return nil })
+	c.ws.SetPongHandler(func(string) error { return c.alive() })
+	c.ws.SetPingHandler(func(data string) error {
+		if c.queue.answerPing(data) {
+			c.queue.wakeUp()
+		}
+		return c.alive()
+	})
+	for {
+		if err := c.alive(); err != nil {
+			return err
+		}
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			return err
+		}
+		if err := c.alive(); err != nil {
+			return err
+		}
+		if c.ctx.Err() != nil {
+			continue // NextReader skips what is left
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if kind == websocket.TextMessage && !utf8.Valid(data) {
+			c.end(websocket.CloseInvalidFramePayloadData, "invalid UTF-8", false)
+			continue
+		}
+		c.accept(inbound{data: data, binary: kind == websocket.BinaryMessage})
+	}
+}
+
+// accept queues a message for the runner, and waits while the inbox is full: a
+// connection that asks faster than it is answered is read slower.
+func (c *Conn) accept(in inbound) {
+	if c.inbox.reserve(c.ctx) && c.inbox.put(in) {
+		c.tasks.Go(c.run)
+	}
+}
+
+// partWith does what the end of reading asks for, before the TCP connection is
+// closed.
+func (c *Conn) partWith(err error) {
+	var closed *websocket.CloseError
+	var broken net.Error
+	switch {
+	case errors.As(err, &closed):
+		if closed.Code != websocket.CloseAbnormalClosure { // that is a plain end of file
+			c.end(closed.Code, "", true) // answer with the code that came
+			<-c.wrote
+		}
+	case errors.As(err, &broken): // dead, or cut
+	default:
+		c.linger()
+	}
+}
+
+// linger lets a close frame arrive that was sent because what came was no
+// WebSocket, or too large.
+func (c *Conn) linger() {
+	c.end(websocket.CloseProtocolError, "", true)
+	<-c.wrote
+	conn := c.ws.NetConn()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return
+	}
+	if conn.SetReadDeadline(time.Now().Add(closeTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, conn) // until the other end hangs up, or the deadline
+	}
+}

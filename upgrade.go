@@ -1,0 +1,92 @@
+package rohrpost
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// newUpgrader returns the settings of the handshake: buffers that an idle
+// connection does not keep, and no compression, since a few bytes could then
+// become many.
+func newUpgrader() websocket.Upgrader {
+	return websocket.Upgrader{
+		HandshakeTimeout: 10 * time.Second,
+		ReadBufferSize:   1024,
+		WriteBufferSize:  1024,
+		WriteBufferPool:  &sync.Pool{},
+		CheckOrigin:      func(*http.Request) bool { return true }, // admit did
+	}
+}
+
+// ServeHTTP opens a connection. It refuses with 503 after Shutdown, with 403 a
+// page of a foreign origin, with 503 above Config.MaxConnections, with 401 whom
+// Config.Authenticate does not know, and with 400 what is no WebSocket
+// handshake. It returns when the connection is open, and keeps nothing of the
+// request.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	user, ok := h.admit(w, r)
+	if !ok {
+		h.counters.refused.Add(1)
+		return
+	}
+	ws, err := h.upgrader.Upgrade(w, r, nil)
+	if err != nil { // it is answered
+		h.log.Debug("refusing a handshake", "remote", r.RemoteAddr, "error", err)
+		h.counters.refused.Add(1)
+		h.exit()
+		return
+	}
+	newConn(h, ws, user).start()
+}
+
+// admit answers whom it refuses, and takes a place for whom it does not.
+func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (user Identity, ok bool) {
+	if h.closed.Load() {
+		unavailable(w, "shutting down")
+		return user, false
+	}
+	if !originAllowed(r, h.config.Origins) {
+		http.Error(w, "origin not allowed", http.StatusForbidden)
+		return user, false
+	}
+	if err := h.enter(); err != nil {
+		if errors.Is(err, ErrClosed) {
+			unavailable(w, "shutting down")
+		} else {
+			unavailable(w, err.Error())
+		}
+		return user, false
+	}
+	user, err := h.authenticate(r)
+	if err != nil {
+		h.exit()
+		text, ok := readable(err)
+		if !ok {
+			text = "Unauthorized"
+			h.log.Warn("refusing a connection", "remote", r.RemoteAddr, "error", err)
+		}
+		http.Error(w, text, http.StatusUnauthorized)
+		return user, false
+	}
+	return user, true
+}
+
+func (h *Hub) authenticate(r *http.Request) (user Identity, err error) {
+	err = guard(func() (err error) {
+		user, err = h.config.Authenticate(r)
+		return err
+	})
+	if err == nil && user.expired(time.Now()) {
+		err = Errorf("Unauthorized")
+	}
+	return user, err
+}
+
+func unavailable(w http.ResponseWriter, text string) {
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, text, http.StatusServiceUnavailable)
+}
