@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rohrpost/rohrpost"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+const (
+	boardGroup = "board" // the group that hears of every card
+	maxTitle   = 120     // characters
+)
+
+// Card is a task on the board. The marker is all it takes to announce it.
+type Card struct {
+	rohrpost.NotifyOnChange
+	ID        uint
+	Title     string `gorm:"not null"`
+	Column    string `gorm:"not null;index:place,priority:1"`
+	Position  int    `gorm:"not null;index:place,priority:2"`
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// GroupName puts all cards into one group: whoever sees the board sees them all.
+func (Card) GroupName(string) string { return boardGroup }
+
+// PushNotificationData is what the pages are told of a card, whatever happened
+// to it: the same fields that the API answers, and no others.
+func (c Card) PushNotificationData([]string, string) any { return c.view() }
+
+// cardView is a card as the page knows it.
+type cardView struct {
+	ID       uint   `json:"id"`
+	Title    string `json:"title"`
+	Column   string `json:"column"`
+	Position int    `json:"position"`
+}
+
+func (c Card) view() cardView {
+	return cardView{ID: c.ID, Title: c.Title, Column: c.Column, Position: c.Position}
+}
+
+// BeforeSave is GORM's hook ahead of every create and update.
+func (c *Card) BeforeSave(*gorm.DB) error {
+	c.Title = strings.TrimSpace(c.Title)
+	switch n := utf8.RuneCountInString(c.Title); {
+	case n == 0:
+		return invalid("The title is missing.")
+	case n > maxTitle:
+		return invalid(fmt.Sprintf("The title has %d characters, at most %d fit.", n, maxTitle))
+	case !slices.Contains([]string{"todo", "doing", "done"}, c.Column):
+		return invalid(`The column is one of "todo", "doing" and "done".`)
+	}
+	return nil
+}
+
+// column reads one column of the board from top to bottom.
+func column(tx *gorm.DB, name string) (cards []Card, err error) {
+	err = tx.Where(&Card{Column: name}).Order("position, id").Find(&cards).Error
+	return cards, err
+}
+
+// addCard puts a new card at the end of its column.
+func addCard(tx *gorm.DB, card *Card) error {
+	return tx.Transaction(func(tx *gorm.DB) error {
+		others, err := column(tx, card.Column)
+		if err != nil {
+			return err
+		}
+		if len(others) > 0 {
+			card.Position = others[len(others)-1].Position + 1
+		}
+		return tx.Create(card).Error
+	})
+}
+
+// moveCard puts a card into a column, before the card that is now at position
+// there, or at the end. The cards behind it make room: those are several writes,
+// but the pages hear of all of them after the commit, or of none.
+func moveCard(tx *gorm.DB, card *Card, to string, position int) error {
+	return tx.Transaction(func(tx *gorm.DB) error {
+		cards, err := column(tx, to)
+		if err != nil {
+			return err
+		}
+		cards = slices.DeleteFunc(cards, func(c Card) bool { return c.ID == card.ID })
+		position = max(0, min(position, len(cards)))
+		card.Column, card.Position = to, position
+		if err := tx.Select("column", "position").Updates(card).Error; err != nil {
+			return err
+		}
+		for i, other := range cards {
+			if i >= position {
+				i++
+			}
+			if other.Position == i {
+				continue
+			}
+			other.Position = i
+			if err := tx.Select("position").Updates(&other).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// openBoard opens the database and has its changes announced to the hub.
+func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, func() error, error) {
+	// A transaction that will write says so when it begins, so that two of them
+	// wait for each other instead of failing half-way.
+	dsn := file + "?_journal_mode=WAL&_txlock=immediate"
+	if file == "" {
+		dsn = "file:board?mode=memory&cache=shared&_txlock=immediate"
+	}
+	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{
+		Logger: logger.NewSlogLogger(slog.Default(), logger.Config{
+			LogLevel: logger.Warn, SlowThreshold: time.Second, IgnoreRecordNotFoundError: true,
+		}),
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the board: %w", err)
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the board: %w", err)
+	}
+	if file == "" {
+		err = keepMemory(ctx, pool)
+	}
+	if err == nil {
+		err = db.WithContext(ctx).AutoMigrate(&Card{})
+	}
+	if err == nil {
+		err = db.Use(rohrpost.Plugin(hub))
+	}
+	if err != nil {
+		_ = pool.Close()
+		return nil, nil, fmt.Errorf("prepare the board: %w", err)
+	}
+	return db, pool.Close, nil
+}
+
+// keepMemory keeps a database in memory alive, which is gone with its last
+// connection; and the pool closes a connection whenever a request is cancelled
+// half-way. So one is set aside that nobody uses. Beside it there is just one:
+// several that share a memory fail with "table is locked" instead of waiting.
+func keepMemory(ctx context.Context, pool *sql.DB) error {
+	pool.SetMaxOpenConns(2)
+	_, err := pool.Conn(ctx)
+	return err
+}

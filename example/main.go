@@ -1,0 +1,115 @@
+// Command example is a small shared task board. Everybody who has its page open
+// sees at once what the others do: the cards are a GORM model with a marker,
+// and every committed change of them reaches the open pages.
+//
+// Read board.go first, it holds the model; then main.go, which wires database,
+// hub and page together, and api.go, which is ordinary GORM and knows nothing of
+// sockets.
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/rohrpost/rohrpost"
+	"gorm.io/gorm"
+)
+
+//go:embed static
+var static embed.FS
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program the hard way
+	err := run(ctx, os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		slog.Error("the board ended", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves the board until ctx ends.
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	flags := flag.NewFlagSet("example", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on, port 0 for any free one")
+	file := flags.String("db", "", "SQLite `file` that keeps the board; without it the board is forgotten at the end")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	hub.Allow(boardGroup, rohrpost.Anyone)
+	db, closeDB, err := openBoard(ctx, *file, hub)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB()) }()
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{
+		Handler:           newHandler(hub, db),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintf(out, "The board is at http://%s/\n", listener.Addr())
+
+	select {
+	case err = <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	// The hub first: it closes the connections, which the server has let go of.
+	return errors.Join(hub.Shutdown(ending), server.Shutdown(ending))
+}
+
+// newHandler puts page, API and hub under one roof. Requests that change
+// something are taken from pages of the same origin only; the hub checks the
+// origin of its connections itself.
+func newHandler(hub *rohrpost.Hub, db *gorm.DB) http.Handler {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the name is not a path, and it is
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(files))
+	mux.Handle("/ws/rohrpost/", hub)
+	newAPI(db).register(mux)
+	return secure(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// secure tells the browser to load, run and connect to nothing but what comes
+// from here.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+			"img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
