@@ -2,17 +2,21 @@ module github.com/rohrpost/rohrpost/internal/integration
 
 go 1.25.0
 
-require github.com/rohrpost/rohrpost v0.0.0
+require (
+	github.com/gorilla/websocket v1.5.3
+	github.com/rohrpost/rohrpost v0.0.0
+	github.com/stretchr/testify v1.12.1
+	gorm.io/driver/sqlite v1.6.0
+	gorm.io/gorm v1.31.2
+	gorm.io/plugin/dbresolver v1.6.2
+)
 
 require (
 	github.com/jinzhu/inflection v1.0.0 // indirect
 	github.com/jinzhu/now v1.1.5 // indirect
 	github.com/mattn/go-sqlite3 v1.14.22 // indirect
-	github.com/stretchr/testify v1.12.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/text v0.20.0 // indirect
-	gorm.io/driver/sqlite v1.6.0 // indirect
-	gorm.io/gorm v1.31.2 // indirect
-	gorm.io/plugin/dbresolver v1.6.2 // indirect
 )
 
 replace github.com/rohrpost/rohrpost => ../..
