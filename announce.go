@@ -33,54 +33,56 @@ func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
 		p.untracked(m)
 		return nil
 	}
+	var one [1]reflect.Value // most statements write one row
 	var rows []reflect.Value
 	if w == nil || w.op == creating {
-		rows, err = created(db, w, m)
+		rows, err = created(one[:0], db, w, m)
 	} else {
 		rows, err = w.written(db)
 	}
-	waiting := p.changes(db.Statement.Context, w, m, rows)
-	if tx != nil {
-		tx.hold(waiting...)
-	} else {
-		p.release(db.Statement.Context, waiting)
+	var alone transaction // nothing to wait for
+	if tx == nil {
+		tx = &alone
 	}
+	for _, value := range rows {
+		p.hold(tx, db.Statement.Context, w, m, value)
+	}
+	p.release(db.Statement.Context, alone.waiting)
 	return err
 }
 
-// changes builds the change of each row. What cannot be announced is logged,
+// hold builds the change of one row. What cannot be announced is logged,
 // counted and left out.
-func (p *plugin) changes(ctx context.Context, w *write, m *model, rows []reflect.Value) []held {
-	changes := make([]held, 0, len(rows))
-	for _, value := range rows {
-		row := writtenRow{model: m, value: value, op: creating}
-		row.key, row.keyErr = keyOf(ctx, m.schema, value)
-		if w != nil {
-			row.op, row.fields = w.op, w.fields
+func (p *plugin) hold(tx *transaction, ctx context.Context, w *write, m *model, value reflect.Value) {
+	row := writtenRow{model: m, value: value, op: creating}
+	row.key, row.keyErr = keyOf(ctx, m.schema, value)
+	if w != nil {
+		row.op, row.fields = w.op, w.fields
+		if w.upserts != nil && !w.upserts.judge(&row) {
+			return
 		}
-		if w != nil && w.upserts != nil && !w.upserts.judge(&row) || m.groups[row.op] == nil {
-			continue
-		}
-		change, err := row.change(ctx)
-		if err != nil {
-			p.skip(m, row.key, row.op, err)
-			continue
-		}
-		changes = append(changes, held{change: change, model: m.name, key: row.key})
 	}
-	return changes
+	if m.groups[row.op] == nil {
+		return
+	}
+	change, err := row.change(ctx)
+	if err != nil {
+		p.skip(m, row.key, row.op, err)
+		return
+	}
+	tx.hold(held{change: change, model: m.name, key: row.key.text})
 }
 
-// created returns the rows of a create. They are in memory, unless the
+// created returns the rows of a create, in one where they fit. They are in memory, unless the
 // statement left fields out, met existing rows or came from maps.
-func created(db *gorm.DB, w *write, m *model) (rows []reflect.Value, err error) {
+func created(one []reflect.Value, db *gorm.DB, w *write, m *model) (rows []reflect.Value, err error) {
 	stmt := db.Statement
 	upserts := w != nil && w.upserts != nil
 	if upserts && w.upserts.err != nil {
 		return nil, w.upserts.err
 	}
-	rows = elements(stmt.ReflectValue)
-	fromMap := rows == nil
+	rows = elements(one, stmt.ReflectValue)
+	fromMap := stmt.ReflectValue.Kind() == reflect.Map || len(rows) == 0
 	if fromMap {
 		if rows, err = mapElements(stmt.Context, m.schema, stmt.Dest); err != nil {
 			return nil, err
@@ -136,15 +138,15 @@ func (r *writtenRow) group(ctx context.Context) (string, error) {
 			name = append(name, part.text...)
 		case part.field != nil:
 			value, _ := part.field.ValueOf(ctx, r.value)
-			column, err := keyPart(value)
+			column, _, err := keyText(value)
 			if err != nil {
 				return "", fmt.Errorf("column %s: %w", part.field.DBName, err)
 			}
-			name = appendKeyPart(name, column)
+			name = append(name, column...)
 		case r.keyErr != nil:
 			return "", r.keyErr
 		default:
-			name = r.key.appendText(name)
+			name = append(name, r.key.text...)
 		}
 	}
 	return string(name), nil

@@ -107,7 +107,7 @@ func transactionOf(pool gorm.ConnPool) (*transaction, error) {
 type held struct {
 	change Change
 	model  string
-	key    rowKey
+	key    string
 	run    func()
 }
 

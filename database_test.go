@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,13 +38,13 @@ type ticket struct {
 	UpdatedAt time.Time
 }
 
-func (t ticket) GroupName(string) string { return "board-" + json.Number(itoa(t.BoardID)).String() }
+func (t ticket) GroupName(string) string { return "board-" + itoa(t.BoardID) }
 
 func (t ticket) PushNotificationData(fields []string, messageType string) any {
 	return map[string]any{"id": t.ID, "board": t.BoardID, "title": t.Title}
 }
 
-func itoa(n uint) string { return string(rowKey{uint64(n)}.appendText(nil)) }
+func itoa(n uint) string { return strconv.FormatUint(uint64(n), 10) }
 
 // modes are the ways a handle can be configured that change what GORM does.
 var modes = map[string]gorm.Config{

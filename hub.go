@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,7 +59,14 @@ func (h *Hub) Send(group string, m Message) error {
 	if m.empty() {
 		return fmt.Errorf("send to group: %w", errEmptyMessage)
 	}
-	if err := h.deliver(group, m.encode); err != nil {
+	heard, err := h.heard(group)
+	if heard {
+		var payload []byte
+		if payload, err = m.encode(); err == nil {
+			err = h.deliver(group, payload)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("send to group: %w", err)
 	}
 	return nil
@@ -67,13 +75,14 @@ func (h *Hub) Send(group string, m Message) error {
 // SendRaw is Send for a message that is a JSON object already. It is sent byte
 // for byte.
 func (h *Hub) SendRaw(group string, message []byte) error {
-	err := h.deliver(group, func() ([]byte, error) {
-		m := trimSpace(message)
-		if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
-			return nil, errors.New("not a JSON object")
-		}
-		return m, nil
-	})
+	m := trimSpace(message)
+	if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
+		return errors.New("send raw to group: not a JSON object")
+	}
+	heard, err := h.heard(group)
+	if heard {
+		err = h.deliver(group, bytes.Clone(m)) // the caller may use his bytes again
+	}
 	if err != nil {
 		return fmt.Errorf("send raw to group: %w", err)
 	}
@@ -86,35 +95,44 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 // After Shutdown it returns ErrClosed.
 func (h *Hub) Publish(_ context.Context, changes ...Change) error {
 	var errs []error
-	for _, ch := range changes {
-		err := ch.check()
-		if err == nil {
-			err = h.deliver(ch.Group, ch.encode)
-		}
-		if err != nil {
+	for i := range changes {
+		if err := h.publish(&changes[i]); err != nil {
 			errs = append(errs, fmt.Errorf("publish: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// deliver encodes a message once and hands it to all members of the group. It
-// is the only way to one.
-func (h *Hub) deliver(group string, encode func() ([]byte, error)) error {
-	if !validGroup(group) {
-		return fmt.Errorf("malformed group name %.250q", group)
+func (h *Hub) publish(ch *Change) error {
+	if err := ch.check(); err != nil {
+		return err
 	}
-	if h.closed.Load() {
-		return ErrClosed
+	if heard, err := h.heard(ch.Group); !heard {
+		return err
 	}
-	h.counters.published.Add(1)
-	if !h.groups.has(group) {
-		return nil
-	}
-	payload, err := encode()
+	payload, err := ch.encode()
 	if err != nil {
 		return err
 	}
+	return h.deliver(ch.Group, payload)
+}
+
+// heard counts a message to the group and reports whether anybody is to have
+// it: for nobody it need not be encoded.
+func (h *Hub) heard(group string) (bool, error) {
+	if !validGroup(group) {
+		return false, fmt.Errorf("malformed group name %.250q", group)
+	}
+	if h.closed.Load() {
+		return false, ErrClosed
+	}
+	h.counters.published.Add(1)
+	return h.groups.has(group), nil
+}
+
+// deliver frames a message once and hands it to all members of the group. It is
+// the only way to one.
+func (h *Hub) deliver(group string, payload []byte) error {
 	if over(len(payload), h.config.SendQueueBytes) {
 		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
 	}

@@ -14,9 +14,11 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// rowKey is a row's primary key: the values of its parts in schema order, each
-// an int64, a uint64 or a string.
-type rowKey []any
+// rowKey is a row's primary key as group names carry it and as JSON. The parts
+// of a composite key are joined by ":" there and an array here.
+type rowKey struct {
+	text, json string
+}
 
 var errNoKey = errors.New("the row has no primary key")
 
@@ -24,16 +26,28 @@ var errNoKey = errors.New("the row has no primary key")
 // no group name can carry is an error.
 func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, error) {
 	if len(s.PrimaryFields) == 0 {
-		return nil, errNoKey
+		return rowKey{}, errNoKey
 	}
-	key := make(rowKey, len(s.PrimaryFields))
+	var key rowKey
 	for i, field := range s.PrimaryFields {
 		value, _ := field.ValueOf(ctx, row)
-		part, err := keyPart(value)
+		text, isNumber, err := keyText(value)
 		if err != nil {
-			return nil, fmt.Errorf("primary key column %s: %w", field.DBName, err)
+			return rowKey{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
 		}
-		key[i] = part
+		part := rowKey{text, text}
+		if !isNumber {
+			quoted, _ := json.Marshal(text) // a string always encodes
+			part.json = string(quoted)
+		}
+		if i == 0 {
+			key = part
+		} else {
+			key = rowKey{key.text + ":" + part.text, key.json + "," + part.json}
+		}
+	}
+	if len(s.PrimaryFields) > 1 {
+		key.json = "[" + key.json + "]"
 	}
 	return key, nil
 }
@@ -48,87 +62,48 @@ func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {
 	return len(s.PrimaryFields) > 0
 }
 
-func keyPart(value any) (any, error) {
+// keyText renders a value that may stand in a group name, and tells whether it is
+// a number in JSON.
+func keyText(value any) (text string, isNumber bool, err error) {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return v.Int(), nil
+		return strconv.FormatInt(v.Int(), 10), true, nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return v.Uint(), nil
+		return strconv.FormatUint(v.Uint(), 10), true, nil
 	case reflect.String:
-		return v.String(), nil
+		return v.String(), false, nil
 	case reflect.Invalid:
-		return nil, errNoKey
+		return "", false, errNoKey
 	case reflect.Pointer:
 		if v.IsNil() {
-			return nil, errNoKey
+			return "", false, errNoKey
 		}
 	}
 	switch value := value.(type) {
 	case encoding.TextMarshaler:
 		text, err := value.MarshalText()
-		return string(text), err
+		return string(text), false, err
 	case driver.Valuer:
 		plain, err := value.Value()
 		if err != nil {
-			return nil, err
+			return "", false, err
 		}
-		return keyPart(plain)
+		return keyText(plain)
 	}
 	switch {
 	case v.Kind() == reflect.Pointer:
-		return keyPart(v.Elem().Interface())
+		return keyText(v.Elem().Interface())
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
-		return base64.RawURLEncoding.EncodeToString(v.Bytes()), nil
+		return base64.RawURLEncoding.EncodeToString(v.Bytes()), false, nil
 	}
-	return nil, fmt.Errorf("a key of type %T is not supported", value)
+	return "", false, fmt.Errorf("a key of type %T is not supported", value)
 }
 
-// appendText appends the key as group names carry it, the parts joined by ":".
-func (k rowKey) appendText(dst []byte) []byte {
-	for i, part := range k {
-		if i > 0 {
-			dst = append(dst, ':')
-		}
-		dst = appendKeyPart(dst, part)
-	}
-	return dst
-}
-
-func appendKeyPart(dst []byte, part any) []byte {
-	switch part := part.(type) {
-	case int64:
-		return strconv.AppendInt(dst, part, 10)
-	case uint64:
-		return strconv.AppendUint(dst, part, 10)
-	default:
-		return append(dst, part.(string)...)
-	}
-}
-
-// object is the fallback of PushNotificationData: {"id": key}, an array of the
-// parts where the key has several.
+// object is the fallback of PushNotificationData: {"id": key}.
 func (k rowKey) object() json.RawMessage {
-	object := append(make([]byte, 0, 32), `{"id":`...)
-	if len(k) > 1 {
-		object = append(object, '[')
-	}
-	for i, part := range k {
-		if i > 0 {
-			object = append(object, ',')
-		}
-		if text, ok := part.(string); ok {
-			quoted, _ := json.Marshal(text) // a string always encodes
-			object = append(object, quoted...)
-		} else {
-			object = appendKeyPart(object, part)
-		}
-	}
-	if len(k) > 1 {
-		object = append(object, ']')
-	}
+	object := make([]byte, 0, len(`{"id":}`)+len(k.json))
+	object = append(object, `{"id":`...)
+	object = append(object, k.json...)
 	return append(object, '}')
 }
-
-// String is the key as logs show it.
-func (k rowKey) String() string { return string(k.appendText(nil)) }

@@ -146,7 +146,7 @@ func (p *plugin) before(op operation) func(*gorm.DB) {
 			return
 		}
 		if err := intercept(db, m, op); err != nil {
-			p.skip(m, nil, op, err)
+			p.skip(m, rowKey{}, op, err)
 		}
 	}
 }
@@ -170,12 +170,14 @@ func (p *plugin) after(op operation) func(*gorm.DB) {
 		if db.Error != nil || db.RowsAffected == 0 || db.DryRun {
 			return
 		}
-		m := p.modelOf(db)
-		if m == nil || isSilent(db.Statement.Context) || w == nil && (op != creating || m.groups[op] == nil) {
+		var m *model
+		if w != nil {
+			m = w.model
+		} else if m = p.modelOf(db); m == nil || op != creating || m.groups[op] == nil || isSilent(db.Statement.Context) {
 			return
 		}
 		if err := p.announce(db, w, m); err != nil {
-			p.skip(m, nil, op, err)
+			p.skip(m, rowKey{}, op, err)
 		}
 	}
 }
@@ -225,12 +227,20 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 	for i := range waiting {
 		changes[i] = waiting[i].change
 	}
-	err := guard(func() error { return p.publish(context.WithoutCancel(ctx), changes...) })
+	err := p.tryPublish(ctx, changes)
 	if err != nil {
 		p.counters.skipped.Add(uint64(len(waiting)))
 		p.log.Error("rohrpost: changes were not published",
-			"model", waiting[0].model, "key", waiting[0].key.String(), "changes", len(waiting), "error", err)
+			"model", waiting[0].model, "key", waiting[0].key, "changes", len(waiting), "error", err)
 	}
+}
+
+func (p *plugin) tryPublish(ctx context.Context, changes []Change) (err error) {
+	defer recovered(&err)
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx) // the change has happened
+	}
+	return p.publish(ctx, changes...)
 }
 
 func (p *plugin) run(fn func()) {
@@ -243,7 +253,7 @@ func (p *plugin) run(fn func()) {
 func (p *plugin) skip(m *model, key rowKey, op operation, err error) {
 	p.counters.skipped.Add(1)
 	p.log.Error("rohrpost: a change was not announced",
-		"model", m.name, "key", key.String(), "type", writes[op], "error", err)
+		"model", m.name, "key", key.text, "type", writes[op], "error", err)
 }
 
 // untracked counts a statement in a transaction that the plugin cannot see; a

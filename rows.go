@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -12,21 +13,20 @@ import (
 )
 
 // elements returns the structs of a statement's value: itself, or those of a
-// slice or array of structs or pointers.
-func elements(value reflect.Value) []reflect.Value {
+// slice or array of structs or pointers. They are appended to rows.
+func elements(rows []reflect.Value, value reflect.Value) []reflect.Value {
 	switch value.Kind() {
 	case reflect.Struct:
-		return []reflect.Value{value}
+		return append(rows, value)
 	case reflect.Slice, reflect.Array:
-		rows := make([]reflect.Value, 0, value.Len())
+		rows = slices.Grow(rows, value.Len())
 		for i := range value.Len() {
 			if row := reflect.Indirect(value.Index(i)); row.Kind() == reflect.Struct {
 				rows = append(rows, row)
 			}
 		}
-		return rows
 	}
-	return nil
+	return rows
 }
 
 // mapElements makes structs that hold only the key of what was created from a
@@ -81,7 +81,7 @@ func selectRows(db *gorm.DB, m *model, keyed []reflect.Value) ([]reflect.Value, 
 	byKey := make(map[string]reflect.Value, len(found))
 	for _, row := range found {
 		if key, err := keyOf(ctx, m.schema, row); err == nil {
-			byKey[key.String()] = row
+			byKey[key.text] = row
 		}
 	}
 	ordered := make([]reflect.Value, 0, len(found))
@@ -90,7 +90,7 @@ func selectRows(db *gorm.DB, m *model, keyed []reflect.Value) ([]reflect.Value, 
 		if err != nil {
 			return nil, err
 		}
-		if row, ok := byKey[key.String()]; ok {
+		if row, ok := byKey[key.text]; ok {
 			ordered = append(ordered, row)
 		}
 	}

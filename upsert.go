@@ -27,7 +27,7 @@ func newUpsert(db *gorm.DB, m *model, conflict clause.OnConflict) *upsert {
 		}
 	}
 	stmt := db.Statement
-	rows := elements(stmt.ReflectValue)
+	rows := elements(nil, stmt.ReflectValue)
 	var keyed []reflect.Value
 	for _, row := range rows {
 		if hasKey(stmt.Context, m.schema, row) {
@@ -49,7 +49,7 @@ func newUpsert(db *gorm.DB, m *model, conflict clause.OnConflict) *upsert {
 			u.err = err
 			return u
 		}
-		u.existed[key.String()] = true
+		u.existed[key.text] = true
 	}
 	return u
 }
@@ -70,7 +70,7 @@ func onKey(m *model, conflict clause.OnConflict) bool {
 
 // judge sets what the statement did to the row, and returns false where nothing.
 func (u *upsert) judge(row *writtenRow) bool {
-	if !u.existed[row.key.String()] {
+	if !u.existed[row.key.text] {
 		return true
 	}
 	row.op, row.fields = updating, u.fields

@@ -29,6 +29,9 @@ type write struct {
 	rows    []reflect.Value // what RETURNING brought
 	failed  error           // why rows is not complete
 	upserts *upsert         // a create that may meet existing rows
+
+	one [1]reflect.Value // most statements write one row
+	few [4]string        // and few columns: no further allocations for them
 }
 
 var errUnknownRows = errors.New("the rows of the statement cannot be known on this database")
@@ -130,7 +133,7 @@ func (w *write) setColumns() []string {
 	if !isMap && slices.Equal(w.stmt.Selects, []string{"*"}) {
 		return nil
 	}
-	columns := make([]string, 0, len(set))
+	columns := w.few[:0]
 	for _, assignment := range set {
 		field := w.stmt.Schema.FieldsByDBName[assignment.Column.Name]
 		if field != nil && field.AutoUpdateTime > 0 && !w.given && dest[field.Name] == nil && dest[field.DBName] == nil {
@@ -148,10 +151,11 @@ func (w *write) written(db *gorm.DB) ([]reflect.Value, error) {
 	case w.returning != "" || w.failed != nil:
 		return w.rows, w.failed
 	case w.stmt.Clauses["RETURNING"].Expression == nil:
-		return []reflect.Value{w.stmt.ReflectValue}, nil
+		w.one[0] = w.stmt.ReflectValue
+		return w.one[:], nil
 	}
 	// The caller's own RETURNING filled his model.
-	rows := elements(w.stmt.ReflectValue)
+	rows := elements(nil, w.stmt.ReflectValue)
 	for _, row := range rows {
 		if !hasKey(w.stmt.Context, w.model.schema, row) {
 			return nil, errors.New("the statement's own RETURNING does not name the primary key")

@@ -1,0 +1,104 @@
+package rohrpost
+
+import (
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+)
+
+// plain is task without the marker.
+type plain struct {
+	ID        uint
+	Title     string
+	Done      bool
+	UpdatedAt time.Time
+}
+
+// BenchmarkPlugin measures what the plugin adds to a write: bare GORM and GORM
+// with the plugin alternate in small chunks within one run, and the median of
+// the paired differences of CPU time is reported. Run it with
+//
+//	go test -run '^$' -bench '^BenchmarkPlugin$' -benchtime 400x .
+func BenchmarkPlugin(b *testing.B) {
+	for _, bench := range []struct {
+		name  string
+		write func(db *gorm.DB) error
+	}{
+		{"unmarked/create", func(db *gorm.DB) error { return db.Create(&plain{Title: "x"}).Error }},
+		{"unmarked/update", func(db *gorm.DB) error { return db.Model(&plain{ID: 1}).Update("title", "y").Error }},
+		{"unmarked/delete", func(db *gorm.DB) error { return db.Delete(&plain{ID: 99_999_999}).Error }},
+		{"marked/create", func(db *gorm.DB) error { return db.Create(&task{Title: "x"}).Error }},
+		{"marked/update", func(db *gorm.DB) error { return db.Model(&task{ID: 1}).Update("title", "y").Error }},
+		{"marked, row needed/update", func(db *gorm.DB) error { return db.Model(&ticket{ID: 1}).Update("title", "y").Error }},
+	} {
+		for mode, config := range map[string]gorm.Config{"default tx": {}, "no default tx": {SkipDefaultTransaction: true}} {
+			b.Run(bench.name+"/"+mode, func(b *testing.B) { benchmarkPair(b, config, bench.write) })
+		}
+	}
+}
+
+func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error) {
+	models := []any{&plain{}, &task{}, &ticket{}}
+	bare := openBareDB(b, config)
+	require.NoError(b, bare.AutoMigrate(models...))
+	with := openBareDB(b, config)
+	require.NoError(b, with.AutoMigrate(models...))
+	require.NoError(b, with.Use(Plugin(NewHub(Config{})))) // a real hub, nobody listens
+	for _, db := range []*gorm.DB{bare, with} {
+		require.NoError(b, db.Session(&gorm.Session{SkipHooks: true}).Create(&plain{}).Error)
+		require.NoError(b, db.Create(&task{}).Error)
+		require.NoError(b, db.Create(&ticket{}).Error)
+	}
+	const chunk = 50
+	run := func(db *gorm.DB) (cpu time.Duration, allocs uint64) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := processCPU()
+		for range chunk {
+			if err := write(db); err != nil {
+				b.Fatal(err)
+			}
+		}
+		cpu = processCPU() - start
+		runtime.ReadMemStats(&after)
+		return cpu / chunk, (after.Mallocs - before.Mallocs) / chunk
+	}
+	run(bare)
+	run(with)
+	var bareCPU, added, addedAllocs []float64
+	for i := 0; b.Loop(); i++ {
+		first, second := bare, with
+		if i%2 == 1 {
+			first, second = with, bare
+		}
+		cpu1, allocs1 := run(first)
+		cpu2, allocs2 := run(second)
+		sign := float64(1 - i%2*2)
+		bareCPU = append(bareCPU, float64(min(cpu1, cpu2)))
+		added = append(added, sign*float64(cpu2-cpu1))
+		addedAllocs = append(addedAllocs, sign*(float64(allocs2)-float64(allocs1)))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(bareCPU)/1000, "bare-µs/write")
+	b.ReportMetric(median(added)/1000, "added-µs/write")
+	b.ReportMetric(100*median(added)/median(bareCPU), "added-%")
+	b.ReportMetric(median(addedAllocs), "added-allocs/write")
+}
+
+func processCPU() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
