@@ -1,0 +1,39 @@
+# Tools are pinned here and run from their module, never required by go.mod.
+GOFUMPT     := go run mvdan.cc/gofumpt@v0.9.2
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+COUNT       ?= 50
+FUZZTIME    ?= 30s
+
+.PHONY: help run test check race fuzz bench e2e fmt
+
+help: ## show this list
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+run: ## start the example, a shared task board, and print its address
+	@go run ./example
+
+test: ## run all tests of the library and the example (Go and a C compiler)
+	go test -race -shuffle=on -timeout 20m ./...
+
+check: ## formatting, vet, staticcheck and tidiness of both modules, and the integration tests
+	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
+	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	cd internal/integration && go test -race -shuffle=on ./...
+
+race: ## repeat the tests COUNT times, with fewer random programs each time
+	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./... -args -programs=100
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; done
+
+bench: ## measure what doc/BENCHMARKS.md shows
+	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
+	go test -run '^$$' -bench '^BenchmarkFanout$$' -benchtime 200x -count 3 .
+
+e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
+	example/e2e/run.sh
+
+fmt: ## format all Go files
+	$(GOFUMPT) -w .

@@ -1,0 +1,99 @@
+package rohrpost
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	fanoutMembers = 1000
+	fanoutBatch   = 32 // messages between two reports of the members
+	fanoutEnv     = "ROHRPOST_FANOUT_URL"
+)
+
+// BenchmarkFanout publishes changes to one group of 1,000 members on real
+// sockets, which live in a process of their own, with at most 64 changes on the
+// way: deliveries per second, and the CPU time that this process needs for one.
+//
+//	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 100x -count 3 .
+func BenchmarkFanout(b *testing.B) {
+	hub := NewHub(Config{})
+	hub.Allow("all", Anyone)
+	server := httptest.NewServer(hub)
+	defer server.Close()
+	members := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestFanoutMembers$")
+	members.Env = append(os.Environ(), fanoutEnv+"=ws"+strings.TrimPrefix(server.URL, "http"))
+	members.Stderr = os.Stderr
+	output, err := members.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, members.Start())
+	reports := bufio.NewScanner(output)
+	require.True(b, reports.Scan(), "the members have joined")
+
+	title := strings.Repeat("x", 80)
+	change := Change{Group: "all", Type: Update, Object: map[string]any{"id": 7, "title": title}, UpdatedFields: []string{"title"}}
+	messages, onTheWay := 0, 0
+	start, cpu := time.Now(), processCPU()
+	for b.Loop() {
+		for range fanoutBatch {
+			require.NoError(b, hub.Publish(context.Background(), change))
+		}
+		messages += fanoutBatch
+		if onTheWay++; onTheWay == 2 {
+			require.True(b, reports.Scan())
+			onTheWay--
+		}
+	}
+	for range onTheWay {
+		require.True(b, reports.Scan())
+	}
+	elapsed, used := time.Since(start), processCPU()-cpu
+	deliveries := float64(messages * fanoutMembers)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(deliveries/elapsed.Seconds(), "deliveries/s")
+	b.ReportMetric(float64(used.Nanoseconds())/1000/deliveries, "CPU-µs/delivery")
+	require.NoError(b, hub.Shutdown(context.Background()))
+	_ = members.Wait()
+}
+
+// TestFanoutMembers is the other process of BenchmarkFanout.
+func TestFanoutMembers(t *testing.T) {
+	url := os.Getenv(fanoutEnv)
+	if url == "" {
+		t.Skip("runs in a process that the benchmark starts")
+	}
+	var received atomic.Int64
+	var done sync.WaitGroup
+	for range fanoutMembers {
+		ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+		require.NoError(t, err)
+		require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"type":"subscribe","data":{"group":"all"}}`)))
+		_, _, err = ws.ReadMessage()
+		require.NoError(t, err)
+		done.Go(func() {
+			defer func() { _ = ws.Close() }()
+			for {
+				if _, _, err := ws.NextReader(); err != nil {
+					return
+				}
+				if received.Add(1)%(fanoutBatch*fanoutMembers) == 0 {
+					fmt.Println("a batch has arrived")
+				}
+			}
+		})
+	}
+	fmt.Println("all members have joined")
+	done.Wait()
+}
