@@ -34,8 +34,8 @@ type (
 	embedded struct {
 		Marker base `gorm:"embedded"`
 	}
-	recursive struct {
-		*recursive
+	Recursive struct {
+		*Recursive
 		NotifyOnUpdate
 	}
 	unmarked struct{ gorm.Model }
@@ -57,7 +57,7 @@ func TestMarks(t *testing.T) {
 		{"alias", alias{}, "create update delete"},
 		{"a named field is no marker", named{}, ""},
 		{"an embedded tag is no marker", embedded{}, ""},
-		{"a type that embeds itself", recursive{}, "update"},
+		{"a type that embeds itself", Recursive{}, "update"},
 		{"unmarked", unmarked{}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -130,10 +130,3 @@ func (q *queue) written(f frame) {
 	q.bytes -= len(f.payload)
 	q.mu.Unlock()
 }
-
-// ended reports whether the connection is closed or closing.
-func (q *queue) ended() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.ending != nil
-}
