@@ -160,8 +160,8 @@ func (c *Conn) push(payload []byte) error {
 	return nil
 }
 
-// endSlow ends a connection whose queue is full. What it has missed it gets
-// when it connects again; nobody else notices.
+// endSlow ends a connection whose queue is full, and says why. Nobody else
+// notices.
 func (c *Conn) endSlow() {
 	if !c.end(closeSlow, "slow consumer", true) {
 		return
