@@ -128,7 +128,9 @@ function build(id) {
   item.append(document.createElement("p"), menu);
   item.ondblclick = () => rename(id);
   item.onanimationend = () => item.classList.remove("changed");
-  item.onkeydown = (event) => event.target === item && key(event, id);
+  item.onkeydown = (event) => {
+    if (event.target === item) key(event, id);
+  };
   return item;
 }
 
