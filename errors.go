@@ -24,6 +24,7 @@ var (
 
 var (
 	errEmptyMessage = Errorf("Cannot send an empty message.")
+	errNoRequest    = Errorf("You have to provide a message ID and handler on success messages.")
 	errTimedOut     = Errorf("The request timed out.")
 	errDenied       = Errorf("ACCESS_DENIED")
 	errTooMany      = Errorf("Too many groups.")

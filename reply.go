@@ -54,8 +54,8 @@ func (c *Conn) sendError(r *Request, err error, data any) error {
 
 // answer sends the one reply to r.
 func (c *Conn) answer(r *Request, e envelope, data any) error {
-	if r == nil {
-		return errors.New("no request given")
+	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
+		return errNoRequest
 	}
 	if r.answered.Load() {
 		return ErrAnswered

@@ -1,0 +1,94 @@
+package rohrpost_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost"
+)
+
+// conversation sends requests to a hub and prints the replies.
+func conversation(hub *rohrpost.Hub, requests ...string) {
+	server := httptest.NewServer(hub)
+	defer server.Close()
+	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	check(err)
+	for _, request := range requests {
+		check(ws.WriteMessage(websocket.TextMessage, []byte(request)))
+	}
+	for range requests {
+		fmt.Println(read(ws))
+	}
+	check(ws.Close())
+	check(hub.Shutdown(context.Background()))
+}
+
+// Who may subscribe is decided by rules over the names of groups.
+func ExampleHub_Allow() {
+	hub := rohrpost.NewHub(rohrpost.Config{
+		Authenticate: func(r *http.Request) (rohrpost.Identity, error) {
+			return rohrpost.Identity{ID: "ann"}, nil // from a session, a header, a certificate
+		},
+	})
+	hub.Allow("news", rohrpost.Anyone)
+	hub.Allow("inbox-{user}", func(_ context.Context, c *rohrpost.Conn, p rohrpost.Params) error {
+		if p["user"] != c.User().ID {
+			return rohrpost.Errorf("not yours")
+		}
+		return nil
+	})
+	conversation(hub,
+		`{"id": 1, "type": "subscribe", "data": {"group": "news"}}`,
+		`{"id": 2, "type": "subscribe", "data": {"type": "inbox", "id": "ann"}}`,
+		`{"id": 3, "type": "subscribe", "data": {"type": "inbox", "id": "bob"}}`)
+	// Output:
+	// {"id":1,"type":"subscribe","data":{"group":"news"}}
+	// {"id":2,"type":"subscribe","data":{"group":"inbox-ann"}}
+	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED"}
+}
+
+// A handler answers requests of one type. Only the text of an *Error reaches
+// the other end.
+func ExampleHub_Handle() {
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	hub.Handle("greet", func(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
+		var data struct{ Name string }
+		if err := r.Bind(&data); err != nil {
+			return nil, err
+		}
+		if data.Name == "" {
+			return nil, rohrpost.Errorf("Whom shall I greet?")
+		}
+		return map[string]string{"text": "Hello, " + data.Name}, nil
+	})
+	conversation(hub, `{"id": 1, "type": "greet", "data": {"name": "Ann"}}`, `{"id": 2, "type": "greet", "data": {}}`)
+	// Output:
+	// {"id":1,"type":"greet","data":{"text":"Hello, Ann"}}
+	// {"id":2,"type":"greet","error":"Whom shall I greet?"}
+}
+
+// A handler that waits for something returns Later and answers when it can; the
+// requests behind it need not wait.
+func ExampleHub_Handle_later() {
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	print := make(chan func(), 1)
+	hub.Handle("report", func(_ context.Context, c *rohrpost.Conn, r *rohrpost.Request) (any, error) {
+		print <- func() { _ = c.SendSuccess(r, "twelve pages") } // its error: nobody is there any more
+		return rohrpost.Later, nil
+	})
+	hub.Handle("status", func(_ context.Context, c *rohrpost.Conn, r *rohrpost.Request) (any, error) {
+		if err := c.SendSuccess(r, "printing"); err != nil {
+			return nil, err
+		}
+		(<-print)()
+		return nil, nil
+	})
+	conversation(hub, `{"id": 1, "type": "report"}`, `{"id": 2, "type": "status"}`)
+	// Output:
+	// {"id":2,"type":"status","data":"printing"}
+	// {"id":1,"type":"report","data":"twelve pages"}
+}
