@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -41,7 +40,8 @@ func pipe(t *testing.T, hub *Hub) *websocket.Conn {
 			hub.ServeHTTP(pipeWriter{httptest.NewRecorder(), far}, r)
 		}
 	}()
-	ws, _, err := websocket.NewClient(near, &url.URL{Scheme: "ws", Host: "hub"}, nil, 1024, 1024)
+	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
+	ws, _, err := dialer.Dial("ws://hub", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = near.Close() })
 	return ws
