@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -136,8 +137,9 @@ func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, f
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the board: %w", err)
 	}
+	closeDB := pool.Close
 	if file == "" {
-		err = keepMemory(ctx, pool)
+		closeDB, err = keepMemory(ctx, pool)
 	}
 	if err == nil {
 		err = db.WithContext(ctx).AutoMigrate(&Card{})
@@ -146,18 +148,20 @@ func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, f
 		err = db.Use(rohrpost.Plugin(hub))
 	}
 	if err != nil {
-		_ = pool.Close()
-		return nil, nil, fmt.Errorf("prepare the board: %w", err)
+		return nil, nil, errors.Join(fmt.Errorf("prepare the board: %w", err), closeDB())
 	}
-	return db, pool.Close, nil
+	return db, closeDB, nil
 }
 
 // keepMemory keeps a database in memory alive, which is gone with its last
 // connection; and the pool closes a connection whenever a request is cancelled
 // half-way. So one is set aside that nobody uses. Beside it there is just one:
 // several that share a memory fail with "table is locked" instead of waiting.
-func keepMemory(ctx context.Context, pool *sql.DB) error {
+func keepMemory(ctx context.Context, pool *sql.DB) (closeDB func() error, err error) {
 	pool.SetMaxOpenConns(2)
-	_, err := pool.Conn(ctx)
-	return err
+	keeper, err := pool.Conn(ctx)
+	if err != nil {
+		return pool.Close, err
+	}
+	return func() error { return errors.Join(keeper.Close(), pool.Close()) }, nil
 }
