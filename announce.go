@@ -45,7 +45,7 @@ func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
 		tx = &alone
 	}
 	for _, value := range rows {
-		p.hold(tx, db.Statement.Context, w, m, value)
+		p.hold(db.Statement.Context, tx, w, m, value)
 	}
 	p.release(db.Statement.Context, alone.waiting)
 	return err
@@ -53,7 +53,7 @@ func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
 
 // hold builds the change of one row. What cannot be announced is logged,
 // counted and left out.
-func (p *plugin) hold(tx *transaction, ctx context.Context, w *write, m *model, value reflect.Value) {
+func (p *plugin) hold(ctx context.Context, tx *transaction, w *write, m *model, value reflect.Value) {
 	row := writtenRow{model: m, value: value, op: creating}
 	row.key, row.keyErr = keyOf(ctx, m.schema, value)
 	if w != nil {
@@ -73,8 +73,9 @@ func (p *plugin) hold(tx *transaction, ctx context.Context, w *write, m *model, 
 	tx.hold(held{change: change, model: m.name, key: row.key.text})
 }
 
-// created returns the rows of a create, in one where they fit. They are in memory, unless the
-// statement left fields out, met existing rows or came from maps.
+// created returns the rows of a create, in one where they fit. They are in
+// memory, unless the statement left fields out, met existing rows or came from
+// maps.
 func created(one []reflect.Value, db *gorm.DB, w *write, m *model) (rows []reflect.Value, err error) {
 	stmt := db.Statement
 	upserts := w != nil && w.upserts != nil

@@ -137,6 +137,45 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+type genericModel[T any] struct {
+	NotifyOnChange
+	ID    uint
+	Value T
+}
+
+func (genericModel[T]) TableName() string { return "generics" }
+
+type definedModel task
+
+// Models of every shape are announced by the database's writes too.
+func TestShapesOfModels(t *testing.T) {
+	type pointerMarker struct {
+		*NotifyOnChange
+		ID    uint
+		Title string
+	}
+	type Base struct {
+		NotifyOnChange
+		ID uint
+	}
+	type fromBase struct {
+		Base
+		Title string
+	}
+	for value, want := range map[any]string{
+		&genericModel[string]{}: `create genericmodel-1 {"id":1}`,
+		&definedModel{}:         `create definedmodel-1 {"id":1}`,
+		&pointerMarker{}:        `create pointermarker-1 {"id":1}`,
+		&fromBase{}:             `create frombase-1 {"id":1}`,
+	} {
+		db, rec := openDB(t, gorm.Config{}, value)
+		require.NoError(t, db.Create(value).Error)
+		require.NoError(t, db.Save(value).Error)
+		require.NoError(t, db.Delete(value).Error)
+		assert.Equal(t, []string{want, strings.Replace(want, "create", "update", 1), strings.Replace(want, "create", "delete", 1)}, rec.take())
+	}
+}
+
 func TestBadTagsAreLoggedOnce(t *testing.T) {
 	type unknown struct {
 		NotifyOnChange `rohrpost:"group:a;colour:red"`
