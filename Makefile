@@ -21,8 +21,8 @@ check: ## formatting, vet, staticcheck and tidiness of both modules, and the int
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go test -race -shuffle=on ./...
 
-race: ## repeat the tests COUNT times, with fewer random programs each time
-	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./... -args -programs=100
+race: ## repeat the tests COUNT times, with 200 random programs each time
+	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \

@@ -40,6 +40,10 @@ DELETE FROM ledger;`
 // TestPrograms runs random programs of writes in transactions of every shape:
 // what was sent must equal what the database says has happened.
 func TestPrograms(t *testing.T) {
+	count := *programs
+	if testing.Short() {
+		count = min(count, 200)
+	}
 	for name, config := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,7 +52,7 @@ func TestPrograms(t *testing.T) {
 			require.NoError(t, err)
 			_, err = pool.Exec(ledger)
 			require.NoError(t, err)
-			for i := range uint64(*programs / len(modes)) {
+			for i := range uint64(count / len(modes)) {
 				_, err = pool.Exec(fresh)
 				require.NoError(t, err)
 				p := &program{rng: rand.New(rand.NewPCG(*programsSeed+i, 0)), root: db}
