@@ -40,16 +40,14 @@ var errUnknownRows = errors.New("the rows of the statement cannot be known on th
 // whose rows are in memory, and a write that the model does not announce.
 func newWrite(db *gorm.DB, m *model, op operation) *write {
 	stmt := db.Statement
-	w := &write{ConnPool: stmt.ConnPool, stmt: stmt, model: m, op: op}
-	if op == creating {
-		if conflict, ok := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict); ok {
-			w.upserts = newUpsert(db, m, conflict)
-			return w
-		}
+	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
+	if op == creating && !upserts || op != creating && m.groups[op] == nil {
 		return nil
 	}
-	if m.groups[op] == nil {
-		return nil
+	w := &write{ConnPool: stmt.ConnPool, stmt: stmt, model: m, op: op}
+	if op == creating {
+		w.upserts = newUpsert(db, m, conflict)
+		return w
 	}
 	_, w.given = stmt.Clauses["SET"]
 	_, returns := stmt.Clauses["RETURNING"]
