@@ -26,7 +26,7 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  server?.kill("SIGTERM");
+  server?.kill("SIGKILL"); // it may be stopped
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -110,6 +110,34 @@ test("the keyboard is enough, and keeps its place", async () => {
   await card(bob, "Send it off").waitFor({ state: "detached" });
 });
 
+test("the focus stays near when its place goes", async () => {
+  const focused = () => ann.evaluate(() => document.activeElement.closest(".card")?.querySelector("p").textContent);
+  for (const title of ["one", "two"]) await add(ann, title);
+  await card(ann, "one").getByRole("button", { name: "Move right" }).focus();
+  await ann.keyboard.press("Enter");
+  await card(ann, "one", "doing").waitFor();
+  await ann.keyboard.press("Enter");
+  await card(ann, "one", "done").waitFor(); // where its button is disabled
+  assert.equal(await focused(), "one");
+  await card(ann, "two").focus();
+  await ann.keyboard.press("Delete");
+  await card(ann, "two").waitFor({ state: "detached" });
+  assert.equal(await focused(), "Seal it");
+  await card(ann, "one").press("Delete"); // the last one in its column
+  await card(ann, "one").waitFor({ state: "detached" });
+  assert.equal(await ann.evaluate(() => document.activeElement.id), "title");
+});
+
+test("a card that goes while it is renamed asks for nothing", async () => {
+  await add(ann, "Short-lived");
+  await card(ann, "Short-lived").dblclick();
+  await ann.keyboard.type("half");
+  await card(bob, "Short-lived").press("Delete");
+  await card(ann, "Short-lived").waitFor({ state: "detached" });
+  await ann.waitForLoadState("networkidle");
+  assert.match(await ann.locator("#news").textContent(), /was deleted/);
+});
+
 for (const signal of ["SIGKILL", "SIGTERM"]) {
   test(`after a restart (${signal}) both are live again and have missed nothing`, async () => {
     await stop(signal);
@@ -121,6 +149,15 @@ for (const signal of ["SIGKILL", "SIGTERM"]) {
     await card(bob, "Seal it").waitFor();
   });
 }
+
+test("a server that says nothing any more counts as lost", async () => {
+  server.kill("SIGSTOP");
+  await Promise.all([ann, bob].map((page) => page.locator('#state:not([data-state="live"])').waitFor()));
+  server.kill("SIGCONT");
+  await Promise.all([live(ann), live(bob)]);
+  await add(ann, "Awake again");
+  await card(bob, "Awake again").waitFor();
+});
 
 test("both see the same, and nothing went wrong", async () => {
   const board = (page) => page.$$eval("section", (all) => all.map((s) => [...s.querySelectorAll("p")].map((p) => p.textContent)));

@@ -93,9 +93,12 @@ function element(id) {
 }
 
 // render brings the page in line with the cards. An element is reused as long as
-// its card lives, so that focus and a rename in progress stay.
+// its card lives, so that focus and a rename in progress stay; the focus of a
+// deleted card goes to its neighbour.
 function render() {
   const focused = document.activeElement;
+  const place = focused.closest(".card");
+  const neighbour = place && (place.nextElementSibling ?? place.previousElementSibling);
   for (const old of document.querySelectorAll(".card")) {
     if (!cards.has(Number(old.dataset.id))) old.remove();
   }
@@ -110,7 +113,8 @@ function render() {
       if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
     });
   }
-  if (focused !== document.activeElement && focused.isConnected) focused.focus();
+  const next = !place || (focused.isConnected && !focused.disabled) ? focused : place.isConnected ? place : neighbour;
+  if (next !== document.activeElement) (next ?? document.getElementById("title")).focus();
 }
 
 function build(id) {
@@ -184,7 +188,7 @@ function rename(id) {
     input.remove();
     title.hidden = false;
     if (back) item.focus();
-    if (keep && input.value.trim() && input.value !== card.title) ask("PATCH", card, { title: input.value });
+    if (keep && cards.has(id) && input.value.trim() && input.value !== card.title) ask("PATCH", card, { title: input.value });
   };
   input.onblur = () => finish(true);
   input.onkeydown = (event) => {

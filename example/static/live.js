@@ -2,19 +2,21 @@
 //   subscribed()     after each successful subscription: load the state now
 //   changed(data)    for each message of the group
 //   state(name)      "connecting", "live" or "offline"
-const pingEvery = 5_000; // ms; silence twice as long means that the connection is dead
+const pingEvery = 5_000; // ms; a ping has as long to be answered, by whatever message
+const opening = 10_000; // ms that a connection may take to open
 const slowest = 20_000; // ms between two attempts
 
 export function live(path, group, { subscribed, changed, state }) {
   const url = new URL(path, location.href.replace(/^http/, "ws"));
-  let socket, pinging, retry, heard, attempts = 0, id = 0;
+  let socket, pinging, dead, retry, attempts = 0, id = 0;
 
   function connect() {
-    clearTimeout(retry);
+    if (socket) socket.onclose = null; // it may still be closing
+    stop();
     state("connecting");
     socket = new WebSocket(url);
+    dead = setTimeout(abandon, opening);
     socket.onopen = () => {
-      heard = Date.now();
       request("subscribe", { group });
       pinging = setInterval(ping, pingEvery);
     };
@@ -23,7 +25,7 @@ export function live(path, group, { subscribed, changed, state }) {
   }
 
   function receive(message) {
-    heard = Date.now();
+    dead = clearTimeout(dead);
     if (message.type === "subscribe" && !message.error) {
       attempts = 0;
       state("live");
@@ -32,6 +34,7 @@ export function live(path, group, { subscribed, changed, state }) {
       changed(message.data);
     } else if (message.error) {
       console.error(message.type, message.error);
+      if (message.type === "subscribe") abandon(); // and ask again later
     }
   }
 
@@ -40,10 +43,12 @@ export function live(path, group, { subscribed, changed, state }) {
   }
 
   function ping() {
-    if (Date.now() - heard > 2 * pingEvery) abandon(); // half open: close would wait for an answer
-    else request("ping");
+    if (socket.readyState !== WebSocket.OPEN) return;
+    request("ping");
+    dead ??= setTimeout(abandon, pingEvery);
   }
 
+  // abandon does not wait for the other end, which may be gone without a word.
   function abandon() {
     socket.onclose = socket.onmessage = null;
     socket.close();
@@ -52,10 +57,16 @@ export function live(path, group, { subscribed, changed, state }) {
 
   // Full jitter: pages that lost the server together do not return together.
   function lost() {
-    clearInterval(pinging);
+    stop();
     state("offline");
-    const longest = Math.min(slowest, 500 * 2 ** attempts++);
+    const longest = Math.min(slowest, 1_000 * 2 ** attempts++);
     retry = setTimeout(connect, 500 + Math.random() * (longest - 500));
+  }
+
+  function stop() {
+    clearTimeout(retry);
+    clearInterval(pinging);
+    dead = clearTimeout(dead);
   }
 
   addEventListener("online", () => {
