@@ -3,141 +3,358 @@ package rohrpost
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"gorm.io/gorm"
 )
-
-type silentKey struct{}
-
-// Silent returns a context under which writes are not announced:
-//
-//	db.WithContext(rohrpost.Silent(ctx)).Create(&imported)
-//
-// It holds wherever the context goes, hooks and associations included.
-func Silent(ctx context.Context) context.Context {
-	return context.WithValue(ctx, silentKey{}, true)
-}
-
-func isSilent(ctx context.Context) bool {
-	return ctx != nil && ctx.Value(silentKey{}) != nil
-}
 
 // announce lets the changes of a statement wait for the end of its transaction,
 // and releases them at once where there is none. w is nil for a plain create.
 func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
 	defer recovered(&err)
-	tx, err := transactionOf(db.Statement.ConnPool)
+	pool := db.Statement.ConnPool
+	if w != nil {
+		pool = w.ConnPool
+	}
+	tx, err := transactionOf(pool)
 	if err != nil {
 		p.untracked(m)
 		return nil
-	}
-	var one [1]reflect.Value // most statements write one row
-	var rows []reflect.Value
-	if w == nil || w.op == creating {
-		rows, err = created(one[:0], db, w, m)
-	} else {
-		rows, err = w.written(db)
 	}
 	var alone transaction // nothing to wait for
 	if tx == nil {
 		tx = &alone
 	}
-	for _, value := range rows {
-		p.hold(db.Statement.Context, tx, w, m, value)
+	a := announcement{plugin: p, ctx: db.Statement.Context, tx: tx, model: m}
+	a.statement(db, w)
+	p.release(a.ctx, alone.take())
+	return nil
+}
+
+// announcement is what the changes of one statement have in common.
+type announcement struct {
+	plugin *plugin
+	ctx    context.Context
+	tx     *transaction
+	model  *model
+}
+
+// statement announces what a statement did. Where that cannot be told, all whom
+// it may concern are told to load their state again: nothing is lost in silence.
+func (a *announcement) statement(db *gorm.DB, w *write) {
+	var err error
+	switch {
+	case a.tx.isFlooded():
+		err = errManyRows
+	case w == nil:
+		err = a.created(db, db.Statement.ConnPool)
+	case w.unheard:
+	case w.failed != nil:
+		err = w.failed
+	case w.upsert != nil:
+		err = w.upsert.announce(a, w)
+	case w.op == creating:
+		err = a.created(db, w.ConnPool)
+	case w.moves:
+		err = a.moved(w)
+	default:
+		err = a.changed(w)
 	}
-	p.release(db.Statement.Context, alone.waiting)
+	switch {
+	case errors.Is(err, errManyRows):
+		a.tx.stale(a.model, "rows")
+	case err != nil:
+		a.tx.stale(a.model, "unknown")
+	}
+}
+
+// created announces a create that met no rows. They are in memory, unless it
+// left fields out or came from maps.
+func (a *announcement) created(db *gorm.DB, pool gorm.ConnPool) error {
+	var one [1]reflect.Value // most statements write one row
+	values, err := createdValues(one[:0], db, a.model)
+	if err != nil {
+		return err
+	}
+	if !createdDiffers(db, a.model) {
+		for _, value := range values {
+			r := newRow(a.ctx, a.model.schema, value)
+			a.came(&r)
+		}
+		return nil
+	}
+	keyed := make([]row, len(values))
+	for i, value := range values {
+		keyed[i] = newRow(a.ctx, a.model.schema, value)
+	}
+	rows, err := selectRows(db, pool, a.model, keyed)
+	for i := range rows {
+		a.came(&rows[i])
+	}
 	return err
 }
 
-// hold builds the change of one row. What cannot be announced is logged,
-// counted and left out.
-func (p *plugin) hold(ctx context.Context, tx *transaction, w *write, m *model, value reflect.Value) {
-	row := writtenRow{model: m, value: value, op: creating}
-	row.key, row.keyErr = keyOf(ctx, m.schema, value)
-	if w != nil {
-		row.op, row.fields = w.op, w.fields
-		if w.upserts != nil && !w.upserts.judge(&row) {
+// came announces a created row, unless it was created soft-deleted.
+func (a *announcement) came(r *row) {
+	if a.model.live(a.ctx, r) {
+		a.row(creating, nil, r)
+	}
+}
+
+func createdValues(values []reflect.Value, db *gorm.DB, m *model) ([]reflect.Value, error) {
+	values = elements(values, db.Statement.ReflectValue)
+	if len(values) == 0 {
+		return mapElements(db.Statement.Context, m.schema, db.Statement.Dest)
+	}
+	return values, nil
+}
+
+// createdDiffers reports whether more of a created row must be known than the
+// value in memory tells.
+func createdDiffers(db *gorm.DB, m *model) bool {
+	stmt := db.Statement
+	return m.needsRow(creating) && (m.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
+		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) ||
+		m.defaults && !engineOf(db).insert)
+}
+
+func isMaps(dest any) bool {
+	switch dest.(type) {
+	case []map[string]any, *[]map[string]any, *map[string]any:
+		return true
+	}
+	return false
+}
+
+// changed announces an update or a delete that moves no row.
+func (a *announcement) changed(w *write) (err error) {
+	var one [1]row // most statements write one row
+	rows := one[:]
+	switch {
+	case w.returning:
+		rows = w.after
+	case w.reads:
+		rows = w.before
+	default:
+		one[0] = newRow(a.ctx, a.model.schema, w.db.Statement.ReflectValue)
+	}
+	if w.reads && w.db.RowsAffected > int64(len(rows)) {
+		return errors.New("the statement changed rows that were not there before it")
+	}
+	if w.rereads {
+		if rows, err = selectRows(w.db, w.ConnPool, a.model, rows); err != nil {
+			return err
+		}
+	}
+	rows = sorted(rows)
+	if w.op == updating && w.db.Statement.Unscoped {
+		rows = slices.DeleteFunc(rows, func(r row) bool { return !a.model.live(a.ctx, &r) })
+	}
+	for i := range rows {
+		r := &rows[i]
+		if w.op == deleting && r.value.IsValid() && !a.wasLive(w, r) {
+			continue
+		}
+		a.row(w.op, w.fields, r)
+	}
+	return nil
+}
+
+// wasLive reports whether the application lost the row by a delete, and shows it
+// as it was before.
+func (a *announcement) wasLive(w *write, r *row) bool {
+	if w.db.Statement.Unscoped {
+		return a.model.live(a.ctx, r)
+	}
+	if w.returning {
+		for _, field := range a.model.soft {
+			field.ReflectValueOf(a.ctx, r.value).SetZero()
+		}
+	}
+	return true
+}
+
+// moved announces an update that may have changed the groups of rows, or whether
+// they are there, by comparing before and after.
+func (a *announcement) moved(w *write) (err error) {
+	after := w.after
+	if w.rereads {
+		if after, err = selectRows(w.db, w.ConnPool, a.model, w.before); err != nil {
+			return err
+		}
+	}
+	before := sorted(w.before)
+	for _, r := range sorted(after) {
+		var old *row
+		for len(before) > 0 && before[0].key.compare(r.key) < 0 {
+			a.gone(w, &before[0])
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].key.compare(r.key) == 0 {
+			old, before = &before[0], before[1:]
+		}
+		if old == nil && !w.setsKey {
+			err = errors.New("the statement changed rows that were not there before it")
+			continue
+		}
+		a.pair(w, old, &r)
+	}
+	for i := range before {
+		a.gone(w, &before[i])
+	}
+	if w.db.RowsAffected > int64(len(w.before)) {
+		err = errors.New("the statement changed rows that were not there before it")
+	}
+	return err
+}
+
+// gone announces a row whose key an update has changed. Without that, the
+// database has kept the row as it was.
+func (a *announcement) gone(w *write, old *row) {
+	if w.setsKey {
+		a.pair(w, old, nil)
+	}
+}
+
+// pair announces one row as it was and as it is: in groups where it was and is an
+// update, elsewhere that it came or went. Nil is a row that was or is not there.
+func (a *announcement) pair(w *write, before, after *row) {
+	m := a.model
+	was, is := before != nil && m.live(a.ctx, before), after != nil && m.live(a.ctx, after)
+	if !w.setsKey && was != is {
+		if was {
+			a.row(deleting, nil, before)
+		} else {
+			a.row(creating, nil, after)
+		}
+		return
+	}
+	if !m.announces(updating) {
+		return
+	}
+	var old, now []string
+	var err error
+	key := rowKey{}
+	if was {
+		key = before.key
+		old, err = m.groupsOf(a.ctx, nil, updating, before)
+	}
+	if is && err == nil {
+		key = after.key
+		now, err = m.groupsOf(a.ctx, nil, updating, after)
+	}
+	if err != nil {
+		a.plugin.skip(m, key, updating, err)
+		return
+	}
+	for _, group := range old {
+		if !slices.Contains(now, group) {
+			a.tell(deleting, nil, before, group)
+		}
+	}
+	for _, group := range now {
+		switch {
+		case !was || !slices.Contains(old, group):
+			a.tell(creating, nil, after, group)
+		case !w.unchanged:
+			a.tell(updating, w.fields, after, group)
+		}
+	}
+}
+
+// row announces one row to all its groups.
+func (a *announcement) row(op operation, fields []string, r *row) {
+	if !a.model.announces(op) {
+		return
+	}
+	var one [1]string // most rows are in one group
+	groups, err := a.model.groupsOf(a.ctx, one[:0], op, r)
+	if err != nil {
+		a.plugin.skip(a.model, r.key, op, err)
+		return
+	}
+	for _, group := range groups {
+		a.tell(op, fields, r, group)
+	}
+}
+
+// tell builds the change of one row for one group and lets it wait. What cannot
+// be announced is logged, counted and left out.
+func (a *announcement) tell(op operation, fields []string, r *row, group string) {
+	h := held{model: a.model, key: r.key.text, op: op, limit: defaultRows}
+	if tag := a.model.tags[op]; tag != nil {
+		h.limit = tag.rows
+	}
+	if a.plugin.config.NetEffect {
+		h.op, fields = a.tx.net(netKey{a.model, r.key.text, group}, op, fields)
+	}
+	h.change = Change{Group: group, UpdatedFields: fields}
+	if h.op != nothing {
+		h.change.Type = writes[h.op]
+		err := h.change.check()
+		var object json.RawMessage
+		if err == nil {
+			object, err = a.model.object(h.op, fields, r)
+		}
+		if err != nil {
+			a.plugin.skip(a.model, r.key, op, err)
 			return
 		}
-	}
-	if m.groups[row.op] == nil {
-		return
-	}
-	change, err := row.change(ctx)
-	if err != nil {
-		p.skip(m, row.key, row.op, err)
-		return
-	}
-	tx.hold(held{change: change, model: m.name, key: row.key.text})
-}
-
-// created returns the rows of a create, in one where they fit. They are in
-// memory, unless the statement left fields out, met existing rows or came from
-// maps.
-func created(one []reflect.Value, db *gorm.DB, w *write, m *model) (rows []reflect.Value, err error) {
-	stmt := db.Statement
-	upserts := w != nil && w.upserts != nil
-	if upserts && w.upserts.err != nil {
-		return nil, w.upserts.err
-	}
-	rows = elements(one, stmt.ReflectValue)
-	fromMap := stmt.ReflectValue.Kind() == reflect.Map || len(rows) == 0
-	if fromMap {
-		if rows, err = mapElements(stmt.Context, m.schema, stmt.Dest); err != nil {
-			return nil, err
+		if h.op == updating && !a.model.sends(object, fields) {
+			return
 		}
+		h.change.Object = object
 	}
-	differs := fromMap || upserts || m.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0
-	if upserts && w.upserts.nothing || m.needsRow(creating) && differs {
-		return selectRows(db, m, rows)
-	}
-	return rows, nil
+	a.tx.hold(h)
 }
 
-// writtenRow is one row that a statement changed, about to be announced.
-type writtenRow struct {
-	model  *model
-	value  reflect.Value // of the struct, addressable
-	key    rowKey
-	keyErr error // why there is no key; matters only where one is used
-	op     operation
-	fields []string
+// sorted orders rows by their keys, and leaves a row only once.
+func sorted(rows []row) []row {
+	if len(rows) < 2 {
+		return rows
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return a.key.compare(b.key) })
+	return slices.CompactFunc(rows, func(a, b row) bool { return a.keyErr == nil && a.key.text == b.key.text })
 }
 
-// change builds what is announced. The model's methods are the user's code: a
+// groupsOf appends the names of the row's groups. The model's methods are the user's code: a
 // panic in them becomes an error.
-func (r *writtenRow) change(ctx context.Context) (change Change, err error) {
+func (m *model) groupsOf(ctx context.Context, groups []string, op operation, r *row) (_ []string, err error) {
 	defer recovered(&err)
-	change = Change{Type: writes[r.op], UpdatedFields: r.fields}
-	if change.Group, err = r.group(ctx); err != nil {
-		return change, fmt.Errorf("name the group: %w", err)
+	switch {
+	case m.namesGroups:
+		for _, group := range r.value.Addr().Interface().(GroupsNamer).GroupNames(writes[op]) {
+			if !slices.Contains(groups, group) {
+				groups = append(groups, group)
+			}
+		}
+		return groups, nil
+	case m.namesGroup:
+		return append(groups, r.value.Addr().Interface().(GroupNamer).GroupName(writes[op])), nil
 	}
-	if err = change.check(); err != nil {
-		return change, err
+	name, err := m.tags[op].group.name(ctx, m, r)
+	if err != nil {
+		return nil, fmt.Errorf("name the group: %w", err)
 	}
-	if change.Object, err = r.object(); err != nil {
-		return change, fmt.Errorf("build the payload: %w", err)
-	}
-	return change, nil
+	return append(groups, name), nil
 }
 
-func (r *writtenRow) group(ctx context.Context) (string, error) {
-	if r.model.namesGroup {
-		return r.value.Addr().Interface().(GroupNamer).GroupName(writes[r.op]), nil
-	}
+// name fills the template with the row's columns.
+func (g *groupTemplate) name(ctx context.Context, m *model, r *row) (string, error) {
 	name := make([]byte, 0, 64)
-	parts := r.model.groups[r.op].parts
+	parts := g.parts
 	if parts == nil {
-		name = append(append(name, r.model.name...), '-')
+		name = append(append(name, m.name...), '-')
 		parts = []groupPart{{}}
 	}
 	for _, part := range parts {
 		switch {
 		case part.text != "":
 			name = append(name, part.text...)
-		case part.field != nil:
+		case part.field != nil && r.value.IsValid():
 			value, _ := part.field.ValueOf(ctx, r.value)
 			column, _, err := keyText(value)
 			if err != nil {
@@ -146,6 +363,8 @@ func (r *writtenRow) group(ctx context.Context) (string, error) {
 			name = append(name, column...)
 		case r.keyErr != nil:
 			return "", r.keyErr
+		case part.field != nil: // of the key, which is all that was read
+			name = append(name, r.key.part(slices.Index(m.schema.PrimaryFields, part.field))...)
 		default:
 			name = append(name, r.key.text...)
 		}
@@ -155,13 +374,31 @@ func (r *writtenRow) group(ctx context.Context) (string, error) {
 
 // object is encoded here and now: what the user's value refers to may change
 // before the commit.
-func (r *writtenRow) object() (json.RawMessage, error) {
-	if r.model.pushesData {
-		payload := r.value.Addr().Interface().(PushNotifier).PushNotificationData(r.fields, writes[r.op])
-		return encodeObject(payload)
+func (m *model) object(op operation, fields []string, r *row) (object json.RawMessage, err error) {
+	defer recovered(&err)
+	if m.pushesData {
+		payload := r.value.Addr().Interface().(PushNotifier).PushNotificationData(fields, writes[op])
+		if object, err = encodeObject(payload); err != nil {
+			return nil, fmt.Errorf("build the payload: %w", err)
+		}
+		return object, nil
 	}
 	if r.keyErr != nil {
 		return nil, r.keyErr
 	}
 	return r.key.object(), nil
+}
+
+// sends reports whether an update with these fields is to be sent: a model may
+// ask that one of them is in the object.
+func (m *model) sends(object json.RawMessage, fields []string) bool {
+	if m.tags[updating].alwaysSend || len(fields) == 0 || object[0] != '{' {
+		return true
+	}
+	for key := range pairs(object) {
+		if slices.Contains(fields, unquote(key)) {
+			return true
+		}
+	}
+	return false
 }

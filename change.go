@@ -4,16 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Change is what happened to one row, for the members of one group. It reaches
 // them as a message of type "subscription-update".
 type Change struct {
-	// Group is the name of the group, [A-Za-z0-9_.:-]{1,200}. Required.
+	// Group is the name of the group, [A-Za-z0-9_.:-]{1,200}. With the type
+	// Resync it may also be a pattern as Hub.Allow takes it, for all groups that
+	// it matches and that have members. Required.
 	Group string
 
-	// Type is Create, Update or Delete, or "resync" for "your state may be
-	// stale, load it again". Required.
+	// Type is Create, Update, Delete or Resync. Required.
 	Type string
 
 	// Object is the row as the page gets to see it: anything that encodes to
@@ -29,13 +31,34 @@ type Change struct {
 
 // check reports what can be seen without encoding anything.
 func (ch Change) check() error {
-	if !validGroup(ch.Group) {
+	if !validGroup(ch.Group) && !ch.hasPattern() {
 		return fmt.Errorf("change: malformed group name %.250q", ch.Group)
 	}
 	if ch.Type == "" {
 		return errors.New("change: no type")
 	}
 	return nil
+}
+
+// hasPattern reports whether ch is for all groups that match a pattern.
+func (ch Change) hasPattern() bool {
+	if ch.Type != Resync || !strings.Contains(ch.Group, "{") {
+		return false
+	}
+	_, err := parsePattern(ch.Group)
+	return err == nil
+}
+
+// newResync is the change that says: your state may be stale, load it again.
+func newResync(group, reason string) Change {
+	return Change{Group: group, Type: Resync, Object: resyncReason{reason}}
+}
+
+// resyncReason is the object of a resync: "commit" for one whose outcome is
+// unknown, "rows" for too many changes, "unknown" for a statement whose rows
+// cannot be told, "size" for a change that is too large.
+type resyncReason struct {
+	Reason string `json:"reason"`
 }
 
 // encode returns the frame of ch.

@@ -3,11 +3,10 @@ package rohrpost
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 )
@@ -44,7 +43,7 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 		}
 		change.Object = object
 		change.UpdatedFields = slices.Clone(change.UpdatedFields)
-		waiting[i] = held{change: change}
+		waiting[i] = held{change: change, limit: defaultRows}
 	}
 	return afterCommit(tx, waiting...)
 }
@@ -103,14 +102,6 @@ func transactionOf(pool gorm.ConnPool) (*transaction, error) {
 	}
 }
 
-// held waits in a transaction for its COMMIT: a change, or a function to call.
-type held struct {
-	change Change
-	model  string
-	key    string
-	run    func()
-}
-
 // transaction stands in for a *sql.Tx: it holds what was announced in it until
 // COMMIT succeeds. It must have no BeginTx method: GORM would begin default
 // transactions in it.
@@ -120,9 +111,14 @@ type transaction struct {
 	ctx    context.Context // of BeginTx; when done, database/sql rolls back
 	db     *sql.DB
 
+	claimed atomic.Bool // it is the one that may write, on a database that has only one
+
 	mu      sync.Mutex // guards what follows: a transaction may be used concurrently
 	waiting []held
+	changes int // of those that wait
 	marks   []mark
+	netted  map[netKey]int // the place of the last change of each row; nil: not known
+	flooded []string       // patterns of the groups of changes that are not kept; nil: all are
 }
 
 // mark is a savepoint: its name, and how much was waiting when it was set.
@@ -149,7 +145,7 @@ func (t *transaction) Commit() error {
 	case err == nil:
 		t.plugin.release(t.ctx, t.take())
 	case errors.Is(err, sql.ErrTxDone):
-	case !wasDone && outcomeUnknown(err):
+	case !wasDone && !refused(err):
 		t.plugin.release(t.ctx, resyncs(t.take()))
 	default:
 		t.take()
@@ -164,49 +160,4 @@ func (t *transaction) Rollback() error {
 		t.take()
 	}
 	return err
-}
-
-func (t *transaction) hold(waiting ...held) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.waiting = append(t.waiting, waiting...)
-}
-
-func (t *transaction) take() []held {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	waiting := t.waiting
-	t.waiting, t.marks = nil, nil
-	return waiting
-}
-
-// outcomeUnknown reports whether a failed COMMIT may have happened all the
-// same: the answer was lost, not refused.
-func outcomeUnknown(err error) bool {
-	var network interface{ Timeout() bool } // net.Error, and what a syscall returns
-	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// resyncs replaces changes by one "resync" for each of their groups: right
-// whether they are there or not. Functions are dropped.
-func resyncs(waiting []held) []held {
-	var groups []held
-	for _, h := range waiting {
-		known := slices.ContainsFunc(groups, func(g held) bool { return g.change.Group == h.change.Group })
-		if h.run != nil || known {
-			continue
-		}
-		h.change = Change{Group: h.change.Group, Type: resync, Object: resyncReason{"commit"}}
-		groups = append(groups, h)
-	}
-	return groups
-}
-
-// resync is the type of a change that says: your state may be stale, load it again.
-const resync = "resync"
-
-type resyncReason struct {
-	Reason string `json:"reason"`
 }

@@ -318,7 +318,11 @@ func TestUnknownOutcomeOfCommit(t *testing.T) {
 	}{
 		{driver.ErrBadConn, []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
 		{fmt.Errorf("commit: %w", context.DeadlineExceeded), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
-		{errors.New("constraint failed"), []string{}},
+		{errors.New("lost"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{stateError("08006"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{stateError("23505"), []string{}},
+		{fmt.Errorf("commit: %w", codeError{Number: 1213}), []string{}},
+		{errors.New("commit unexpectedly resulted in rollback"), []string{}},
 		{sql.ErrTxDone, []string{}},
 	} {
 		t.Run(test.err.Error(), func(t *testing.T) {
@@ -334,6 +338,16 @@ func TestUnknownOutcomeOfCommit(t *testing.T) {
 		})
 	}
 }
+
+// stateError and codeError have the shapes of drivers' errors.
+type stateError string
+
+func (e stateError) Error() string    { return "state " + string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+type codeError struct{ Number uint16 }
+
+func (e codeError) Error() string { return fmt.Sprint("number ", e.Number) }
 
 type failingCommit struct {
 	gorm.Tx

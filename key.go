@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"gorm.io/gorm/schema"
 )
@@ -18,6 +20,7 @@ import (
 // of a composite key are joined by ":" there and an array here.
 type rowKey struct {
 	text, json string
+	parts      []rowKey // of a composite key
 }
 
 var errNoKey = errors.New("the row has no primary key")
@@ -35,7 +38,7 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 		if err != nil {
 			return rowKey{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
 		}
-		part := rowKey{text, text}
+		part := rowKey{text: text, json: text}
 		if !isNumber {
 			quoted, _ := json.Marshal(text) // a string always encodes
 			part.json = string(quoted)
@@ -43,7 +46,10 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 		if i == 0 {
 			key = part
 		} else {
-			key = rowKey{key.text + ":" + part.text, key.json + "," + part.json}
+			key.text, key.json = key.text+":"+part.text, key.json+","+part.json
+		}
+		if len(s.PrimaryFields) > 1 {
+			key.parts = append(key.parts, part)
 		}
 	}
 	if len(s.PrimaryFields) > 1 {
@@ -51,6 +57,38 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 	}
 	return key, nil
 }
+
+// compare orders keys: numbers by value, texts by their bytes, composite keys
+// part by part.
+func (k rowKey) compare(other rowKey) int {
+	for i := range min(len(k.parts), len(other.parts)) {
+		if c := k.parts[i].compare(other.parts[i]); c != 0 {
+			return c
+		}
+	}
+	if !k.isNumber() || !other.isNumber() {
+		return strings.Compare(k.text, other.text)
+	}
+	negative := k.text[0] == '-'
+	if negative != (other.text[0] == '-') {
+		return cmp.Compare(k.text[0], other.text[0]) // "-" is less than any digit
+	}
+	c := cmp.Or(cmp.Compare(len(k.text), len(other.text)), strings.Compare(k.text, other.text))
+	if negative {
+		return -c
+	}
+	return c
+}
+
+// part is one column of the key as group names carry it.
+func (k rowKey) part(i int) string {
+	if len(k.parts) == 0 {
+		return k.text
+	}
+	return k.parts[i].text
+}
+
+func (k rowKey) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
 // hasKey reports whether every part of the row's primary key is set in memory.
 func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {

@@ -11,11 +11,22 @@ import (
 //
 // A struct tag on the marker may name the group:
 //
-//	rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id}"`
+//	rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id};fields:status,title"`
 //
-// {pk} stands for the primary key and {column} for the value of that database
-// column. Without a tag and without a GroupName method the group is the type's
-// name in lower case, "-" and the primary key: "article-7".
+// Its options are separated by ";":
+//
+//   - group names the group. {pk} stands for the primary key and {column} for
+//     the value of that database column. Defaults to the type's name in lower
+//     case, "-" and the primary key: "article-7".
+//   - fields lists columns: an update is announced only when it sets one of
+//     them. Defaults to all.
+//   - depends lists the columns from which a GroupName or GroupNames method makes
+//     the name: only an update that sets one of them can move a row to another
+//     group, and costs the reading of the row before. Defaults to all columns.
+//   - rows is the most changes of one commit that a group is told one by one;
+//     above, it is told once to load its state again. Defaults to 100.
+//   - always_send:false announces an update only when one of the updated fields
+//     is a key of the object. Defaults to true.
 type (
 	// NotifyOnCreate marks a model whose creates are announced.
 	NotifyOnCreate struct{}
@@ -34,6 +45,13 @@ type (
 // left it (a delete: as it was), never with a half-filled struct.
 type GroupNamer interface {
 	GroupName(messageType string) string
+}
+
+// GroupsNamer may be implemented by a marked model that belongs to several
+// groups; it wins over GroupNamer and the marker's tag. A name that stands twice
+// counts once, and without one nobody is told. It is called like GroupName.
+type GroupsNamer interface {
+	GroupNames(messageType string) []string
 }
 
 // PushNotifier may be implemented by a marked model to choose what

@@ -1,131 +1,237 @@
 package rohrpost
 
 import (
-	"fmt"
+	"context"
 	"reflect"
+	"slices"
 	"strings"
 
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
+
+// anyGroup is the pattern of every group.
+const anyGroup = "{any}"
 
 // model is what the plugin knows of one marked type: which writes are
 // announced, to which group, and what must be read for it.
 type model struct {
 	name   string // of the type, lower case, without type parameters
 	schema *schema.Schema
-	groups [len(writes)]*groupTemplate // by operation; nil: not announced
+	tags   [len(writes)]*tag // by operation; nil: not announced
+	folded [len(writes)]bool // followed for its net effect only, not announced
+	soft   []*schema.Field   // what a soft delete sets; none: deletes are real
+	unique [][]*schema.Field // the primary key and the unique indexes
+	silent any               // the context key of SilentFor
+	json   map[string]string // names of updated fields by column; nil: the columns
 
-	namesGroup bool // the type implements GroupNamer
-	pushesData bool // the type implements PushNotifier
-	unwritten  bool // it has columns that a create does not write
+	namesGroup  bool // the type implements GroupNamer
+	namesGroups bool // the type implements GroupsNamer
+	pushesData  bool // the type implements PushNotifier
+	unwritten   bool // it has columns that a create does not write
+	defaults    bool // it has columns that the database fills, besides the key
 }
 
 // newModel returns nil for a type without a marker.
-func newModel(s *schema.Schema) (*model, error) {
-	m := &model{name: typeName(s.ModelType), schema: s}
-	marked := false
-	for op, tag := range marks(s.ModelType) {
-		if tag == nil {
+func newModel(s *schema.Schema, config PluginConfig) (*model, error) {
+	m := &model{name: typeName(s.ModelType), schema: s, silent: silentFor{s.ModelType}}
+	var first *tag
+	for op, text := range marks(s.ModelType) {
+		if text == nil {
 			continue
 		}
-		marked = true
-		group, err := parseTag(tag.Get("rohrpost"), s)
+		parsed, err := parseTag(text.Get("rohrpost"), s)
 		if err != nil {
 			return nil, err
 		}
-		m.groups[op] = group
+		m.tags[op] = parsed
+		if first == nil {
+			first = parsed
+		}
 	}
-	if !marked {
+	if first == nil {
 		return nil, nil
+	}
+	for op := range m.tags {
+		if config.NetEffect && m.tags[op] == nil {
+			m.tags[op], m.folded[op] = first, true
+		}
 	}
 	pointer := reflect.PointerTo(s.ModelType)
 	m.namesGroup = pointer.Implements(reflect.TypeFor[GroupNamer]())
+	m.namesGroups = pointer.Implements(reflect.TypeFor[GroupsNamer]())
 	m.pushesData = pointer.Implements(reflect.TypeFor[PushNotifier]())
-	for _, field := range s.Fields {
-		m.unwritten = m.unwritten || field.DBName != "" && !field.Creatable
+	m.learnFields()
+	m.unique = uniqueColumns(s)
+	if config.JSONNames {
+		m.json = jsonNames(s)
 	}
 	return m, nil
 }
 
+func (m *model) learnFields() {
+	softDelete := reflect.TypeFor[schema.DeleteClausesInterface]()
+	for _, field := range m.schema.Fields {
+		if field.DBName == "" {
+			continue
+		}
+		m.unwritten = m.unwritten || !field.Creatable
+		m.defaults = m.defaults || field.HasDefaultValue && field.DefaultValueInterface == nil && !field.PrimaryKey
+		if field.IndirectFieldType.Implements(softDelete) || reflect.PointerTo(field.IndirectFieldType).Implements(softDelete) {
+			m.soft = append(m.soft, field)
+		}
+	}
+}
+
+// uniqueColumns are the sets of columns that two rows cannot share.
+func uniqueColumns(s *schema.Schema) (sets [][]*schema.Field) {
+	if len(s.PrimaryFields) > 0 {
+		sets = append(sets, s.PrimaryFields)
+	}
+	for _, field := range s.Fields {
+		if field.Unique && field.DBName != "" {
+			sets = append(sets, []*schema.Field{field})
+		}
+	}
+	for _, index := range s.ParseIndexes() {
+		if index.Class != "UNIQUE" {
+			continue
+		}
+		var set []*schema.Field
+		for _, option := range index.Fields {
+			set = append(set, option.Field)
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// jsonNames are the names of the columns in the JSON of the struct, by the
+// rules of encoding/json; "" for a field that is not in it.
+func jsonNames(s *schema.Schema) map[string]string {
+	names := map[string]string{}
+	for _, field := range s.Fields {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case field.Tag.Get("json") == "-":
+			name = ""
+		case name == "":
+			name = field.StructField.Name
+		}
+		names[field.DBName] = name
+	}
+	return names
+}
+
+// announces reports whether writes of this kind matter.
+func (m *model) announces(op operation) bool { return m.tags[op] != nil }
+
 // needsRow reports whether more than the key of a written row must be known.
 func (m *model) needsRow(op operation) bool {
-	return m.namesGroup || m.pushesData || m.groups[op].columns
+	return m.namesGroup || m.namesGroups || m.pushesData || m.tags[op] != nil && m.tags[op].group.columns
+}
+
+// moves reports whether an update that sets the columns may take a row out of
+// one group and into another. A method may depend on any column, unless the tag
+// says on which.
+func (m *model) moves(set []string) bool {
+	tag := m.tags[updating]
+	if tag == nil {
+		return false
+	}
+	return slices.ContainsFunc(set, func(column string) bool {
+		switch field := m.schema.FieldsByDBName[column]; {
+		case field == nil:
+			return false
+		case field.PrimaryKey:
+			return true
+		case tag.depends != nil:
+			return slices.Contains(tag.depends, column)
+		case m.namesGroup || m.namesGroups:
+			return field.AutoUpdateTime == 0
+		default:
+			return tag.group.dependsOn(column)
+		}
+	})
+}
+
+// wanted reports whether an update that sets the columns is announced at all.
+func (m *model) wanted(set []string) bool {
+	tag := m.tags[updating]
+	return tag != nil && (tag.fields == nil || slices.ContainsFunc(set, func(column string) bool {
+		return slices.Contains(tag.fields, column)
+	}))
+}
+
+// isKey reports whether the column is of the primary key.
+func (m *model) isKey(column string) bool {
+	field := m.schema.FieldsByDBName[column]
+	return field != nil && field.PrimaryKey
+}
+
+// isSoft reports whether the column is one that a soft delete sets.
+func (m *model) isSoft(column string) bool {
+	return slices.ContainsFunc(m.soft, func(field *schema.Field) bool { return field.DBName == column })
+}
+
+// live reports whether the row is there for the application: not soft-deleted.
+// A row of which only the key was read is.
+func (m *model) live(ctx context.Context, row *row) bool {
+	if !row.value.IsValid() {
+		return true
+	}
+	for _, field := range m.soft {
+		if _, isZero := field.ValueOf(ctx, row.value); !isZero {
+			return false
+		}
+	}
+	return true
+}
+
+// names turns columns into the names that updated fields have in messages.
+func (m *model) names(set []string) []string {
+	if m.json == nil || set == nil {
+		return set
+	}
+	var names []string
+	for _, column := range set {
+		if name, known := m.json[column]; !known {
+			names = append(names, column)
+		} else if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// patterns match every group that a change of the model can be for.
+func (m *model) patterns() []string {
+	if m.namesGroup || m.namesGroups {
+		return []string{anyGroup}
+	}
+	var patterns []string
+	for _, tag := range m.tags {
+		if tag == nil {
+			continue
+		}
+		if pattern := tag.group.pattern(m.name); !slices.Contains(patterns, pattern) {
+			patterns = append(patterns, pattern)
+		}
+	}
+	return patterns
+}
+
+// keyColumns name the primary key in a statement on the model's table.
+func (m *model) keyColumns() []clause.Column {
+	columns := make([]clause.Column, len(m.schema.PrimaryFields))
+	for i, field := range m.schema.PrimaryFields {
+		columns[i] = clause.Column{Table: clause.CurrentTable, Name: field.DBName}
+	}
+	return columns
 }
 
 // typeName is the type's name as group names use it: "Box[int]" becomes "box".
 func typeName(t reflect.Type) string {
 	name, _, _ := strings.Cut(t.Name(), "[")
 	return strings.ToLower(name)
-}
-
-// parseTag reads the options of a marker's tag: separated by ";", the key up to
-// the first ":".
-func parseTag(tag string, s *schema.Schema) (*groupTemplate, error) {
-	group := &groupTemplate{}
-	for option := range strings.SplitSeq(tag, ";") {
-		if option == "" {
-			continue
-		}
-		key, value, _ := strings.Cut(option, ":")
-		if key != "group" {
-			return nil, fmt.Errorf("unknown option %q in the marker's tag", key)
-		}
-		if err := group.parse(value, s); err != nil {
-			return nil, fmt.Errorf("option group: %w", err)
-		}
-	}
-	return group, nil
-}
-
-// groupTemplate is the group option of a tag; the zero value stands for
-// "<type>-{pk}".
-type groupTemplate struct {
-	parts   []groupPart
-	columns bool // a part needs more than the key
-}
-
-// groupPart is literal text, or a field, or the primary key where both are empty.
-type groupPart struct {
-	text  string
-	field *schema.Field
-}
-
-func (g *groupTemplate) parse(text string, s *schema.Schema) error {
-	if text == "" {
-		return fmt.Errorf("a group name is missing")
-	}
-	for text != "" {
-		literal, rest, found := strings.Cut(text, "{")
-		if literal != "" {
-			if !validGroup(literal) {
-				return fmt.Errorf("%q does not fit into a group name", literal)
-			}
-			g.parts = append(g.parts, groupPart{text: literal})
-		}
-		if !found {
-			break
-		}
-		column, after, closed := strings.Cut(rest, "}")
-		if !closed {
-			return fmt.Errorf("%q is not closed", "{"+rest)
-		}
-		part, err := columnPart(column, s)
-		if err != nil {
-			return err
-		}
-		g.parts = append(g.parts, part)
-		g.columns = g.columns || part.field != nil && !part.field.PrimaryKey
-		text = after
-	}
-	return nil
-}
-
-func columnPart(column string, s *schema.Schema) (groupPart, error) {
-	if column == "pk" {
-		return groupPart{}, nil
-	}
-	if field := s.FieldsByDBName[column]; field != nil {
-		return groupPart{field: field}, nil
-	}
-	return groupPart{}, fmt.Errorf("the model has no column %q", column)
 }

@@ -20,6 +20,18 @@ type PluginConfig struct {
 	// Logger is told of every change that could not be announced, with model
 	// and primary key. Defaults to the hub's logger.
 	Logger *slog.Logger
+
+	// JSONNames gives updated fields the names that they have in the JSON of the
+	// model's struct, in messages and for PushNotificationData; fields that are
+	// not in it are left out. Defaults to the names of the columns.
+	JSONNames bool
+
+	// NetEffect tells of each row what a transaction has come to, instead of each
+	// step: create and update are one create with the final data, two updates are
+	// one with the fields of both, update and delete are one delete, delete and
+	// create an update, create and delete nothing. The order is that of the first
+	// steps. Defaults to false.
+	NetEffect bool
 }
 
 // Plugin returns the GORM plugin that publishes the committed changes of marked
@@ -35,7 +47,7 @@ type PluginConfig struct {
 func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 	p := &plugin{}
 	for _, c := range config {
-		p.log = c.Logger
+		p.config, p.log = c, c.Logger
 	}
 	if hub != nil {
 		p.publish, p.counters = hub.Publish, &hub.counters
@@ -50,9 +62,12 @@ type plugin struct {
 	publish  func(context.Context, ...Change) error // the only way to the socket half
 	counters *counters
 	log      *slog.Logger
+	config   PluginConfig
 
 	models sync.Map // *schema.Schema -> *model, nil for an unmarked type
 	warned sync.Map // what was logged once -> struct{}
+
+	observers sync.Map // *observer -> struct{}
 }
 
 // Name implements gorm.Plugin.
@@ -142,43 +157,59 @@ func (p *plugin) trackResolver(db *gorm.DB) error {
 func (p *plugin) before(op operation) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		m := p.modelOf(db)
-		if m == nil || db.Error != nil || db.DryRun || isSilent(db.Statement.Context) {
+		if m == nil || db.Error != nil || db.DryRun || m.isSilent(db.Statement.Context) {
 			return
 		}
-		if err := intercept(db, m, op); err != nil {
-			p.skip(m, rowKey{}, op, err)
+		tx, err := transactionOf(db.Statement.ConnPool)
+		if err != nil || tx != nil && tx.isFlooded() {
+			return // no row of it will be told
+		}
+		if w := p.newWrite(db, m, op); w != nil {
+			db.Statement.ConnPool = w
 		}
 	}
-}
-
-func intercept(db *gorm.DB, m *model, op operation) (err error) {
-	defer recovered(&err)
-	if w := newWrite(db, m, op); w != nil {
-		db.Statement.ConnPool = w
-	}
-	return nil
 }
 
 // after returns the callback that runs just after GORM wrote, still inside the
 // transaction: it takes the stand-in away and announces the rows.
 func (p *plugin) after(op operation) func(*gorm.DB) {
 	return func(db *gorm.DB) {
+		m := p.modelOf(db)
+		if m == nil {
+			return
+		}
 		w, _ := db.Statement.ConnPool.(*write)
 		if w != nil {
-			db.Statement.ConnPool = w.ConnPool
+			db.Statement.ConnPool = w.outer
 		}
-		if db.Error != nil || db.RowsAffected == 0 || db.DryRun {
-			return
+		wrote := db.Error == nil && db.RowsAffected != 0 && !db.DryRun && !m.isSilent(db.Statement.Context)
+		if wrote && (w != nil || p.hears(db, m, op)) {
+			if err := p.announce(db, w, m); err != nil {
+				p.skip(m, rowKey{}, op, err)
+			}
 		}
-		var m *model
 		if w != nil {
-			m = w.model
-		} else if m = p.modelOf(db); m == nil || op != creating || m.groups[op] == nil || isSilent(db.Statement.Context) {
-			return
+			p.finish(db, w)
 		}
-		if err := p.announce(db, w, m); err != nil {
-			p.skip(m, rowKey{}, op, err)
-		}
+	}
+}
+
+// hears reports whether a statement that needed no stand-in is announced: a
+// create that is in memory, and any in a transaction that tells no rows.
+func (p *plugin) hears(db *gorm.DB, m *model, op operation) bool {
+	if op == creating {
+		return m.announces(creating)
+	}
+	tx, err := transactionOf(db.Statement.ConnPool)
+	return m.announces(op) && (err != nil || tx != nil && tx.isFlooded())
+}
+
+// finish ends the transaction that the stand-in may have begun.
+func (p *plugin) finish(db *gorm.DB, w *write) {
+	if db.Error != nil {
+		w.rollback()
+	} else if err := w.commit(); err != nil {
+		_ = db.AddError(err)
 	}
 }
 
@@ -196,7 +227,7 @@ func (p *plugin) modelOf(db *gorm.DB) *model {
 }
 
 func (p *plugin) learn(s *schema.Schema) *model {
-	m, err := newModel(s)
+	m, err := newModel(s, p.config)
 	known, loaded := p.models.LoadOrStore(s, m)
 	if err != nil && !loaded {
 		p.log.Error("rohrpost: the model is not announced", "model", s.Name, "error", err)
@@ -207,6 +238,10 @@ func (p *plugin) learn(s *schema.Schema) *model {
 // release publishes what waited for a commit, in order. A panic of the hub or
 // of a function stays here.
 func (p *plugin) release(ctx context.Context, waiting []held) {
+	if p.config.NetEffect {
+		waiting = netEffect(waiting)
+	}
+	waiting = bounded(waiting)
 	for len(waiting) > 0 {
 		if waiting[0].run != nil {
 			p.run(waiting[0].run)
@@ -231,15 +266,31 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 	if err != nil {
 		p.counters.skipped.Add(uint64(len(waiting)))
 		p.log.Error("rohrpost: changes were not published",
-			"model", waiting[0].model, "key", waiting[0].key, "changes", len(waiting), "error", err)
+			"model", waiting[0].modelName(), "key", waiting[0].key, "changes", len(waiting), "error", err)
 	}
 }
+
+// Observe calls fn with each batch of changes that is published, before it
+// reaches the hub, until stop is called. It is for tests, which find it by
+//
+//	db.Plugins["rohrpost"].(interface{ Observe(func([]rohrpost.Change)) func() })
+func (p *plugin) Observe(fn func([]Change)) (stop func()) {
+	observer := &observer{fn}
+	p.observers.Store(observer, struct{}{})
+	return func() { p.observers.Delete(observer) }
+}
+
+type observer struct{ see func([]Change) }
 
 func (p *plugin) tryPublish(ctx context.Context, changes []Change) (err error) {
 	defer recovered(&err)
 	if ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx) // the change has happened
 	}
+	p.observers.Range(func(o, _ any) bool {
+		o.(*observer).see(changes)
+		return true
+	})
 	return p.publish(ctx, changes...)
 }
 

@@ -26,7 +26,10 @@ CREATE TABLE ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT);
 CREATE TABLE debts (ticket_id INTEGER REFERENCES tickets(id) DEFERRABLE INITIALLY DEFERRED);
 CREATE TRIGGER created AFTER INSERT ON tickets BEGIN INSERT INTO ledger (entry) VALUES
 	('create board-' || NEW.board_id || ' ' || json_object('board', NEW.board_id, 'id', NEW.id, 'title', NEW.title)); END;
-CREATE TRIGGER updated AFTER UPDATE ON tickets BEGIN INSERT INTO ledger (entry) VALUES
+CREATE TRIGGER moved AFTER UPDATE ON tickets WHEN NEW.board_id <> OLD.board_id BEGIN INSERT INTO ledger (entry) VALUES
+	('delete board-' || OLD.board_id || ' ' || json_object('board', OLD.board_id, 'id', OLD.id, 'title', OLD.title)),
+	('create board-' || NEW.board_id || ' ' || json_object('board', NEW.board_id, 'id', NEW.id, 'title', NEW.title)); END;
+CREATE TRIGGER updated AFTER UPDATE ON tickets WHEN NEW.board_id = OLD.board_id BEGIN INSERT INTO ledger (entry) VALUES
 	('update board-' || NEW.board_id || ' ' || json_object('board', NEW.board_id, 'id', NEW.id, 'title', NEW.title)); END;
 CREATE TRIGGER deleted AFTER DELETE ON tickets BEGIN INSERT INTO ledger (entry) VALUES
 	('delete board-' || OLD.board_id || ' ' || json_object('board', OLD.board_id, 'id', OLD.id, 'title', OLD.title)); END;`

@@ -10,6 +10,10 @@ const (
 	Create = "create"
 	Update = "update"
 	Delete = "delete"
+
+	// Resync says that the state of the group may be stale and is to be loaded
+	// again. The object then holds the reason.
+	Resync = "resync"
 )
 
 // The type of the message that carries a Change.

@@ -12,21 +12,38 @@ import (
 	"gorm.io/gorm/schema"
 )
 
+const (
+	maxRows   = 10_000 // of one statement or transaction that are looked at one by one
+	keyedRows = 1000   // in one SELECT by keys: databases limit the parameters
+)
+
+// row is a row of the database that a statement changes.
+type row struct {
+	value  reflect.Value // of the struct, addressable; invalid where only the key was read
+	key    rowKey
+	keyErr error // why there is no key; matters only where one is used
+}
+
+func newRow(ctx context.Context, s *schema.Schema, value reflect.Value) row {
+	key, err := keyOf(ctx, s, value)
+	return row{value, key, err}
+}
+
 // elements returns the structs of a statement's value: itself, or those of a
-// slice or array of structs or pointers. They are appended to rows.
-func elements(rows []reflect.Value, value reflect.Value) []reflect.Value {
+// slice or array of structs or pointers. They are appended to values.
+func elements(values []reflect.Value, value reflect.Value) []reflect.Value {
 	switch value.Kind() {
 	case reflect.Struct:
-		return append(rows, value)
+		return append(values, value)
 	case reflect.Slice, reflect.Array:
-		rows = slices.Grow(rows, value.Len())
+		values = slices.Grow(values, value.Len())
 		for i := range value.Len() {
-			if row := reflect.Indirect(value.Index(i)); row.Kind() == reflect.Struct {
-				rows = append(rows, row)
+			if element := reflect.Indirect(value.Index(i)); element.Kind() == reflect.Struct {
+				values = append(values, element)
 			}
 		}
 	}
-	return rows
+	return values
 }
 
 // mapElements makes structs that hold only the key of what was created from a
@@ -43,74 +60,83 @@ func mapElements(ctx context.Context, s *schema.Schema, dest any) ([]reflect.Val
 	case *[]map[string]any:
 		maps = *dest
 	}
-	rows := make([]reflect.Value, 0, len(maps))
-	for _, values := range maps {
-		row := reflect.New(s.ModelType).Elem()
+	values := make([]reflect.Value, 0, len(maps))
+	for _, columns := range maps {
+		value := reflect.New(s.ModelType).Elem()
 		for _, field := range s.PrimaryFields {
-			value, ok := values[field.DBName]
+			part, ok := columns[field.DBName]
 			if !ok {
-				value = values[field.Name]
+				part = columns[field.Name]
 			}
-			if err := field.Set(ctx, row, value); err != nil {
+			if err := field.Set(ctx, value, part); err != nil {
 				return nil, fmt.Errorf("set %s: %w", field.Name, err)
 			}
 		}
-		rows = append(rows, row)
+		values = append(values, value)
 	}
-	return rows, nil
+	return values, nil
 }
 
-// selectRows reads the rows that have the keys of the given ones, in the same
-// transaction and in the same order; those that are not there are left out.
-func selectRows(db *gorm.DB, m *model, keyed []reflect.Value) ([]reflect.Value, error) {
-	if len(keyed) == 0 {
-		return nil, nil
+// reading begins a SELECT on the table of a statement; it runs no callbacks.
+func reading(db *gorm.DB, m *model, whole bool) *gorm.Statement {
+	q := db.Session(&gorm.Session{NewDB: true}).Unscoped().Statement
+	q.Schema, q.Table, q.TableExpr = m.schema, db.Statement.Table, db.Statement.TableExpr
+	columns := m.keyColumns()
+	if whole || len(columns) == 0 {
+		columns = []clause.Column{{Name: q.Quote(clause.Table{Name: q.Table}) + ".*", Raw: true}}
 	}
-	ctx := db.Statement.Context
-	tx := db.Session(&gorm.Session{NewDB: true, DryRun: true, SkipHooks: true}).Unscoped()
-	tx.Statement.Table, tx.Statement.TableExpr = db.Statement.Table, db.Statement.TableExpr
-	query := tx.Where(keyCondition(ctx, m.schema, keyed)).Find(reflect.New(m.schema.ModelType).Interface()).Statement
-	rows, err := db.Statement.ConnPool.QueryContext(ctx, query.SQL.String(), query.Vars...)
-	if err != nil {
-		return nil, fmt.Errorf("read the written rows: %w", err)
-	}
-	found, _, err := scanRows(ctx, rows, m.schema)
-	if err != nil {
-		return nil, fmt.Errorf("read the written rows: %w", err)
-	}
-	byKey := make(map[string]reflect.Value, len(found))
-	for _, row := range found {
-		if key, err := keyOf(ctx, m.schema, row); err == nil {
-			byKey[key.text] = row
-		}
-	}
-	ordered := make([]reflect.Value, 0, len(found))
-	for _, row := range keyed {
-		key, err := keyOf(ctx, m.schema, row)
+	q.AddClause(clause.Select{Columns: columns})
+	q.AddClause(clause.From{})
+	return q
+}
+
+// selectRows reads the whole rows with the keys of the given ones, in their
+// order; those that are not there are left out.
+func selectRows(db *gorm.DB, pool gorm.ConnPool, m *model, keyed []row) ([]row, error) {
+	ordered := make([]row, 0, len(keyed))
+	for keys := range slices.Chunk(keyed, keyedRows) {
+		q := reading(db, m, true)
+		q.AddClause(clause.Where{Exprs: []clause.Expression{keyCondition(q.Context, m, keys)}})
+		q.Build("SELECT", "FROM", "WHERE")
+		found, _, err := queryRows(q, pool, m, true)
 		if err != nil {
 			return nil, err
 		}
-		if row, ok := byKey[key.text]; ok {
-			ordered = append(ordered, row)
+		byKey := make(map[string]row, len(found))
+		for _, row := range found {
+			byKey[row.key.text] = row
+		}
+		for _, key := range keys {
+			if key.keyErr != nil {
+				return nil, key.keyErr
+			}
+			if row, ok := byKey[key.key.text]; ok {
+				ordered = append(ordered, row)
+			}
 		}
 	}
 	return ordered, nil
 }
 
-func keyCondition(ctx context.Context, s *schema.Schema, rows []reflect.Value) clause.Expression {
-	columns := make([]clause.Column, len(s.PrimaryFields))
-	for i, field := range s.PrimaryFields {
-		columns[i] = clause.Column{Table: clause.CurrentTable, Name: field.DBName}
-	}
-	values := make([]any, len(rows))
+// keyCondition holds for the rows with the given keys.
+func keyCondition(ctx context.Context, m *model, rows []row) clause.Expression {
+	tuples := make([][]any, len(rows))
 	for i, row := range rows {
-		parts := make([]any, len(s.PrimaryFields))
-		for j, field := range s.PrimaryFields {
-			parts[j], _ = field.ValueOf(ctx, row)
+		for _, field := range m.schema.PrimaryFields {
+			part, _ := field.ValueOf(ctx, row.value)
+			tuples[i] = append(tuples[i], part)
 		}
-		values[i] = parts
-		if len(parts) == 1 {
-			values[i] = parts[0]
+	}
+	return in(m.keyColumns(), tuples)
+}
+
+// in holds for the rows whose columns have the values of one of the tuples.
+func in(columns []clause.Column, tuples [][]any) clause.Expression {
+	values := make([]any, len(tuples))
+	for i, tuple := range tuples {
+		values[i] = tuple
+		if len(columns) == 1 {
+			values[i] = tuple[0]
 		}
 	}
 	if len(columns) == 1 {
@@ -119,11 +145,25 @@ func keyCondition(ctx context.Context, s *schema.Schema, rows []reflect.Value) c
 	return clause.IN{Column: columns, Values: values}
 }
 
-// scanRows reads rows into new structs, to the end, which is what makes the
-// database finish a statement with RETURNING. A row that the model cannot take
-// is counted but missing: the statement has succeeded nevertheless. Columns
-// that the model does not have are passed over.
-func scanRows(ctx context.Context, rows *sql.Rows, s *schema.Schema) (scanned []reflect.Value, count int, err error) {
+// queryRows runs a SELECT that is built.
+func queryRows(q *gorm.Statement, pool gorm.ConnPool, m *model, whole bool) ([]row, int, error) {
+	rows, err := pool.QueryContext(q.Context, q.SQL.String(), q.Vars...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the rows: %w", err)
+	}
+	read, count, err := scanRows(q.Context, rows, m, whole)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the rows: %w", err)
+	}
+	return read, count, nil
+}
+
+// scanRows reads to the end, which is what makes the database finish a
+// statement with RETURNING. Rows beyond maxRows, and one that the model cannot
+// take, are counted but missing: the statement has succeeded nevertheless.
+// Columns that the model does not have are passed over. Without structs only the
+// keys are kept.
+func scanRows(ctx context.Context, rows *sql.Rows, m *model, structs bool) (scanned []row, count int, err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
@@ -133,41 +173,67 @@ func scanRows(ctx context.Context, rows *sql.Rows, s *schema.Schema) (scanned []
 	if err != nil {
 		return nil, 0, err
 	}
-	fields := make([]*schema.Field, len(columns))
-	for i, column := range columns {
-		fields[i] = s.FieldsByDBName[column]
-	}
+	s := newScanner(m.schema, columns)
+	defer s.close()
 	for rows.Next() {
-		count++
-		if row, err := scanRow(ctx, rows, s, fields); err == nil {
-			scanned = append(scanned, row)
+		if count++; count > maxRows {
+			continue
 		}
+		if s.value == (reflect.Value{}) || structs {
+			s.value = reflect.New(m.schema.ModelType).Elem()
+		}
+		if s.scan(ctx, rows) != nil {
+			continue
+		}
+		read := newRow(ctx, m.schema, s.value)
+		if !structs {
+			read.value = reflect.Value{}
+		}
+		scanned = append(scanned, read)
 	}
 	return scanned, count, rows.Err()
 }
 
-func scanRow(ctx context.Context, rows *sql.Rows, s *schema.Schema, fields []*schema.Field) (row reflect.Value, err error) {
+// scanner puts the columns of a result into structs of a model.
+type scanner struct {
+	fields []*schema.Field // by column; nil: the model has none
+	cells  []any
+	value  reflect.Value // of the struct that is filled
+}
+
+func newScanner(s *schema.Schema, columns []string) *scanner {
+	sc := &scanner{fields: make([]*schema.Field, len(columns)), cells: make([]any, len(columns))}
+	for i, column := range columns {
+		sc.fields[i] = s.FieldsByDBName[column]
+		if sc.fields[i] == nil {
+			sc.cells[i] = new(any)
+		} else {
+			sc.cells[i] = sc.fields[i].NewValuePool.Get()
+		}
+	}
+	return sc
+}
+
+func (sc *scanner) close() {
+	for i, field := range sc.fields {
+		if field != nil {
+			field.NewValuePool.Put(sc.cells[i])
+		}
+	}
+}
+
+func (sc *scanner) scan(ctx context.Context, rows *sql.Rows) (err error) {
 	defer recovered(&err) // a Scanner is the user's code
-	row = reflect.New(s.ModelType).Elem()
-	values := make([]any, len(fields))
-	for i, field := range fields {
-		if field == nil {
-			values[i] = new(any)
-			continue
-		}
-		values[i] = field.NewValuePool.Get()
-		defer field.NewValuePool.Put(values[i])
+	if err := rows.Scan(sc.cells...); err != nil {
+		return err
 	}
-	if err := rows.Scan(values...); err != nil {
-		return row, err
-	}
-	for i, field := range fields {
+	for i, field := range sc.fields {
 		if field == nil {
 			continue
 		}
-		if err := field.Set(ctx, row, values[i]); err != nil {
-			return row, err
+		if err := field.Set(ctx, sc.value, sc.cells[i]); err != nil {
+			return err
 		}
 	}
-	return row, nil
+	return nil
 }

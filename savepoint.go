@@ -32,8 +32,7 @@ func savepoint(db *gorm.DB) {
 			tx.marks = tx.marks[:i]
 			return
 		}
-		clear(tx.waiting[tx.marks[i].depth:])
-		tx.waiting = tx.waiting[:tx.marks[i].depth]
+		tx.truncate(tx.marks[i].depth)
 		tx.marks = tx.marks[:i+1] // ROLLBACK TO keeps the savepoint
 		return
 	}

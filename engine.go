@@ -1,0 +1,94 @@
+package rohrpost
+
+import (
+	"errors"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+var errUnknownRows = errors.New("the rows of the statement cannot be known on this database")
+
+// engine is what matters of a database: how it tells which rows a statement
+// changed, and how rows are held that were read before it.
+type engine struct {
+	known     bool // the rows of a statement can be read at all
+	update    bool // UPDATE has RETURNING
+	delete    bool // DELETE has
+	insert    bool // INSERT has, and GORM uses it
+	qualified bool // RETURNING may and must name the table
+	keyLocks  bool // a row can be held without what refers to it
+	xmax      bool // a row tells whether it was inserted or updated
+	writer    bool // only one transaction writes at a time
+	duplicate bool // an upsert meets any unique index, whatever it names
+}
+
+func engineOf(db *gorm.DB) engine {
+	returning := func(clauses []string) bool { return slices.Contains(clauses, "RETURNING") }
+	callbacks := db.Callback()
+	e := engine{
+		known:  true,
+		update: returning(callbacks.Update().Clauses),
+		delete: returning(callbacks.Delete().Clauses),
+		insert: returning(callbacks.Create().Clauses),
+	}
+	switch db.Name() {
+	case "postgres":
+		e.qualified, e.keyLocks, e.xmax = true, true, true
+	case "sqlite":
+		e.writer = true
+	case "mysql":
+		// The dialect of MariaDB lists RETURNING also for UPDATE, which has none.
+		e.update, e.duplicate = false, true
+	default:
+		return engine{}
+	}
+	return e
+}
+
+// returning asks a statement for the rows that it changes: whole, or the keys.
+// "*" is what the table has, while the model may have fields that are no columns.
+func (e engine) returning(stmt *gorm.Statement, m *model, whole bool) string {
+	table := ""
+	if e.qualified {
+		table = stmt.Quote(clause.Table{Name: currentName(stmt)}) + "."
+	}
+	if whole {
+		return " RETURNING " + table + "*"
+	}
+	text := " RETURNING "
+	for i, field := range m.schema.PrimaryFields {
+		if i > 0 {
+			text += ","
+		}
+		text += table + stmt.Quote(clause.Column{Name: field.DBName})
+	}
+	return text
+}
+
+// lock ends a SELECT whose rows must stay as they are until the transaction ends.
+func (e engine) lock(stmt *gorm.Statement, setsKey bool) string {
+	switch {
+	case e.writer:
+		return ""
+	case e.keyLocks && !setsKey:
+		return " FOR NO KEY UPDATE OF " + stmt.Quote(clause.Table{Name: currentName(stmt)})
+	case e.keyLocks:
+		return " FOR UPDATE OF " + stmt.Quote(clause.Table{Name: currentName(stmt)})
+	}
+	return " FOR UPDATE"
+}
+
+// claim is a statement that changes nothing and makes the transaction the
+// writer: what is read after it stays. Empty where locks do that.
+func (e engine) claim(stmt *gorm.Statement, m *model) string {
+	if !e.writer {
+		return ""
+	}
+	column := stmt.Quote(clause.Column{Name: m.schema.DBNames[0]})
+	return "UPDATE " + stmt.Quote(clause.Table{Name: m.schema.Table}) + " SET " + column + "=" + column + " WHERE 0"
+}
+
+// currentName is the name by which the statement calls its table.
+func currentName(stmt *gorm.Statement) string { return stmt.Table }

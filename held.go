@@ -1,0 +1,174 @@
+package rohrpost
+
+import "slices"
+
+// nothing is the net effect of a row that came and went.
+const nothing operation = -1
+
+// held waits in a transaction for its COMMIT: a change, or a function to call.
+type held struct {
+	change Change
+	op     operation
+	model  *model // nil for a change that a program made itself
+	key    string
+	limit  int // the most changes of the group in one commit
+	run    func()
+}
+
+func (h held) modelName() string {
+	if h.model == nil {
+		return ""
+	}
+	return h.model.name
+}
+
+// hold lets something wait. Above maxRows changes the transaction keeps no
+// change any more, only which groups they can be for: its memory is bounded.
+func (t *transaction) hold(waiting ...held) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, h := range waiting {
+		switch {
+		case h.run != nil:
+			t.waiting = append(t.waiting, h)
+		case t.flooded != nil:
+			t.flood(h)
+		default:
+			if t.netted != nil && h.model != nil {
+				t.netted[netKey{h.model, h.key, h.change.Group}] = len(t.waiting)
+			}
+			t.waiting = append(t.waiting, h)
+			if t.changes++; t.changes > maxRows {
+				t.keepFunctions()
+			}
+		}
+	}
+}
+
+// stale lets a "resync" wait for every group of the model.
+func (t *transaction) stale(m *model, reason string) {
+	for _, pattern := range m.patterns() {
+		t.hold(held{change: newResync(pattern, reason), model: m})
+	}
+}
+
+// keepFunctions forgets the changes, and keeps the functions in their savepoints.
+func (t *transaction) keepFunctions() {
+	t.flooded = []string{}
+	kept := []held{}
+	depths := make([]int, 0, len(t.waiting)+1)
+	for _, h := range t.waiting {
+		depths = append(depths, len(kept))
+		if h.run != nil {
+			kept = append(kept, h)
+		} else {
+			t.flood(h)
+		}
+	}
+	depths = append(depths, len(kept))
+	for i := range t.marks {
+		t.marks[i].depth = depths[t.marks[i].depth]
+	}
+	t.waiting, t.netted = kept, nil
+}
+
+// flood notes the groups that the change may be for.
+func (t *transaction) flood(h held) {
+	patterns := []string{anyGroup}
+	if h.model != nil {
+		patterns = h.model.patterns()
+	}
+	for _, pattern := range patterns {
+		if !slices.Contains(t.flooded, pattern) {
+			t.flooded = append(t.flooded, pattern)
+		}
+	}
+}
+
+// isFlooded reports whether the transaction needs to know no more rows of a model.
+func (t *transaction) isFlooded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.flooded != nil
+}
+
+// truncate forgets what was held since a savepoint.
+func (t *transaction) truncate(depth int) {
+	clear(t.waiting[depth:])
+	t.waiting, t.netted, t.changes = t.waiting[:depth], nil, 0
+	for _, h := range t.waiting {
+		if h.run == nil {
+			t.changes++
+		}
+	}
+}
+
+// take removes all that waits.
+func (t *transaction) take() []held {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waiting := t.waiting
+	for _, pattern := range t.flooded {
+		waiting = append(waiting, held{change: newResync(pattern, "rows")})
+	}
+	t.waiting, t.marks, t.netted, t.flooded, t.changes = nil, nil, nil, nil, 0
+	return waiting
+}
+
+// bounded replaces the changes of a group that is told too much by one resync,
+// at the place of the first. A resync is told once.
+func bounded(waiting []held) []held {
+	if len(waiting) < 2 {
+		return waiting // the limit is one at least
+	}
+	limits, counts, resynced := map[string]int{}, map[string]int{}, false
+	for _, h := range waiting {
+		group := h.change.Group
+		switch {
+		case h.run != nil:
+		case h.change.Type == Resync:
+			resynced = true
+		default:
+			counts[group]++
+			if limit, known := limits[group]; !known || h.limit < limit {
+				limits[group] = h.limit
+			}
+		}
+	}
+	for group, limit := range limits {
+		resynced = resynced || counts[group] > limit
+	}
+	if !resynced {
+		return waiting
+	}
+	told := map[string]bool{}
+	kept := waiting[:0]
+	for _, h := range waiting {
+		if counts[h.change.Group] > limits[h.change.Group] && h.change.Type != Resync {
+			h.change = newResync(h.change.Group, "rows")
+		}
+		if h.run == nil && h.change.Type == Resync {
+			if told[h.change.Group] {
+				continue
+			}
+			told[h.change.Group] = true
+		}
+		kept = append(kept, h)
+	}
+	return kept
+}
+
+// resyncs replaces changes by one "resync" for each of their groups: right
+// whether they are there or not. Functions are dropped.
+func resyncs(waiting []held) []held {
+	var groups []held
+	told := map[string]bool{}
+	for _, h := range waiting {
+		if h.run != nil || told[h.change.Group] {
+			continue
+		}
+		told[h.change.Group] = true
+		groups = append(groups, held{change: newResync(h.change.Group, "commit"), model: h.model, key: h.key})
+	}
+	return groups
+}
