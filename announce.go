@@ -107,7 +107,7 @@ func (a *announcement) came(r *row) {
 func createdValues(values []reflect.Value, db *gorm.DB, m *model) ([]reflect.Value, error) {
 	values = elements(values, db.Statement.ReflectValue)
 	if len(values) == 0 {
-		return mapElements(db.Statement.Context, m.schema, db.Statement.Dest)
+		return mapElements(db.Statement)
 	}
 	return values, nil
 }

@@ -63,7 +63,7 @@ func (h *Hub) Send(group string, m Message) error {
 	if heard {
 		var payload []byte
 		if payload, err = m.encode(); err == nil {
-			err = h.deliver(group, payload)
+			err = h.send(group, payload)
 		}
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 	}
 	heard, err := h.heard(group)
 	if heard {
-		err = h.deliver(group, bytes.Clone(m)) // the caller may use his bytes again
+		err = h.send(group, bytes.Clone(m)) // the caller may use his bytes again
 	}
 	if err != nil {
 		return fmt.Errorf("send raw to group: %w", err)
@@ -89,32 +89,63 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 	return nil
 }
 
-// Publish tells the members of the groups what has changed, in the order given.
-// It waits for nobody, and does not look at ctx: what has happened is told also
-// when who did it has given up. An error of one change does not stop the others.
-// After Shutdown it returns ErrClosed.
+// Publish tells the members of the groups what has changed, in the order given
+// and with nothing of another Publish in between. It waits for nobody, and does
+// not look at ctx: what has happened is told also when who did it has given up.
+// Changes that together would fill the send queue of a connection reach it as
+// one Resync for each group instead. An error of one change does not stop the
+// others. After Shutdown it returns ErrClosed.
 func (h *Hub) Publish(_ context.Context, changes ...Change) error {
 	var errs []error
+	var one [1]post // most commits change one row
+	posts := one[:0]
 	for i := range changes {
-		if err := h.publish(&changes[i]); err != nil {
+		var err error
+		if posts, err = h.post(posts, &changes[i]); err != nil {
 			errs = append(errs, fmt.Errorf("publish: %w", err))
 		}
 	}
+	h.deliver(posts)
 	return errors.Join(errs...)
 }
 
-func (h *Hub) publish(ch *Change) error {
+// post appends what a change is to the groups that it is for.
+func (h *Hub) post(posts []post, ch *Change) ([]post, error) {
 	if err := ch.check(); err != nil {
-		return err
+		return posts, err
+	}
+	if ch.hasPattern() {
+		return h.postAll(posts, ch)
 	}
 	if heard, err := h.heard(ch.Group); !heard {
-		return err
+		return posts, err
 	}
 	payload, err := ch.encode()
 	if err != nil {
-		return err
+		return posts, err
 	}
-	return h.deliver(ch.Group, payload)
+	f, err := h.frame(payload)
+	if err != nil { // it is too large: the group has to load it
+		resync, _ := newResync(ch.Group, "size").encode() // always encodes
+		f, _ = h.frame(resync)
+	}
+	return append(posts, post{group: ch.Group, frame: f}), err
+}
+
+// postAll posts a change to all groups with members that match its pattern.
+func (h *Hub) postAll(posts []post, ch *Change) ([]post, error) {
+	p, err := parsePattern(ch.Group)
+	if err != nil {
+		return posts, err
+	}
+	var errs []error
+	for _, group := range h.groups.matching(p) {
+		one := *ch
+		one.Group = group
+		posts, err = h.post(posts, &one)
+		errs = append(errs, err)
+	}
+	return posts, errors.Join(errs...)
 }
 
 // heard counts a message to the group and reports whether anybody is to have
@@ -130,17 +161,25 @@ func (h *Hub) heard(group string) (bool, error) {
 	return h.groups.has(group), nil
 }
 
-// deliver frames a message once and hands it to all members of the group. It is
-// the only way to one.
-func (h *Hub) deliver(group string, payload []byte) error {
+// frame frames a message once for all who get it.
+func (h *Hub) frame(payload []byte) (frame, error) {
 	if over(len(payload), h.config.SendQueueBytes) {
-		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+		return frame{}, fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
 	}
-	f, err := shared(payload)
-	if err != nil {
-		return err
+	return shared(payload)
+}
+
+// deliver hands frames to all members of their groups. It is the only way to
+// one.
+func (h *Hub) deliver(posts []post) {
+	if len(posts) == 0 {
+		return
 	}
-	d := h.groups.publish(group, f)
+	budget := h.config.SendQueueBytes
+	if budget > 0 {
+		budget /= 2
+	}
+	d := h.groups.publish(posts, budget)
 	h.counters.delivered.Add(uint64(d.count))
 	for _, c := range d.wake {
 		c.queue.wakeUp()
@@ -148,5 +187,13 @@ func (h *Hub) deliver(group string, payload []byte) error {
 	for _, c := range d.slow {
 		c.endSlow()
 	}
-	return nil
+}
+
+// send delivers one message that is encoded already.
+func (h *Hub) send(group string, payload []byte) error {
+	f, err := h.frame(payload)
+	if err == nil {
+		h.deliver([]post{{group: group, frame: f}})
+	}
+	return err
 }

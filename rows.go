@@ -47,10 +47,11 @@ func elements(values []reflect.Value, value reflect.Value) []reflect.Value {
 }
 
 // mapElements makes structs that hold only the key of what was created from a
-// map or several; GORM put a generated key into the map.
-func mapElements(ctx context.Context, s *schema.Schema, dest any) ([]reflect.Value, error) {
+// map or several. A given key stands in the statement; GORM may overwrite it in
+// the map, where it puts a generated one.
+func mapElements(stmt *gorm.Statement) ([]reflect.Value, error) {
 	var maps []map[string]any
-	switch dest := dest.(type) {
+	switch dest := stmt.Dest.(type) {
 	case map[string]any:
 		maps = append(maps, dest)
 	case *map[string]any:
@@ -60,21 +61,26 @@ func mapElements(ctx context.Context, s *schema.Schema, dest any) ([]reflect.Val
 	case *[]map[string]any:
 		maps = *dest
 	}
-	values := make([]reflect.Value, 0, len(maps))
-	for _, columns := range maps {
-		value := reflect.New(s.ModelType).Elem()
-		for _, field := range s.PrimaryFields {
+	written, _ := stmt.Clauses["VALUES"].Expression.(clause.Values)
+	elements := make([]reflect.Value, 0, len(maps))
+	for i, columns := range maps {
+		element := reflect.New(stmt.Schema.ModelType).Elem()
+		for _, field := range stmt.Schema.PrimaryFields {
 			part, ok := columns[field.DBName]
 			if !ok {
 				part = columns[field.Name]
 			}
-			if err := field.Set(ctx, value, part); err != nil {
+			place := slices.IndexFunc(written.Columns, func(c clause.Column) bool { return c.Name == field.DBName })
+			if place >= 0 && i < len(written.Values) && written.Values[i][place] != nil {
+				part = written.Values[i][place]
+			}
+			if err := field.Set(stmt.Context, element, part); err != nil {
 				return nil, fmt.Errorf("set %s: %w", field.Name, err)
 			}
 		}
-		values = append(values, value)
+		elements = append(elements, element)
 	}
-	return values, nil
+	return elements, nil
 }
 
 // reading begins a SELECT on the table of a statement; it runs no callbacks.

@@ -39,6 +39,7 @@ func (w *write) planCreate() {
 		return
 	}
 	e := engineOf(w.db)
+	conflict.DoNothing = w.nothing
 	w.upsert = newUpsert(w.model, conflict, values, e.duplicate)
 	var set []string
 	for _, assignment := range conflict.DoUpdates {
@@ -242,8 +243,9 @@ func (u *upsert) announceFree(a *announcement, w *write) error {
 	if len(u.free) == 0 {
 		return nil
 	}
-	mixed := len(u.lookups) > 0
-	if u.nothing && (mixed || w.db.RowsAffected != int64(u.count)) || mixed && !engineOf(w.db).insert {
+	e, mixed := engineOf(w.db), len(u.lookups) > 0
+	nothing := u.nothing && !(e.duplicate && e.insert) // that combination returns all rows
+	if nothing && (mixed || w.db.RowsAffected != int64(u.count)) || mixed && !e.insert {
 		return errors.New("the statement does not tell the keys of its rows")
 	}
 	values, err := createdValues(nil, w.db, w.model)

@@ -26,6 +26,7 @@ type write struct {
 	model         *model
 	op            operation
 	given         bool // the caller chose the SET clause himself, nothing was added to it
+	nothing       bool // an upsert leaves existing rows alone; a dialect may rewrite that
 
 	fields    []string // the columns that the statement sets, as messages name them
 	unheard   bool     // what it sets is not announced
@@ -53,7 +54,7 @@ var errManyRows = fmt.Errorf("the statement changes more than %d rows", maxRows)
 // whose rows are in memory, and a write that the model does not announce.
 func (p *plugin) newWrite(db *gorm.DB, m *model, op operation) *write {
 	stmt := db.Statement
-	_, upserts := stmt.Clauses["ON CONFLICT"]
+	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	switch op {
 	case creating:
 		if !upserts && (!m.announces(creating) || !createdDiffers(db, m)) {
@@ -69,6 +70,7 @@ func (p *plugin) newWrite(db *gorm.DB, m *model, op operation) *write {
 		}
 	}
 	w := &write{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, plugin: p, db: db, model: m, op: op}
+	w.nothing = conflict.DoNothing
 	_, w.given = stmt.Clauses["SET"]
 	return w
 }

@@ -1,0 +1,117 @@
+package integration
+
+import (
+	"cmp"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rohrpost/rohrpost/internal/writetest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Where the services are: the standard ports of this machine, or what the
+// environment says.
+var (
+	postgresDSN = cmp.Or(os.Getenv("ROHRPOST_POSTGRES"), "host=127.0.0.1 port=5432 user=postgres sslmode=disable")
+	mariaDSN    = cmp.Or(os.Getenv("ROHRPOST_MARIADB"), "root@tcp(127.0.0.1:3306)/")
+)
+
+var engines = []writetest.Engine{
+	{Name: "SQLite", SQL: "sqlite", Open: openSQLite},
+	{Name: "PostgreSQL", SQL: "postgres", Open: openPostgres},
+	{Name: "MariaDB", SQL: "mysql", Open: func(tb testing.TB, config gorm.Config) *gorm.DB { return openMaria(tb, config, false) }},
+	{Name: "MySQL", SQL: "mysql", Open: func(tb testing.TB, config gorm.Config) *gorm.DB { return openMaria(tb, config, true) }},
+}
+
+// onEach runs a suite on every database that is there.
+func onEach(t *testing.T, suite func(*testing.T, writetest.Engine)) {
+	for _, engine := range engines {
+		t.Run(engine.Name, func(t *testing.T) {
+			t.Parallel()
+			suite(t, engine)
+		})
+	}
+}
+
+// absent skips a test whose service is not there; where all of them have to be,
+// it fails.
+func absent(tb testing.TB, service string, err error) {
+	tb.Helper()
+	if os.Getenv("CI") == "true" {
+		require.NoError(tb, err, "%s is not there", service)
+	}
+	tb.Skipf("%s is not there: %v", service, err)
+}
+
+var databases atomic.Int64 // names them apart
+
+func nextName() string { return fmt.Sprintf("rohrpost_%d_%d", os.Getpid(), databases.Add(1)) }
+
+func openSQLite(tb testing.TB, config gorm.Config) *gorm.DB {
+	dsn := filepath.Join(tb.TempDir(), "test.db") + "?_foreign_keys=1&_journal_mode=WAL&_busy_timeout=20000&_synchronous=OFF"
+	return open(tb, sqlite.Open(dsn), config)
+}
+
+func openPostgres(tb testing.TB, config gorm.Config) *gorm.DB {
+	admin, err := sql.Open("pgx", postgresDSN)
+	require.NoError(tb, err)
+	if err := admin.Ping(); err != nil {
+		absent(tb, "PostgreSQL", err)
+	}
+	schema := nextName()
+	_, err = admin.Exec("CREATE SCHEMA " + schema)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		_, err := admin.Exec("DROP SCHEMA " + schema + " CASCADE")
+		assert.NoError(tb, err)
+		assert.NoError(tb, admin.Close())
+	})
+	return open(tb, postgres.Open(postgresDSN+" search_path="+schema), config)
+}
+
+// openMaria opens a database of MariaDB. Without RETURNING it stands for MySQL,
+// which has none.
+func openMaria(tb testing.TB, config gorm.Config, plain bool) *gorm.DB {
+	admin, err := sql.Open("mysql", mariaDSN)
+	require.NoError(tb, err)
+	if err := admin.Ping(); err != nil {
+		absent(tb, "MariaDB", err)
+	}
+	name := nextName()
+	_, err = admin.Exec("CREATE DATABASE " + name)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		_, err := admin.Exec("DROP DATABASE " + name)
+		assert.NoError(tb, err)
+		assert.NoError(tb, admin.Close())
+	})
+	dsn := strings.Replace(mariaDSN, "/", "/"+name, 1) + "?parseTime=true&charset=utf8mb4"
+	return open(tb, mysql.New(mysql.Config{DSN: dsn, DisableWithReturning: plain}), config)
+}
+
+func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB {
+	tb.Helper()
+	config.Logger = logger.Discard
+	db, err := gorm.Open(dialector, &config)
+	require.NoError(tb, err)
+	pool, err := db.DB()
+	require.NoError(tb, err)
+	pool.SetMaxOpenConns(8)
+	pool.SetConnMaxIdleTime(time.Minute)
+	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
+	return db
+}
+
+func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }

@@ -1,0 +1,107 @@
+// Package writetest holds every way of writing through GORM against what is
+// announced. Its suites run on each database that a test hands them.
+package writetest
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+)
+
+// Engine is a database that the suites run on.
+type Engine struct {
+	Name string // the column in doc/WRITES.md
+	SQL  string // the language: "sqlite", "postgres" or "mysql"
+
+	// Open opens a new and empty database, which goes away with the test.
+	Open func(tb testing.TB, config gorm.Config) *gorm.DB
+}
+
+// modes are the ways a handle can be configured that change what GORM does.
+var modes = map[string]gorm.Config{
+	"plain":                      {},
+	"prepared":                   {PrepareStmt: true},
+	"no default tx":              {SkipDefaultTransaction: true},
+	"prepared and no default tx": {PrepareStmt: true, SkipDefaultTransaction: true},
+}
+
+// bench is one open database with the plugin, and what the plugin publishes.
+type bench struct {
+	db   *gorm.DB
+	hub  *rohrpost.Hub
+	logs *syncBuilder
+
+	mu      sync.Mutex
+	changes []rohrpost.Change
+}
+
+// open opens a database with the tables of all models of the suite.
+func (e Engine) open(tb testing.TB, config gorm.Config, plugin rohrpost.PluginConfig) *bench {
+	tb.Helper()
+	b := &bench{hub: rohrpost.NewHub(rohrpost.Config{}), logs: &syncBuilder{}}
+	b.db = e.Open(tb, config)
+	require.NoError(tb, b.db.AutoMigrate(models...))
+	plugin.Logger = slog.New(slog.NewTextHandler(b.logs, nil))
+	require.NoError(tb, b.db.Use(rohrpost.Plugin(b.hub, plugin)))
+	b.db.Plugins["rohrpost"].(interface {
+		Observe(func([]rohrpost.Change)) func()
+	}).Observe(b.see)
+	return b
+}
+
+func (b *bench) see(changes []rohrpost.Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.changes = append(b.changes, changes...)
+}
+
+// take returns what was published since the last call, a line each: type, group,
+// object, fields.
+func (b *bench) take() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := []string{}
+	for _, c := range b.changes {
+		object, err := json.Marshal(c.Object)
+		if err != nil {
+			object = []byte(err.Error())
+		}
+		line := c.Type + " " + c.Group + " " + string(object)
+		if c.UpdatedFields != nil {
+			line += " " + strings.Join(c.UpdatedFields, ",")
+		}
+		lines = append(lines, line)
+	}
+	b.changes = nil
+	return lines
+}
+
+// silent is a handle whose writes nobody is told of.
+func (b *bench) silent() *gorm.DB {
+	return b.db.WithContext(rohrpost.Silent(context.Background()))
+}
+
+// syncBuilder is a strings.Builder for several goroutines.
+type syncBuilder struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuilder) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
