@@ -3,6 +3,7 @@ package integration
 import (
 	"cmp"
 	"database/sql"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ func openPostgres(tb testing.TB, config gorm.Config) *gorm.DB {
 		assert.NoError(tb, err)
 		assert.NoError(tb, admin.Close())
 	})
-	return open(tb, postgres.Open(postgresDSN+" search_path="+schema), config)
+	return open(tb, postgres.Open(postgresDSN+" synchronous_commit=off search_path="+schema), config)
 }
 
 // openMaria opens a database of MariaDB. Without RETURNING it stands for MySQL,
@@ -112,6 +113,15 @@ func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB 
 	pool.SetConnMaxIdleTime(time.Minute)
 	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
 	return db
+}
+
+var (
+	programs     = flag.Int("programs", 3000, "random programs of writes to run on each database")
+	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
+)
+
+func TestPrograms(t *testing.T) {
+	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Programs(t, e, *programs, *programsSeed) })
 }
 
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }

@@ -13,7 +13,7 @@ import (
 
 // models are all that the suites write to.
 var models = []any{
-	&Task{}, &Ticket{}, &Note{}, &Cell{}, &Blob{}, &Device{}, &Odd{}, &Event{}, &Member{}, &Account{}, &Filtered{},
+	&Task{}, &Ticket{}, &Note{}, &Cell{}, &Blob{}, &Device{}, &Odd{}, &Event{}, &Member{}, &Account{}, &Filtered{}, &Item{},
 	&Publisher{}, &Tag{}, &Author{}, &Book{}, &Profile{},
 }
 
@@ -34,6 +34,15 @@ type (
 		BoardID   uint
 		Title     string `gorm:"size:191"`
 		UpdatedAt time.Time
+	}
+
+	// Item is Ticket with a tag and soft deletes.
+	Item struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:list-{board_id}"`
+		ID                      uint
+		BoardID                 uint
+		Title                   string `gorm:"size:191"`
+		DeletedAt               gorm.DeletedAt
 	}
 
 	// Note is grouped by a column and deleted softly.
@@ -147,6 +156,10 @@ func (t Ticket) GroupName(string) string { return fmt.Sprintf("board-%d", t.Boar
 
 func (t Ticket) PushNotificationData([]string, string) any {
 	return map[string]any{"id": t.ID, "board": t.BoardID, "title": t.Title}
+}
+
+func (i Item) PushNotificationData([]string, string) any {
+	return map[string]any{"id": i.ID, "board": i.BoardID, "title": i.Title}
 }
 
 func (e Event) PushNotificationData([]string, string) any { return map[string]any{"text": e.Text} }

@@ -2,6 +2,7 @@ package writetest
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,19 @@ func openSQLite(tb testing.TB, config gorm.Config) *gorm.DB {
 	pool.SetMaxOpenConns(1)
 	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
 	return db
+}
+
+var (
+	programs     = flag.Int("programs", 3000, "random programs of writes to run")
+	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
+)
+
+func TestPrograms(t *testing.T) {
+	count := *programs
+	if testing.Short() {
+		count = min(count, 200)
+	}
+	Programs(t, engine, count, *programsSeed)
 }
 
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
