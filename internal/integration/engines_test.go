@@ -125,3 +125,5 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
+
+func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }

@@ -52,3 +52,5 @@ func TestPrograms(t *testing.T) {
 }
 
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
+
+func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }
