@@ -127,3 +127,19 @@ func TestPrograms(t *testing.T) {
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 
 func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }
+
+var update = flag.Bool("update", false, "write doc/WRITES.md")
+
+// TestWritesDocument holds the documentation against what the databases do.
+func TestWritesDocument(t *testing.T) {
+	const file = "../../doc/WRITES.md"
+	got := writetest.Document(t, engines)
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got, "run: go test -run TestWritesDocument -update .")
+}
+
+func TestRaces(t *testing.T) { onEach(t, writetest.Races) }

@@ -1,0 +1,156 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// TestCutDuringCommit loses the connection while COMMIT is under way: before it
+// reaches the database, and before its answer arrives. The program cannot know
+// which, so nobody is told a payload, and everybody to load again.
+func TestCutDuringCommit(t *testing.T) {
+	for name, test := range map[string]struct {
+		target string
+		open   func(tb testing.TB, address string) *gorm.DB
+	}{
+		"PostgreSQL": {"127.0.0.1:5432", func(tb testing.TB, address string) *gorm.DB {
+			db := openPostgres(tb, gorm.Config{})
+			var schema string
+			require.NoError(tb, db.Raw("SELECT current_schema()").Scan(&schema).Error)
+			_, port, _ := net.SplitHostPort(address)
+			dsn := strings.Replace(postgresDSN, "port=5432", "port="+port, 1) + " search_path=" + schema
+			return open(tb, postgres.Open(dsn), gorm.Config{})
+		}},
+		"MariaDB": {"127.0.0.1:3306", func(tb testing.TB, address string) *gorm.DB {
+			db := openMaria(tb, gorm.Config{}, false)
+			return open(tb, mysql.Open("root@tcp("+address+")/"+db.Migrator().CurrentDatabase()), gorm.Config{})
+		}},
+	} {
+		for _, committed := range []bool{true, false} {
+			t.Run(name+map[bool]string{true: ", the answer is lost", false: ", the COMMIT is lost"}[committed], func(t *testing.T) {
+				t.Parallel()
+				p := listen(t, test.target, committed)
+				db := test.open(t, p.address())
+				testCut(t, p, db, committed)
+			})
+		}
+	}
+}
+
+func testCut(t *testing.T, p *proxy, db *gorm.DB, committed bool) {
+	require.NoError(t, db.AutoMigrate(&card{}))
+	hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, db.Use(rohrpost.Plugin(hub)))
+	var changes []rohrpost.Change
+	db.Plugins["rohrpost"].(interface {
+		Observe(func([]rohrpost.Change)) func()
+	}).Observe(func(published []rohrpost.Change) { changes = append(changes, published...) })
+
+	err := db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, rohrpost.AfterCommit(tx, func() { t.Error("called") }))
+		err := tx.Create(&card{ID: 1}).Error
+		p.armed.Store(true)
+		return err
+	})
+	require.Error(t, err)
+	p.armed.Store(false)
+	if assert.Len(t, changes, 1) {
+		assert.Equal(t, rohrpost.Resync, changes[0].Type)
+		assert.Equal(t, "cards", changes[0].Group)
+	}
+	var count int64
+	require.NoError(t, db.Model(&card{}).Count(&count).Error)
+	assert.Equal(t, map[bool]int64{true: 1, false: 0}[committed], count)
+}
+
+// proxy stands between a program and its database, and cuts the connection at a
+// COMMIT once it is armed.
+type proxy struct {
+	listener net.Listener
+	target   string
+	forward  bool // the COMMIT reaches the database, its answer does not come back
+	armed    atomic.Bool
+	running  sync.WaitGroup
+}
+
+func listen(t *testing.T, target string, forward bool) *proxy {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{listener: listener, target: target, forward: forward}
+	p.running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			p.running.Go(func() { p.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.running.Wait()
+	})
+	return p
+}
+
+func (p *proxy) address() string { return p.listener.Addr().String() }
+
+func (p *proxy) serve(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	cut, answered := make(chan struct{}), make(chan struct{})
+	p.running.Go(func() { // the database answers
+		defer close(answered)
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buffer)
+			select {
+			case <-cut:
+				return
+			default:
+			}
+			if err != nil {
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	})
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		isCommit := bytes.Contains(bytes.ToLower(buffer[:n]), []byte("commit"))
+		if p.armed.Load() && isCommit {
+			close(cut)
+			if p.forward {
+				_, _ = server.Write(buffer[:n])
+				<-answered
+			}
+			return
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package writetest
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+)
+
+const preamble = `# Every way to write, and what it announces
+
+This table is made by the tests, which run each line on each database: "go test -run TestWritesDocument -update ." in
+internal/integration writes it, and without -update the same test fails where it does not agree with this page.
+
+Each cell says how many statements the plugin adds, in a transaction or with GORM's default one. Where a statement has no
+transaction (SkipDefaultTransaction) and something must be read for it, the plugin puts one around it: BEGIN and COMMIT
+besides. "MySQL" is MariaDB without RETURNING, which is what MySQL offers.
+
+- **+n**: announced exactly, with n statements more.
+- **+n, a resync**: what happened cannot be told. Every group that it may concern is told to load its state again.
+- **+n ¹**: a note at the end says when it is not exact.
+- **-**: GORM has no such statement for this database.
+
+Not announced and not told apart:
+
+- Join tables of many to many have no model.
+- What the database does by itself is not seen: ON DELETE CASCADE, triggers, generated values that change with an update.
+- An update of MySQL announces all rows that it met, as soon as one of them has changed.
+- An ON CONFLICT DO UPDATE WHERE that writes what was there already announces nothing.
+- MySQL and SQLite do not tell whether another transaction has created a row just before an upsert met it. SQLite has only
+  one writer; on MySQL such a row may be announced as created. On PostgreSQL it is a resync.
+- On PostgreSQL an update that may move rows, and meets one that another transaction has brought into its condition just
+  before, is a resync: the group that the row was in cannot be known.
+- PostgreSQL needs the privilege to SELECT what is written.
+`
+
+// Document renders doc/WRITES.md from what the engines do.
+func Document(t *testing.T, engines []Engine) string {
+	var text strings.Builder
+	text.WriteString(preamble)
+	cells := map[string][]string{}
+	for _, e := range engines {
+		for key, cell := range measure(t, e) {
+			cells[key] = append(cells[key], cell)
+		}
+	}
+	notes := []string{}
+	for _, section := range []struct {
+		title  string
+		writes []write
+	}{
+		{"Create and update", writes},
+		{"Upsert", upserts},
+		{"Delete", deletes},
+		{"Associations", associations},
+		{"What the plugin does not see", unseen},
+	} {
+		fmt.Fprintf(&text, "\n## %s\n\n| by | how | announced |", section.title)
+		for _, e := range engines {
+			fmt.Fprintf(&text, " %s |", e.Name)
+		}
+		text.WriteString("\n|" + strings.Repeat(" --- |", 3+len(engines)) + "\n")
+		for _, w := range section.writes {
+			fmt.Fprintf(&text, "| %s | %s | %s |", w.via, w.how, summary(w.want))
+			for i, e := range engines {
+				cell := cells[w.key()][i]
+				if reason := w.reason(e); reason != "" && cell != "-" {
+					if !slices.Contains(notes, reason) {
+						notes = append(notes, reason)
+					}
+					cell += " " + string([]rune("¹²³")[slices.Index(notes, reason)])
+				}
+				fmt.Fprintf(&text, " %s |", cell)
+			}
+			text.WriteString("\n")
+		}
+	}
+	text.WriteString("\nUse Notify to announce what raw SQL does.\n\n## Notes\n\n")
+	for i, note := range notes {
+		fmt.Fprintf(&text, "- %s %s\n", string([]rune("¹²³")[i]), note)
+	}
+	return text.String()
+}
+
+func (w write) key() string { return w.via + ", " + w.how }
+
+func (w write) reason(e Engine) string {
+	return cmp.Or(w.inexact[e.Name], w.inexact[e.SQL])
+}
+
+// summary is what is announced, without the objects.
+func summary(lines []string) string {
+	if len(lines) == 0 {
+		return "nothing"
+	}
+	var parts []string
+	for _, line := range lines {
+		words := strings.Fields(line)
+		part := words[0] + " " + words[1]
+		if fields := strings.TrimPrefix(line[strings.LastIndex(line, "}")+1:], " "); fields != "" {
+			part += " (" + fields + ")"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// measure runs the catalogue with and without the plugin and compares the number
+// of statements.
+func measure(t *testing.T, e Engine) map[string]string {
+	bare := &bench{db: e.Open(t, gorm.Config{})}
+	require.NoError(t, bare.db.AutoMigrate(models...))
+	bareCount := count(bare.db)
+	var withCount *atomic.Int64
+	counted := e
+	counted.Open = func(tb testing.TB, config gorm.Config) *gorm.DB {
+		db := e.Open(tb, config)
+		withCount = count(db)
+		return db
+	}
+	with := counted.open(t, gorm.Config{}, rohrpost.PluginConfig{})
+	cells := map[string]string{}
+	for _, w := range all() {
+		if !w.on(e) {
+			cells[w.key()] = "-"
+			continue
+		}
+		bare.reset(t, e)
+		before := bareCount.Load()
+		require.NoError(t, w.run(bare.db), w.key())
+		needed := bareCount.Load() - before
+
+		with.reset(t, e)
+		before = withCount.Load()
+		require.NoError(t, w.run(with.db), w.key())
+		cell := fmt.Sprintf("+%d", withCount.Load()-before-needed)
+		if announced := with.take(); slices.ContainsFunc(announced, func(line string) bool { return strings.HasPrefix(line, "resync") }) {
+			cell += ", a resync"
+		}
+		cells[w.key()] = cell
+	}
+	return cells
+}
+
+// count puts a pool that counts statements under the handle.
+func count(db *gorm.DB) *atomic.Int64 {
+	counter := &countingPool{DB: db.ConnPool.(*sql.DB), statements: &atomic.Int64{}}
+	db.ConnPool, db.Statement.ConnPool = counter, counter
+	return counter.statements
+}
+
+// countingPool counts the statements of a pool, BEGIN and COMMIT included.
+type countingPool struct {
+	*sql.DB
+	statements *atomic.Int64
+}
+
+// BeginTx implements gorm.ConnPoolBeginner.
+func (c *countingPool) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
+	c.statements.Add(2)
+	tx, err := c.DB.BeginTx(ctx, options)
+	return &countingTx{tx, c.statements}, err
+}
+
+// GetDBConn implements gorm.GetDBConnector.
+func (c *countingPool) GetDBConn() (*sql.DB, error) { return c.DB, nil }
+
+// ExecContext implements gorm.ConnPool.
+func (c *countingPool) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	c.statements.Add(1)
+	return c.DB.ExecContext(ctx, query, args...)
+}
+
+// QueryContext implements gorm.ConnPool.
+func (c *countingPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	c.statements.Add(1)
+	return c.DB.QueryContext(ctx, query, args...)
+}
+
+type countingTx struct {
+	*sql.Tx
+	statements *atomic.Int64
+}
+
+// ExecContext implements gorm.ConnPool.
+func (c *countingTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	c.statements.Add(1)
+	return c.Tx.ExecContext(ctx, query, args...)
+}
+
+// QueryContext implements gorm.ConnPool.
+func (c *countingTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	c.statements.Add(1)
+	return c.Tx.QueryContext(ctx, query, args...)
+}
