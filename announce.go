@@ -153,6 +153,7 @@ func (a *announcement) changed(w *write) (err error) {
 	if w.op == updating && w.db.Statement.Unscoped {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !a.model.live(a.ctx, &r) })
 	}
+	a.tx.expect(len(rows))
 	for i := range rows {
 		r := &rows[i]
 		if w.op == deleting && r.value.IsValid() && !a.wasLive(w, r) {
@@ -284,10 +285,7 @@ func (a *announcement) row(op operation, fields []string, r *row) {
 // tell builds the change of one row for one group and lets it wait. What cannot
 // be announced is logged, counted and left out.
 func (a *announcement) tell(op operation, fields []string, r *row, group string) {
-	h := held{model: a.model, key: r.key.text, op: op, limit: defaultRows}
-	if tag := a.model.tags[op]; tag != nil {
-		h.limit = tag.rows
-	}
+	h := held{model: a.model, key: r.key.text, op: op}
 	if a.plugin.config.NetEffect {
 		h.op, fields = a.tx.net(netKey{a.model, r.key.text, group}, op, fields)
 	}
@@ -317,7 +315,7 @@ func sorted(rows []row) []row {
 		return rows
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return a.key.compare(b.key) })
-	return slices.CompactFunc(rows, func(a, b row) bool { return a.keyErr == nil && a.key.text == b.key.text })
+	return slices.CompactFunc(rows, func(a, b row) bool { return a.key.json != "" && a.key.text == b.key.text })
 }
 
 // groupsOf appends the names of the row's groups. The model's methods are the user's code: a
@@ -361,8 +359,8 @@ func (g *groupTemplate) name(ctx context.Context, m *model, r *row) (string, err
 				return "", fmt.Errorf("column %s: %w", part.field.DBName, err)
 			}
 			name = append(name, column...)
-		case r.keyErr != nil:
-			return "", r.keyErr
+		case r.key.json == "":
+			return "", r.keyErr(ctx, m)
 		case part.field != nil: // of the key, which is all that was read
 			name = append(name, r.key.part(slices.Index(m.schema.PrimaryFields, part.field))...)
 		default:
@@ -383,8 +381,8 @@ func (m *model) object(op operation, fields []string, r *row) (object json.RawMe
 		}
 		return object, nil
 	}
-	if r.keyErr != nil {
-		return nil, r.keyErr
+	if r.key.json == "" {
+		return nil, r.keyErr(context.Background(), m)
 	}
 	return r.key.object(), nil
 }

@@ -43,7 +43,7 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 		}
 		change.Object = object
 		change.UpdatedFields = slices.Clone(change.UpdatedFields)
-		waiting[i] = held{change: change, limit: defaultRows}
+		waiting[i] = held{change: change}
 	}
 	return afterCommit(tx, waiting...)
 }

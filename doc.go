@@ -12,7 +12,9 @@
 // # Promises
 //
 //   - A change is sent if and only if its transaction commits; what a savepoint
-//     takes back is not sent. README.md names what cannot be seen.
+//     takes back is not sent. doc/WRITES.md says for every way of writing what is
+//     announced, and README.md names what cannot be seen.
+//   - What cannot be told row by row is a Resync to all whom it may concern.
 //   - All members of a group see its messages in the same order.
 //   - Publishing waits for no connection. One that reads too slowly is closed
 //     with code 4008; nothing is dropped in silence.

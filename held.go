@@ -11,8 +11,15 @@ type held struct {
 	op     operation
 	model  *model // nil for a change that a program made itself
 	key    string
-	limit  int // the most changes of the group in one commit
 	run    func()
+}
+
+// limit is the most changes of the group in one commit.
+func (h held) limit() int {
+	if h.model == nil || h.op == nothing || h.model.tags[h.op] == nil {
+		return defaultRows
+	}
+	return h.model.tags[h.op].rows
 }
 
 func (h held) modelName() string {
@@ -43,6 +50,13 @@ func (t *transaction) hold(waiting ...held) {
 			}
 		}
 	}
+}
+
+// expect makes room for so many changes more.
+func (t *transaction) expect(count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting = slices.Grow(t.waiting, count)
 }
 
 // stale lets a "resync" wait for every group of the model.
@@ -118,20 +132,21 @@ func (t *transaction) take() []held {
 // bounded replaces the changes of a group that is told too much by one resync,
 // at the place of the first. A resync is told once.
 func bounded(waiting []held) []held {
-	if len(waiting) < 2 {
-		return waiting // the limit is one at least
+	least, resynced := defaultRows, false
+	for _, h := range waiting {
+		least = min(least, h.limit())
+		resynced = resynced || h.change.Type == Resync
 	}
-	limits, counts, resynced := map[string]int{}, map[string]int{}, false
+	if len(waiting) <= least && (len(waiting) == 1 || !resynced) {
+		return waiting
+	}
+	limits, counts := map[string]int{}, map[string]int{}
 	for _, h := range waiting {
 		group := h.change.Group
-		switch {
-		case h.run != nil:
-		case h.change.Type == Resync:
-			resynced = true
-		default:
+		if h.run == nil && h.change.Type != Resync {
 			counts[group]++
-			if limit, known := limits[group]; !known || h.limit < limit {
-				limits[group] = h.limit
+			if limit, known := limits[group]; !known || h.limit() < limit {
+				limits[group] = h.limit()
 			}
 		}
 	}

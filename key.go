@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 // of a composite key are joined by ":" there and an array here.
 type rowKey struct {
 	text, json string
-	parts      []rowKey // of a composite key
+	parts      *[]rowKey // of a composite key
 }
 
 var errNoKey = errors.New("the row has no primary key")
@@ -32,6 +33,9 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 		return rowKey{}, errNoKey
 	}
 	var key rowKey
+	if len(s.PrimaryFields) > 1 {
+		key.parts = new([]rowKey)
+	}
 	for i, field := range s.PrimaryFields {
 		value, _ := field.ValueOf(ctx, row)
 		text, isNumber, err := keyText(value)
@@ -44,15 +48,15 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 			part.json = string(quoted)
 		}
 		if i == 0 {
-			key = part
+			key.text, key.json = part.text, part.json
 		} else {
 			key.text, key.json = key.text+":"+part.text, key.json+","+part.json
 		}
-		if len(s.PrimaryFields) > 1 {
-			key.parts = append(key.parts, part)
+		if key.parts != nil {
+			*key.parts = append(*key.parts, part)
 		}
 	}
-	if len(s.PrimaryFields) > 1 {
+	if key.parts != nil {
 		key.json = "[" + key.json + "]"
 	}
 	return key, nil
@@ -61,10 +65,8 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 // compare orders keys: numbers by value, texts by their bytes, composite keys
 // part by part.
 func (k rowKey) compare(other rowKey) int {
-	for i := range min(len(k.parts), len(other.parts)) {
-		if c := k.parts[i].compare(other.parts[i]); c != 0 {
-			return c
-		}
+	if k.parts != nil && other.parts != nil {
+		return slices.CompareFunc(*k.parts, *other.parts, rowKey.compare)
 	}
 	if !k.isNumber() || !other.isNumber() {
 		return strings.Compare(k.text, other.text)
@@ -82,10 +84,10 @@ func (k rowKey) compare(other rowKey) int {
 
 // part is one column of the key as group names carry it.
 func (k rowKey) part(i int) string {
-	if len(k.parts) == 0 {
+	if k.parts == nil {
 		return k.text
 	}
-	return k.parts[i].text
+	return (*k.parts)[i].text
 }
 
 func (k rowKey) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }

@@ -231,7 +231,7 @@ func (unknownDialect) Name() string { return "unknown" }
 func TestCompareKeys(t *testing.T) {
 	number := func(n int) rowKey { text := fmt.Sprint(n); return rowKey{text: text, json: text} }
 	text := func(s string) rowKey { return rowKey{text: s, json: `"` + s + `"`} }
-	pair := func(s string, n int) rowKey { return rowKey{parts: []rowKey{text(s), number(n)}, json: "[]"} }
+	pair := func(s string, n int) rowKey { return rowKey{parts: &[]rowKey{text(s), number(n)}, json: "[]"} }
 	ordered := [][]rowKey{
 		{number(-20), number(-3), number(-1), number(0), number(2), number(10), number(1000)},
 		{text("10"), text("2"), text("B"), text("a"), text("ab")},

@@ -19,14 +19,19 @@ const (
 
 // row is a row of the database that a statement changes.
 type row struct {
-	value  reflect.Value // of the struct, addressable; invalid where only the key was read
-	key    rowKey
-	keyErr error // why there is no key; matters only where one is used
+	value reflect.Value // of the struct, addressable; invalid where only the key was read
+	key   rowKey        // zero where there is none, which matters only where one is used
 }
 
 func newRow(ctx context.Context, s *schema.Schema, value reflect.Value) row {
-	key, err := keyOf(ctx, s, value)
-	return row{value, key, err}
+	key, _ := keyOf(ctx, s, value)
+	return row{value, key}
+}
+
+// keyErr says why the row has no key.
+func (r *row) keyErr(ctx context.Context, m *model) error {
+	_, err := keyOf(ctx, m.schema, r.value)
+	return err
 }
 
 // elements returns the structs of a statement's value: itself, or those of a
@@ -113,8 +118,8 @@ func selectRows(db *gorm.DB, pool gorm.ConnPool, m *model, keyed []row) ([]row, 
 			byKey[row.key.text] = row
 		}
 		for _, key := range keys {
-			if key.keyErr != nil {
-				return nil, key.keyErr
+			if key.key.json == "" {
+				return nil, key.keyErr(q.Context, m)
 			}
 			if row, ok := byKey[key.key.text]; ok {
 				ordered = append(ordered, row)

@@ -79,7 +79,7 @@ func openPostgres(tb testing.TB, config gorm.Config) *gorm.DB {
 		assert.NoError(tb, err)
 		assert.NoError(tb, admin.Close())
 	})
-	return open(tb, postgres.Open(postgresDSN+" synchronous_commit=off search_path="+schema), config)
+	return open(tb, postgres.Open(postgresDSN+" synchronous_commit=off deadlock_timeout=50ms search_path="+schema), config)
 }
 
 // openMaria opens a database of MariaDB. Without RETURNING it stands for MySQL,
