@@ -4,7 +4,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
 
-.PHONY: help run test check race fuzz bench e2e fmt
+.PHONY: help run test check integration race fuzz bench e2e fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -15,11 +15,13 @@ run: ## start the example, a shared task board, and print its address
 test: ## run all tests of the library and the example (Go and a C compiler)
 	go test -race -shuffle=on -timeout 20m ./...
 
-check: ## formatting, vet, staticcheck and tidiness of both modules, and the integration tests
+check: ## formatting, vet, staticcheck and tidiness of both modules
 	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
-	cd internal/integration && go test -race -shuffle=on ./...
+
+integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
+	cd internal/integration && go test -race -shuffle=on -timeout 20m ./...
 
 race: ## repeat the tests COUNT times, with 200 random programs each time
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
@@ -31,6 +33,8 @@ fuzz: ## run each fuzz target for FUZZTIME
 bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
 	go test -run '^$$' -bench '^BenchmarkFanout$$' -benchtime 200x -count 3 .
+	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
+	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 
 e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh

@@ -24,13 +24,15 @@ func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
 		p.untracked(m)
 		return nil
 	}
-	var alone transaction // nothing to wait for
-	if tx == nil {
-		tx = &alone
+	alone := tx == nil // nothing to wait for
+	if alone {
+		tx = &transaction{}
 	}
 	a := announcement{plugin: p, ctx: db.Statement.Context, tx: tx, model: m}
 	a.statement(db, w)
-	p.release(a.ctx, alone.take())
+	if alone {
+		p.release(a.ctx, tx.take())
+	}
 	return nil
 }
 
@@ -131,15 +133,14 @@ func isMaps(dest any) bool {
 
 // changed announces an update or a delete that moves no row.
 func (a *announcement) changed(w *write) (err error) {
-	var one [1]row // most statements write one row
-	rows := one[:]
+	rows := w.one[:]
 	switch {
 	case w.returning:
 		rows = w.after
 	case w.reads:
 		rows = w.before
 	default:
-		one[0] = newRow(a.ctx, a.model.schema, w.db.Statement.ReflectValue)
+		rows[0] = newRow(a.ctx, a.model.schema, w.db.Statement.ReflectValue)
 	}
 	if w.reads && w.db.RowsAffected > int64(len(rows)) {
 		return errors.New("the statement changed rows that were not there before it")

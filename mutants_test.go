@@ -19,7 +19,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Skip("builds the package once for each variant")
 	}
 	for _, mutant := range []struct{ name, file, old, wrong, test string }{
-		{"sends before commit", "announce.go", "if tx == nil {", "if m != nil {", "TestPrograms"},
+		{"sends before commit", "announce.go", "alone := tx == nil", "alone := m != nil", "TestPrograms"},
 		{"ignores savepoints", "savepoint.go", `if verb == "" {`, `if verb != "-" {`, "TestPrograms"},
 		{"sends on a failed COMMIT", "commit.go", "case err == nil:", "case err == nil || !wasDone:", "TestPrograms"},
 		{"sends although the context was cancelled", "commit.go", "case !wasDone && !refused(err):", "case wasDone || !refused(err):", "TestPrograms"},

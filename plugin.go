@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -68,6 +69,7 @@ type plugin struct {
 	warned sync.Map // what was logged once -> struct{}
 
 	observers sync.Map // *observer -> struct{}
+	observed  atomic.Bool
 }
 
 // Name implements gorm.Plugin.
@@ -277,6 +279,7 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 func (p *plugin) Observe(fn func([]Change)) (stop func()) {
 	observer := &observer{fn}
 	p.observers.Store(observer, struct{}{})
+	p.observed.Store(true)
 	return func() { p.observers.Delete(observer) }
 }
 
@@ -287,11 +290,17 @@ func (p *plugin) tryPublish(ctx context.Context, changes []Change) (err error) {
 	if ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx) // the change has happened
 	}
+	if p.observed.Load() {
+		p.show(changes)
+	}
+	return p.publish(ctx, changes...)
+}
+
+func (p *plugin) show(changes []Change) {
 	p.observers.Range(func(o, _ any) bool {
 		o.(*observer).see(changes)
 		return true
 	})
-	return p.publish(ctx, changes...)
 }
 
 func (p *plugin) run(fn func()) {

@@ -19,6 +19,14 @@ type plain struct {
 	UpdatedAt time.Time
 }
 
+// shown is grouped by a column that the writes do not set.
+type shown struct {
+	NotifyOnChange `rohrpost:"group:board-{board_id}"`
+	ID             uint
+	BoardID        uint
+	Title          string
+}
+
 // BenchmarkPlugin measures what the plugin adds to a write: bare GORM and GORM
 // with the plugin alternate in small chunks within one run, and the median of
 // the paired differences of CPU time is reported. Run it with
@@ -34,6 +42,7 @@ func BenchmarkPlugin(b *testing.B) {
 		{"unmarked/delete", func(db *gorm.DB) error { return db.Delete(&plain{ID: 99_999_999}).Error }},
 		{"marked/create", func(db *gorm.DB) error { return db.Create(&task{Title: "x"}).Error }},
 		{"marked/update", func(db *gorm.DB) error { return db.Model(&task{ID: 1}).Update("title", "y").Error }},
+		{"marked, row needed, no move/update", func(db *gorm.DB) error { return db.Model(&shown{ID: 1}).Update("title", "y").Error }},
 		{"marked, row needed/update", func(db *gorm.DB) error { return db.Model(&ticket{ID: 1}).Update("title", "y").Error }},
 	} {
 		for mode, config := range map[string]gorm.Config{"default tx": {}, "no default tx": {SkipDefaultTransaction: true}} {
@@ -43,7 +52,7 @@ func BenchmarkPlugin(b *testing.B) {
 }
 
 func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error) {
-	models := []any{&plain{}, &task{}, &ticket{}}
+	models := []any{&plain{}, &task{}, &ticket{}, &shown{}}
 	bare := openBareDB(b, config)
 	require.NoError(b, bare.AutoMigrate(models...))
 	with := openBareDB(b, config)
@@ -53,6 +62,7 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 		require.NoError(b, db.Session(&gorm.Session{SkipHooks: true}).Create(&plain{}).Error)
 		require.NoError(b, db.Create(&task{}).Error)
 		require.NoError(b, db.Create(&ticket{}).Error)
+		require.NoError(b, db.Create(&shown{}).Error)
 	}
 	const chunk = 50
 	run := func(db *gorm.DB) (cpu time.Duration, allocs uint64) {

@@ -45,7 +45,8 @@ type write struct {
 	after  []row
 	failed error // why the rows cannot be told
 
-	few [4]string // most statements set few columns: no further allocations for them
+	one [1]row    // most statements write one row
+	few [4]string // and few columns: no further allocations for them
 }
 
 var errManyRows = fmt.Errorf("the statement changes more than %d rows", maxRows)
