@@ -29,12 +29,6 @@ func add(tx *gorm.DB, keys ...uint) error {
 	return nil
 }
 
-func panics(fn func()) (err error) {
-	defer recovered(&err)
-	fn()
-	return nil
-}
-
 func TestAfterCommit(t *testing.T) {
 	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
 		var order []string

@@ -26,7 +26,7 @@ var halves = map[string][]string{
 		"runner.go", "shutdown.go", "stats.go", "upgrade.go", "writer.go",
 	},
 	"database": {
-		"announce.go", "commit.go", "engine.go", "held.go", "key.go", "mixins.go", "model.go", "neteffect.go", "own.go",
+		"announce.go", "commit.go", "describe.go", "engine.go", "held.go", "key.go", "mixins.go", "model.go", "neteffect.go", "own.go",
 		"plugin.go", "pool.go", "refused.go", "rows.go", "savepoint.go", "silent.go", "tag.go", "upsert.go", "write.go",
 	},
 }

@@ -56,14 +56,22 @@ func seed(db *gorm.DB) error {
 
 // writes lists every way there is. Generated keys continue at 100.
 var writes = []write{
-	{via: "DB.Create", how: "one", run: func(db *gorm.DB) error { return db.Create(&Task{Title: "x"}).Error },
-		want: []string{`create task-100 {"id":100}`}},
-	{via: "DB.Create", how: "with a key", run: func(db *gorm.DB) error { return db.Create(&Task{ID: 70}).Error },
-		want: []string{`create task-70 {"id":70}`}},
-	{via: "DB.Create", how: "a slice", run: func(db *gorm.DB) error { return db.Create(&[]Task{{}, {}}).Error },
-		want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`}},
-	{via: "DB.Create", how: "a slice of pointers", run: func(db *gorm.DB) error { return db.Create([]*Ticket{{BoardID: 5}, {BoardID: 6}}).Error },
-		want: []string{`create board-5 {"board":5,"id":100,"title":""}`, `create board-6 {"board":6,"id":101,"title":""}`}},
+	{
+		via: "DB.Create", how: "one", run: func(db *gorm.DB) error { return db.Create(&Task{Title: "x"}).Error },
+		want: []string{`create task-100 {"id":100}`},
+	},
+	{
+		via: "DB.Create", how: "with a key", run: func(db *gorm.DB) error { return db.Create(&Task{ID: 70}).Error },
+		want: []string{`create task-70 {"id":70}`},
+	},
+	{
+		via: "DB.Create", how: "a slice", run: func(db *gorm.DB) error { return db.Create(&[]Task{{}, {}}).Error },
+		want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`},
+	},
+	{
+		via: "DB.Create", how: "a slice of pointers", run: func(db *gorm.DB) error { return db.Create([]*Ticket{{BoardID: 5}, {BoardID: 6}}).Error },
+		want: []string{`create board-5 {"board":5,"id":100,"title":""}`, `create board-6 {"board":6,"id":101,"title":""}`},
+	},
 	{via: "DB.Create", how: "a map", run: func(db *gorm.DB) error {
 		return db.Model(&Ticket{}).Create(map[string]any{"board_id": 5, "title": "m"}).Error
 	}, want: []string{`create board-5 {"board":5,"id":100,"title":"m"}`}},
@@ -73,20 +81,28 @@ var writes = []write{
 	{via: "DB.Create", how: "leaving out a column", run: func(db *gorm.DB) error {
 		return db.Omit("Title").Create(&Ticket{BoardID: 5, Title: "not written"}).Error
 	}, want: []string{`create board-5 {"board":5,"id":100,"title":""}`}},
-	{via: "DB.Create", how: "without a key", run: func(db *gorm.DB) error { return db.Create(&Event{Kind: "k", Text: "x"}).Error },
-		want: []string{`create events-k {"text":"x"}`}},
-	{via: "DB.Create", how: "several groups", run: func(db *gorm.DB) error { return db.Create(&Member{Team: "a", Boss: "y"}).Error },
-		want: []string{`create team-a {"id":100}`, `create boss-y {"id":100}`}},
-	{via: "DB.CreateInBatches", how: "three in batches of two", run: func(db *gorm.DB) error { return db.CreateInBatches(&[]Task{{}, {}, {}}, 2).Error },
-		want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`, `create task-102 {"id":102}`}},
+	{
+		via: "DB.Create", how: "without a key", run: func(db *gorm.DB) error { return db.Create(&Event{Kind: "k", Text: "x"}).Error },
+		want: []string{`create events-k {"text":"x"}`},
+	},
+	{
+		via: "DB.Create", how: "several groups", run: func(db *gorm.DB) error { return db.Create(&Member{Team: "a", Boss: "y"}).Error },
+		want: []string{`create team-a {"id":100}`, `create boss-y {"id":100}`},
+	},
+	{
+		via: "DB.CreateInBatches", how: "three in batches of two", run: func(db *gorm.DB) error { return db.CreateInBatches(&[]Task{{}, {}, {}}, 2).Error },
+		want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`, `create task-102 {"id":102}`},
+	},
 	{via: "DB.FirstOrCreate", how: "not found", run: func(db *gorm.DB) error {
 		return db.Where(Task{Title: "new"}).FirstOrCreate(&Task{}).Error
 	}, want: []string{`create task-100 {"id":100}`}},
 	{via: "DB.FirstOrCreate", how: "found, Assign", run: func(db *gorm.DB) error {
 		return db.Where(Task{Title: "a"}).Assign(Task{Done: true}).FirstOrCreate(&Task{}).Error
 	}, want: []string{`update task-1 {"id":1} done`}},
-	{via: "G.Create", how: "one", run: func(db *gorm.DB) error { return gorm.G[Task](db).Create(ctx, &Task{}) },
-		want: []string{`create task-100 {"id":100}`}},
+	{
+		via: "G.Create", how: "one", run: func(db *gorm.DB) error { return gorm.G[Task](db).Create(ctx, &Task{}) },
+		want: []string{`create task-100 {"id":100}`},
+	},
 	{via: "G.CreateInBatches", how: "three in batches of two", run: func(db *gorm.DB) error {
 		return gorm.G[Task](db).CreateInBatches(ctx, &[]Task{{}, {}, {}}, 2)
 	}, want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`, `create task-102 {"id":102}`}},
@@ -94,16 +110,26 @@ var writes = []write{
 		return gorm.G[Ticket](db).Set(clause.Assignment{Column: clause.Column{Name: "board_id"}, Value: 5}).Create(ctx)
 	}, want: []string{`create board-5 {"board":5,"id":100,"title":""}`}},
 
-	{via: "DB.Save", how: "without a key", run: func(db *gorm.DB) error { return db.Save(&Task{Title: "y"}).Error },
-		want: []string{`create task-100 {"id":100}`}},
-	{via: "DB.Save", how: "a known key", run: func(db *gorm.DB) error { return db.Save(&Task{ID: 1, Title: "y"}).Error },
-		want: []string{`update task-1 {"id":1}`}},
-	{via: "DB.Save", how: "an unknown key", run: func(db *gorm.DB) error { return db.Save(&Task{ID: 70}).Error },
-		want: []string{`create task-70 {"id":70}`}},
-	{via: "DB.Save", how: "a slice of both", run: func(db *gorm.DB) error { return db.Save(&[]Task{{ID: 1, Title: "y"}, {ID: 71}}).Error },
-		want: []string{`update task-1 {"id":1}`, `create task-71 {"id":71}`}},
-	{via: "DB.Save", how: "into another group", run: func(db *gorm.DB) error { return db.Save(&Ticket{ID: 1, BoardID: 9, Title: "y"}).Error },
-		want: []string{`delete board-1 {"board":1,"id":1,"title":"a"}`, `create board-9 {"board":9,"id":1,"title":"y"}`}},
+	{
+		via: "DB.Save", how: "without a key", run: func(db *gorm.DB) error { return db.Save(&Task{Title: "y"}).Error },
+		want: []string{`create task-100 {"id":100}`},
+	},
+	{
+		via: "DB.Save", how: "a known key", run: func(db *gorm.DB) error { return db.Save(&Task{ID: 1, Title: "y"}).Error },
+		want: []string{`update task-1 {"id":1}`},
+	},
+	{
+		via: "DB.Save", how: "an unknown key", run: func(db *gorm.DB) error { return db.Save(&Task{ID: 70}).Error },
+		want: []string{`create task-70 {"id":70}`},
+	},
+	{
+		via: "DB.Save", how: "a slice of both", run: func(db *gorm.DB) error { return db.Save(&[]Task{{ID: 1, Title: "y"}, {ID: 71}}).Error },
+		want: []string{`update task-1 {"id":1}`, `create task-71 {"id":71}`},
+	},
+	{
+		via: "DB.Save", how: "into another group", run: func(db *gorm.DB) error { return db.Save(&Ticket{ID: 1, BoardID: 9, Title: "y"}).Error },
+		want: []string{`delete board-1 {"board":1,"id":1,"title":"a"}`, `create board-9 {"board":9,"id":1,"title":"y"}`},
+	},
 	{via: "DB.Save", how: "a slice, into another group", run: func(db *gorm.DB) error {
 		return db.Save(&[]Ticket{{ID: 1, BoardID: 9, Title: "y"}, {ID: 2, BoardID: 2, Title: "z"}}).Error
 	}, want: []string{`delete board-1 {"board":1,"id":1,"title":"a"}`, `create board-9 {"board":9,"id":1,"title":"y"}`, `update board-2 {"board":2,"id":2,"title":"z"}`}},
@@ -111,10 +137,14 @@ var writes = []write{
 		return db.Unscoped().Save(&Note{ID: 3, ProjectID: 1, Text: "back"}).Error
 	}, want: []string{`create project-1 {"id":3}`}},
 
-	{via: "DB.Update", how: "a column, by key", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Update("title", "y").Error },
-		want: []string{`update task-1 {"id":1} title`}},
-	{via: "DB.Update", how: "a missing row", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 99}).Update("title", "y").Error },
-		want: []string{}},
+	{
+		via: "DB.Update", how: "a column, by key", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Update("title", "y").Error },
+		want: []string{`update task-1 {"id":1} title`},
+	},
+	{
+		via: "DB.Update", how: "a missing row", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 99}).Update("title", "y").Error },
+		want: []string{},
+	},
 	{via: "DB.Update", how: "an expression, by key", run: func(db *gorm.DB) error {
 		return db.Model(&Ticket{ID: 1}).Update("title", gorm.Expr("UPPER(title)")).Error
 	}, want: []string{`update board-1 {"board":1,"id":1,"title":"A"} title`}},
@@ -152,19 +182,27 @@ var writes = []write{
 	{via: "DB.Update", how: "none of several groups", run: func(db *gorm.DB) error {
 		return db.Model(&Member{ID: 1}).Update("text", "y").Error
 	}, want: []string{`update team-a {"id":1} text`, `update boss-x {"id":1} text`}},
-	{via: "DB.Update", how: "the key", run: func(db *gorm.DB) error {
-		return db.Model(&Odd{Code: "a"}).Update("the key", "z").Error
-	}, want: []string{`delete odd-k {"id":"a"}`, `create odd-k {"id":"z"}`},
-		differ: map[string][]string{"mysql": {`resync odd-{1} {"reason":"unknown"}`}}},
+	{
+		via: "DB.Update", how: "the key", run: func(db *gorm.DB) error {
+			return db.Model(&Odd{Code: "a"}).Update("the key", "z").Error
+		}, want: []string{`delete odd-k {"id":"a"}`, `create odd-k {"id":"z"}`},
+		differ: map[string][]string{"mysql": {`resync odd-{1} {"reason":"unknown"}`}},
+	},
 	{via: "DB.Update", how: "the update time itself", run: func(db *gorm.DB) error {
 		return db.Model(&Task{ID: 1}).Update("updated_at", "2026-01-01 00:00:00").Error
 	}, want: []string{`update task-1 {"id":1} updated_at`}},
-	{via: "DB.Update", how: "a soft-deleted row", run: func(db *gorm.DB) error { return db.Model(&Note{ID: 3}).Update("text", "y").Error },
-		want: []string{}},
-	{via: "DB.Update", how: "a soft-deleted row, Unscoped", run: func(db *gorm.DB) error { return db.Unscoped().Model(&Note{}).Where("id > 1").Update("text", "y").Error },
-		want: []string{`update project-2 {"id":2} text`}, inexact: readFirst},
-	{via: "DB.Update", how: "restore", run: func(db *gorm.DB) error { return db.Unscoped().Model(&Note{ID: 3}).Update("deleted_at", nil).Error },
-		want: []string{`create project-1 {"id":3}`}},
+	{
+		via: "DB.Update", how: "a soft-deleted row", run: func(db *gorm.DB) error { return db.Model(&Note{ID: 3}).Update("text", "y").Error },
+		want: []string{},
+	},
+	{
+		via: "DB.Update", how: "a soft-deleted row, Unscoped", run: func(db *gorm.DB) error { return db.Unscoped().Model(&Note{}).Where("id > 1").Update("text", "y").Error },
+		want: []string{`update project-2 {"id":2} text`}, inexact: readFirst,
+	},
+	{
+		via: "DB.Update", how: "restore", run: func(db *gorm.DB) error { return db.Unscoped().Model(&Note{ID: 3}).Update("deleted_at", nil).Error },
+		want: []string{`create project-1 {"id":3}`},
+	},
 	{via: "DB.Update", how: "deleted_at by hand", run: func(db *gorm.DB) error {
 		return db.Model(&Note{}).Where("id < 3").Update("deleted_at", gorm.Expr("CURRENT_TIMESTAMP")).Error
 	}, want: []string{`delete project-1 {"id":1}`, `delete project-2 {"id":2}`}, inexact: readFirst},
@@ -195,16 +233,22 @@ var writes = []write{
 	{via: "DB.Update", how: "names that need quotes", run: func(db *gorm.DB) error {
 		return db.Model(&Odd{}).Where(map[string]any{"the kind": "k"}).Update("order", "y").Error
 	}, want: []string{`update odd-k {"id":"a"} order`}, inexact: readFirst},
-	{via: "DB.Update", how: "without a key", run: func(db *gorm.DB) error {
-		return db.Model(&Event{}).Where("kind = ?", "k").Update("text", "y").Error
-	}, want: []string{`update events-k {"text":"y"} text`},
-		differ: map[string][]string{"mysql": {`resync events-{1} {"reason":"unknown"}`}}},
-	{via: "DB.Update", how: "the caller's own RETURNING", run: func(db *gorm.DB) error {
-		return db.Model(&[]Task{}).Clauses(clause.Returning{Columns: []clause.Column{{Name: "title"}}}).Where("id < 3").Update("done", true).Error
-	}, only: "sqlite postgres", want: []string{`update task-1 {"id":1} done`, `update task-2 {"id":2} done`},
-		inexact: map[string]string{"postgres": missed}},
-	{via: "DB.Updates", how: "a struct", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Updates(Task{Title: "y", Done: true}).Error },
-		want: []string{`update task-1 {"id":1} title,done`}},
+	{
+		via: "DB.Update", how: "without a key", run: func(db *gorm.DB) error {
+			return db.Model(&Event{}).Where("kind = ?", "k").Update("text", "y").Error
+		}, want: []string{`update events-k {"text":"y"} text`},
+		differ: map[string][]string{"mysql": {`resync events-{1} {"reason":"unknown"}`}},
+	},
+	{
+		via: "DB.Update", how: "the caller's own RETURNING", run: func(db *gorm.DB) error {
+			return db.Model(&[]Task{}).Clauses(clause.Returning{Columns: []clause.Column{{Name: "title"}}}).Where("id < 3").Update("done", true).Error
+		}, only: "sqlite postgres", want: []string{`update task-1 {"id":1} done`, `update task-2 {"id":2} done`},
+		inexact: map[string]string{"postgres": missed},
+	},
+	{
+		via: "DB.Updates", how: "a struct", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Updates(Task{Title: "y", Done: true}).Error },
+		want: []string{`update task-1 {"id":1} title,done`},
+	},
 	{via: "DB.Updates", how: "a map", run: func(db *gorm.DB) error {
 		return db.Model(&Task{ID: 1}).Updates(map[string]any{"done": true, "Title": "y"}).Error
 	}, want: []string{`update task-1 {"id":1} title,done`}},
@@ -214,8 +258,10 @@ var writes = []write{
 	{via: "DB.Updates", how: "Omit", run: func(db *gorm.DB) error {
 		return db.Model(&Task{ID: 1}).Omit("done").Updates(Task{Title: "y", Done: true}).Error
 	}, want: []string{`update task-1 {"id":1} title`}},
-	{via: "DB.Updates", how: "nothing", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Omit("UpdatedAt").Updates(Task{}).Error },
-		want: []string{}},
+	{
+		via: "DB.Updates", how: "nothing", run: func(db *gorm.DB) error { return db.Model(&Task{ID: 1}).Omit("UpdatedAt").Updates(Task{}).Error },
+		want: []string{},
+	},
 	{via: "DB.UpdateColumn", how: "a column, by condition", run: func(db *gorm.DB) error {
 		return db.Model(&Ticket{}).Where("board_id = ?", 2).UpdateColumn("title", "y").Error
 	}, want: []string{`update board-2 {"board":2,"id":2,"title":"y"} title`}, inexact: readFirst},

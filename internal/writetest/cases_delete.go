@@ -16,18 +16,30 @@ var (
 
 // deletes lists every way to delete.
 var deletes = []write{
-	{via: "DB.Delete", how: "by key", run: func(db *gorm.DB) error { return db.Delete(&Task{ID: 1}).Error },
-		want: []string{`delete task-1 {"id":1}`}},
-	{via: "DB.Delete", how: "by key, the row needed", run: func(db *gorm.DB) error { return db.Delete(&Ticket{ID: 2}).Error },
-		want: []string{`delete board-2 {"board":2,"id":2,"title":"b"}`}},
-	{via: "DB.Delete", how: "a key beside", run: func(db *gorm.DB) error { return db.Delete(&Task{}, 1).Error },
-		want: []string{`delete task-1 {"id":1}`}, inexact: deletesFirst},
-	{via: "DB.Delete", how: "a list of keys", run: func(db *gorm.DB) error { return db.Delete(&Task{}, []int{10, 2, 99}).Error },
-		want: []string{`delete task-2 {"id":2}`, `delete task-10 {"id":10}`}, inexact: deletesFirst},
-	{via: "DB.Delete", how: "a slice of models", run: func(db *gorm.DB) error { return db.Delete(&[]Task{{ID: 1}, {ID: 2}, {ID: 99}}).Error },
-		want: []string{`delete task-1 {"id":1}`, `delete task-2 {"id":2}`}},
-	{via: "DB.Delete", how: "by condition", run: func(db *gorm.DB) error { return db.Where("id > ?", 1).Delete(&Task{}).Error },
-		want: []string{`delete task-2 {"id":2}`, `delete task-10 {"id":10}`}, inexact: deletesFirst},
+	{
+		via: "DB.Delete", how: "by key", run: func(db *gorm.DB) error { return db.Delete(&Task{ID: 1}).Error },
+		want: []string{`delete task-1 {"id":1}`},
+	},
+	{
+		via: "DB.Delete", how: "by key, the row needed", run: func(db *gorm.DB) error { return db.Delete(&Ticket{ID: 2}).Error },
+		want: []string{`delete board-2 {"board":2,"id":2,"title":"b"}`},
+	},
+	{
+		via: "DB.Delete", how: "a key beside", run: func(db *gorm.DB) error { return db.Delete(&Task{}, 1).Error },
+		want: []string{`delete task-1 {"id":1}`}, inexact: deletesFirst,
+	},
+	{
+		via: "DB.Delete", how: "a list of keys", run: func(db *gorm.DB) error { return db.Delete(&Task{}, []int{10, 2, 99}).Error },
+		want: []string{`delete task-2 {"id":2}`, `delete task-10 {"id":10}`}, inexact: deletesFirst,
+	},
+	{
+		via: "DB.Delete", how: "a slice of models", run: func(db *gorm.DB) error { return db.Delete(&[]Task{{ID: 1}, {ID: 2}, {ID: 99}}).Error },
+		want: []string{`delete task-1 {"id":1}`, `delete task-2 {"id":2}`},
+	},
+	{
+		via: "DB.Delete", how: "by condition", run: func(db *gorm.DB) error { return db.Where("id > ?", 1).Delete(&Task{}).Error },
+		want: []string{`delete task-2 {"id":2}`, `delete task-10 {"id":10}`}, inexact: deletesFirst,
+	},
 	{via: "DB.Delete", how: "a subquery", run: func(db *gorm.DB) error {
 		return db.Where("id IN (?)", db.Model(&Note{}).Select("id")).Delete(&Task{}).Error
 	}, want: []string{`delete task-1 {"id":1}`, `delete task-2 {"id":2}`}, inexact: deletesFirst},
@@ -35,26 +47,40 @@ var deletes = []write{
 		return db.Where("id > 0").Order("id DESC").Limit(2).Delete(&Task{}).Error
 	}, only: "mysql", want: []string{`delete task-2 {"id":2}`, `delete task-10 {"id":10}`}, inexact: deletesFirst},
 	{via: "DB.Delete", how: "a missing row", run: func(db *gorm.DB) error { return db.Delete(&Task{ID: 99}).Error }, want: []string{}},
-	{via: "DB.Delete", how: "softly, by key", run: func(db *gorm.DB) error { return db.Delete(&Note{ID: 1}).Error },
-		want: []string{`delete project-1 {"id":1}`}},
-	{via: "DB.Delete", how: "softly, by condition", run: func(db *gorm.DB) error { return db.Where("id > 0").Delete(&Note{}).Error },
-		want: []string{`delete project-1 {"id":1}`, `delete project-2 {"id":2}`}, inexact: readFirst},
+	{
+		via: "DB.Delete", how: "softly, by key", run: func(db *gorm.DB) error { return db.Delete(&Note{ID: 1}).Error },
+		want: []string{`delete project-1 {"id":1}`},
+	},
+	{
+		via: "DB.Delete", how: "softly, by condition", run: func(db *gorm.DB) error { return db.Where("id > 0").Delete(&Note{}).Error },
+		want: []string{`delete project-1 {"id":1}`, `delete project-2 {"id":2}`}, inexact: readFirst,
+	},
 	{via: "DB.Delete", how: "softly, what is deleted", run: func(db *gorm.DB) error { return db.Delete(&Note{ID: 3}).Error }, want: []string{}},
-	{via: "DB.Delete", how: "Unscoped", run: func(db *gorm.DB) error { return db.Unscoped().Where("id > 0").Delete(&Note{}).Error },
-		want: []string{`delete project-1 {"id":1}`, `delete project-2 {"id":2}`}, inexact: deletesFirst},
-	{via: "DB.Delete", how: "Unscoped, what is deleted softly", run: func(db *gorm.DB) error { return db.Unscoped().Delete(&Note{ID: 3}).Error },
-		want: []string{}},
-	{via: "DB.Delete", how: "without a key", run: func(db *gorm.DB) error { return db.Where("kind = ?", "k").Delete(&Event{}).Error },
-		want: []string{`delete events-k {"text":"a"}`}, inexact: deletesFirst},
-	{via: "DB.Delete", how: "composite key", run: func(db *gorm.DB) error { return db.Delete(&Cell{Sheet: "x", Place: 1}).Error },
-		want: []string{`delete cell-x:1 {"id":["x",1]}`}},
+	{
+		via: "DB.Delete", how: "Unscoped", run: func(db *gorm.DB) error { return db.Unscoped().Where("id > 0").Delete(&Note{}).Error },
+		want: []string{`delete project-1 {"id":1}`, `delete project-2 {"id":2}`}, inexact: deletesFirst,
+	},
+	{
+		via: "DB.Delete", how: "Unscoped, what is deleted softly", run: func(db *gorm.DB) error { return db.Unscoped().Delete(&Note{ID: 3}).Error },
+		want: []string{},
+	},
+	{
+		via: "DB.Delete", how: "without a key", run: func(db *gorm.DB) error { return db.Where("kind = ?", "k").Delete(&Event{}).Error },
+		want: []string{`delete events-k {"text":"a"}`}, inexact: deletesFirst,
+	},
+	{
+		via: "DB.Delete", how: "composite key", run: func(db *gorm.DB) error { return db.Delete(&Cell{Sheet: "x", Place: 1}).Error },
+		want: []string{`delete cell-x:1 {"id":["x",1]}`},
+	},
 	{via: "DB.Delete", how: "Select(clause.Associations)", run: func(db *gorm.DB) error {
 		return db.Select(clause.Associations).Delete(&Author{ID: 1}).Error
 	}, anyOrder: true, want: []string{`delete books {"id":1}`, `delete books {"id":2}`, `delete profile-1 {"id":1}`, `delete author-1 {"id":1}`}},
-	{via: "DB.Delete", how: "the caller's own RETURNING", run: func(db *gorm.DB) error {
-		return db.Clauses(clause.Returning{}).Where("id < 3").Delete(&[]Task{}).Error
-	}, only: "sqlite postgres", want: []string{`delete task-1 {"id":1}`, `delete task-2 {"id":2}`},
-		inexact: map[string]string{"postgres": missed}},
+	{
+		via: "DB.Delete", how: "the caller's own RETURNING", run: func(db *gorm.DB) error {
+			return db.Clauses(clause.Returning{}).Where("id < 3").Delete(&[]Task{}).Error
+		}, only: "sqlite postgres", want: []string{`delete task-1 {"id":1}`, `delete task-2 {"id":2}`},
+		inexact: map[string]string{"postgres": missed},
+	},
 	{via: "G.Delete", how: "by condition", run: func(db *gorm.DB) error {
 		_, err := gorm.G[Task](db).Where("id > ?", 1).Delete(ctx)
 		return err
@@ -69,28 +95,36 @@ var upserts = []write{
 	{via: "DB.Create", how: "ON CONFLICT DO NOTHING, no keys", run: func(db *gorm.DB) error {
 		return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Task{{}, {}}).Error
 	}, want: []string{`create task-100 {"id":100}`, `create task-101 {"id":101}`}},
-	{via: "DB.Create", how: "ON CONFLICT DO NOTHING, some keys", run: func(db *gorm.DB) error {
-		return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Task{{ID: 1}, {}, {ID: 70}}).Error
-	}, want: []string{`create task-70 {"id":70}`, `resync task-{pk} {"reason":"unknown"}`},
-		differ: map[string][]string{"MariaDB": {`create task-70 {"id":70}`, `create task-100 {"id":100}`}}},
-	{via: "DB.Create", how: "ON CONFLICT DO NOTHING, a unique column", run: func(db *gorm.DB) error {
-		return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Account{{Email: "a"}, {Email: "z"}}).Error
-	}, want: []string{`create account-101 {"id":101}`},
-		differ: map[string][]string{"mysql": {`create account-100 {"id":100}`}}},
+	{
+		via: "DB.Create", how: "ON CONFLICT DO NOTHING, some keys", run: func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Task{{ID: 1}, {}, {ID: 70}}).Error
+		}, want: []string{`create task-70 {"id":70}`, `resync task-{pk} {"reason":"unknown"}`},
+		differ: map[string][]string{"MariaDB": {`create task-70 {"id":70}`, `create task-100 {"id":100}`}},
+	},
+	{
+		via: "DB.Create", how: "ON CONFLICT DO NOTHING, a unique column", run: func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Account{{Email: "a"}, {Email: "z"}}).Error
+		}, want: []string{`create account-101 {"id":101}`},
+		differ: map[string][]string{"mysql": {`create account-100 {"id":100}`}},
+	},
 	{via: "DB.Create", how: "ON CONFLICT DO UPDATE, keys", run: func(db *gorm.DB) error {
 		return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"title"})}).
 			Create(&[]Ticket{{ID: 1, Title: "z", BoardID: 9}, {ID: 70, BoardID: 9}}).Error
 	}, want: []string{`update board-1 {"board":1,"id":1,"title":"z"} title`, `create board-9 {"board":9,"id":70,"title":""}`}},
-	{via: "DB.Create", how: "ON CONFLICT DO UPDATE, some keys", run: func(db *gorm.DB) error {
-		return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"title"})}).
-			Create(&[]Task{{ID: 1, Title: "z"}, {}}).Error
-	}, want: []string{`update task-1 {"id":1} title`, `create task-100 {"id":100}`},
-		differ: map[string][]string{"MySQL": {`update task-1 {"id":1} title`, `resync task-{pk} {"reason":"unknown"}`}}},
-	{via: "DB.Create", how: "ON CONFLICT DO UPDATE, a unique column", run: func(db *gorm.DB) error {
-		return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "email"}}, DoUpdates: clause.AssignmentColumns([]string{"text"})}).
-			Create(&[]Account{{Email: "a", Text: "z"}, {Email: "z", Text: "z"}}).Error
-	}, want: []string{`update account-1 {"id":1} text`, `create account-101 {"id":101}`},
-		differ: map[string][]string{"mysql": {`update account-1 {"id":1} text`, `create account-100 {"id":100}`}}},
+	{
+		via: "DB.Create", how: "ON CONFLICT DO UPDATE, some keys", run: func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"title"})}).
+				Create(&[]Task{{ID: 1, Title: "z"}, {}}).Error
+		}, want: []string{`update task-1 {"id":1} title`, `create task-100 {"id":100}`},
+		differ: map[string][]string{"MySQL": {`update task-1 {"id":1} title`, `resync task-{pk} {"reason":"unknown"}`}},
+	},
+	{
+		via: "DB.Create", how: "ON CONFLICT DO UPDATE, a unique column", run: func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "email"}}, DoUpdates: clause.AssignmentColumns([]string{"text"})}).
+				Create(&[]Account{{Email: "a", Text: "z"}, {Email: "z", Text: "z"}}).Error
+		}, want: []string{`update account-1 {"id":1} text`, `create account-101 {"id":101}`},
+		differ: map[string][]string{"mysql": {`update account-1 {"id":1} text`, `create account-100 {"id":100}`}},
+	},
 	{via: "DB.Create", how: "ON CONFLICT DO UPDATE WHERE", run: func(db *gorm.DB) error {
 		return db.Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"title"}),
