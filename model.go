@@ -2,9 +2,11 @@ package rohrpost
 
 import (
 	"context"
+	"database/sql/driver"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
@@ -181,11 +183,30 @@ func (m *model) live(ctx context.Context, row *row) bool {
 		return true
 	}
 	for _, field := range m.soft {
-		if _, isZero := field.ValueOf(ctx, row.value); !isZero {
+		if value, isZero := field.ValueOf(ctx, row.value); !isZero && !isZeroValue(field, value) {
 			return false
 		}
 	}
 	return true
+}
+
+// isZeroValue reports whether a soft delete field holds the time that stands for
+// "not deleted", which gorm:"zeroValue:…" may set.
+func isZeroValue(field *schema.Field, value any) bool {
+	text, set := field.TagSettings["ZEROVALUE"]
+	text = strings.Trim(text, "'")
+	valuer, ok := value.(driver.Valuer)
+	if !set || !ok {
+		return false
+	}
+	plain, _ := valuer.Value()
+	deleted, ok := plain.(time.Time)
+	for _, layout := range []string{time.DateTime, time.DateOnly, time.RFC3339} {
+		if zero, err := time.Parse(layout, text); err == nil && ok {
+			return deleted.Format(time.DateTime) == zero.Format(time.DateTime)
+		}
+	}
+	return false
 }
 
 // names turns columns into the names that updated fields have in messages.

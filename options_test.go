@@ -209,6 +209,21 @@ func TestSilent(t *testing.T) {
 	}
 }
 
+// A soft delete field may have a value of its own for "not deleted".
+func TestZeroValueOfSoftDelete(t *testing.T) {
+	type kept struct {
+		NotifyOnChange
+		ID        uint
+		DeletedAt gorm.DeletedAt `gorm:"zeroValue:1970-01-01 00:00:01;default:'1970-01-01 00:00:01'"`
+	}
+	db, rec := openDB(t, gorm.Config{}, &kept{})
+	require.NoError(t, db.Create(&kept{ID: 1}).Error)
+	require.NoError(t, db.Delete(&kept{ID: 1}).Error)
+	require.NoError(t, db.Unscoped().Model(&kept{ID: 1}).Update("deleted_at", "1970-01-01 00:00:01").Error)
+	require.NoError(t, db.Unscoped().Delete(&kept{ID: 1}).Error)
+	assert.Equal(t, []string{`create kept-1 {"id":1}`, `delete kept-1 {"id":1}`, `create kept-1 {"id":1}`, `delete kept-1 {"id":1}`}, rec.take())
+}
+
 // What cannot be told is said so to all whom it may concern, and to no others.
 func TestUnknownRows(t *testing.T) {
 	db, rec := openDB(t, gorm.Config{}, &step{})

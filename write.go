@@ -56,19 +56,14 @@ var errManyRows = fmt.Errorf("the statement changes more than %d rows", maxRows)
 func (p *plugin) newWrite(db *gorm.DB, m *model, op operation) *write {
 	stmt := db.Statement
 	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
-	switch op {
-	case creating:
-		if !upserts && (!m.announces(creating) || !createdDiffers(db, m)) {
-			return nil
-		}
-	case updating:
-		if !m.announces(updating) && len(m.soft) == 0 {
-			return nil
-		}
-	case deleting:
-		if !m.announces(deleting) {
-			return nil
-		}
+	updates := m.announces(updating) || len(m.soft) > 0 // which updates may hide and show
+	switch {
+	case op == creating && upserts && (m.announces(creating) || updates):
+	case op == creating && !upserts && m.announces(creating) && createdDiffers(db, m):
+	case op == updating && updates:
+	case op == deleting && m.announces(deleting):
+	default:
+		return nil
 	}
 	w := &write{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, plugin: p, db: db, model: m, op: op}
 	w.nothing = conflict.DoNothing
