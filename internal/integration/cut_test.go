@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/rohrpost/rohrpost"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,21 +23,27 @@ import (
 // reaches the database, and before its answer arrives. The program cannot know
 // which, so nobody is told a payload, and everybody to load again.
 func TestCutDuringCommit(t *testing.T) {
+	maria, err := driver.ParseDSN(mariaDSN)
+	require.NoError(t, err)
+	host, port := setting(postgresDSN, "host"), setting(postgresDSN, "port")
 	for name, test := range map[string]struct {
 		target string
 		open   func(tb testing.TB, address string) *gorm.DB
 	}{
-		"PostgreSQL": {"127.0.0.1:5432", func(tb testing.TB, address string) *gorm.DB {
+		"PostgreSQL": {net.JoinHostPort(host, port), func(tb testing.TB, address string) *gorm.DB {
 			db := openPostgres(tb, gorm.Config{})
 			var schema string
 			require.NoError(tb, db.Raw("SELECT current_schema()").Scan(&schema).Error)
-			_, port, _ := net.SplitHostPort(address)
-			dsn := strings.Replace(postgresDSN, "port=5432", "port="+port, 1) + " search_path=" + schema
+			_, listening, _ := net.SplitHostPort(address)
+			dsn := strings.NewReplacer("host="+host, "host=127.0.0.1", "port="+port, "port="+listening).Replace(postgresDSN)
+			dsn += " search_path=" + schema
 			return open(tb, postgres.Open(dsn), gorm.Config{})
 		}},
-		"MariaDB": {"127.0.0.1:3306", func(tb testing.TB, address string) *gorm.DB {
+		"MariaDB": {maria.Addr, func(tb testing.TB, address string) *gorm.DB {
 			db := openMaria(tb, gorm.Config{}, false)
-			return open(tb, mysql.Open("root@tcp("+address+")/"+db.Migrator().CurrentDatabase()), gorm.Config{})
+			through := *maria
+			through.Addr, through.DBName = address, db.Migrator().CurrentDatabase()
+			return open(tb, mysql.Open(through.FormatDSN()), gorm.Config{})
 		}},
 	} {
 		for _, committed := range []bool{true, false} {
@@ -48,6 +55,16 @@ func TestCutDuringCommit(t *testing.T) {
 			})
 		}
 	}
+}
+
+// setting reads one of "key=value key=value".
+func setting(dsn, key string) string {
+	for _, field := range strings.Fields(dsn) {
+		if value, found := strings.CutPrefix(field, key+"="); found {
+			return value
+		}
+	}
+	return ""
 }
 
 func testCut(t *testing.T, p *proxy, db *gorm.DB, committed bool) {
