@@ -1,0 +1,68 @@
+package rohrpost_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+)
+
+// Card belongs to a column of a board; the tag says from what its groups are made.
+type Card struct {
+	rohrpost.NotifyOnChange `rohrpost:"depends:lane,owner"`
+	ID                      uint
+	Lane, Owner, Title      string
+	DeletedAt               gorm.DeletedAt
+}
+
+// GroupNames: everybody who looks at the lane, and the owner.
+func (c Card) GroupNames(string) []string { return []string{"lane-" + c.Lane, "owner-" + c.Owner} }
+
+func (c Card) PushNotificationData([]string, string) any {
+	return map[string]any{"id": c.ID, "title": c.Title}
+}
+
+// A page that shows a group sees rows come and go: by create and delete, by moves
+// from one group to another, by soft deletes and restores.
+func ExampleGroupsNamer() {
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	hub.Allow("lane-{name}", rohrpost.Anyone)
+	db, err := gorm.Open(sqlite.Open("file:cards?mode=memory&cache=shared"), &gorm.Config{})
+	check(err)
+	check(db.AutoMigrate(&Card{}))
+	check(db.Use(rohrpost.Plugin(hub)))
+	server := httptest.NewServer(hub)
+	defer server.Close()
+	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	check(err)
+	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "lane-todo"}}`)))
+	read(ws)
+
+	check(db.Create(&[]Card{{Lane: "todo", Owner: "ann", Title: "a"}, {Lane: "done", Owner: "bob", Title: "b"}}).Error)
+	check(db.Model(&Card{}).Where("title = ?", "a").Update("title", "A").Error)
+	check(db.Model(&Card{}).Where("owner = ?", "ann").Update("lane", "done").Error)
+	check(db.Model(&Card{}).Where("lane = ?", "done").Update("lane", "todo").Error)
+	check(db.Delete(&Card{ID: 2}).Error)
+	check(db.WithContext(rohrpost.SilentFor[Card](context.Background())).Create(&Card{Lane: "todo"}).Error)
+	check(db.Unscoped().Model(&Card{ID: 2}).Update("deleted_at", nil).Error)
+
+	for range 7 {
+		_, data, _ := strings.Cut(read(ws), `"data":{`)
+		fmt.Println("{" + strings.TrimSuffix(data, "}"))
+	}
+	check(ws.Close())
+	check(hub.Shutdown(context.Background()))
+	// Output:
+	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"a"}}
+	// {"type":"update","group":"lane-todo","object":{"id":1,"title":"A","updated_fields":["title"]},"updated_fields":["title"]}
+	// {"type":"delete","group":"lane-todo","object":{"id":1,"title":"A"}}
+	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"A"}}
+	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"}}
+	// {"type":"delete","group":"lane-todo","object":{"id":2,"title":"b"}}
+	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"}}
+}
