@@ -119,6 +119,8 @@ type transaction struct {
 	marks   []mark
 	netted  map[netKey]int // the place of the last change of each row; nil: not known
 	flooded []string       // patterns of the groups of changes that are not kept; nil: all are
+
+	recordings []*recording // of tests
 }
 
 // mark is a savepoint: its name, and how much was waiting when it was set.
@@ -143,21 +145,26 @@ func (t *transaction) Commit() error {
 	err := t.Tx.Commit()
 	switch {
 	case err == nil:
-		t.plugin.release(t.ctx, t.take())
+		t.release(t.take())
 	case errors.Is(err, sql.ErrTxDone):
 	case !wasDone && !refused(err):
-		t.plugin.release(t.ctx, resyncs(t.take()))
+		t.release(resyncs(t.take()))
 	default:
-		t.take()
+		t.record(t.take(), false)
 	}
 	return err
+}
+
+func (t *transaction) release(waiting []held) {
+	t.record(waiting, true)
+	t.plugin.release(t.ctx, waiting)
 }
 
 // Rollback implements gorm.TxCommitter.
 func (t *transaction) Rollback() error {
 	err := t.Tx.Rollback()
 	if !errors.Is(err, sql.ErrTxDone) {
-		t.take()
+		t.record(t.take(), false)
 	}
 	return err
 }

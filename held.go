@@ -22,6 +22,14 @@ func (h held) limit() int {
 	return h.model.tags[h.op].rows
 }
 
+func changesIn(waiting []held) []Change {
+	changes := make([]Change, len(waiting))
+	for i := range waiting {
+		changes[i] = waiting[i].change
+	}
+	return changes
+}
+
 func (h held) modelName() string {
 	if h.model == nil {
 		return ""
@@ -84,6 +92,7 @@ func (t *transaction) keepFunctions() {
 		t.marks[i].depth = depths[t.marks[i].depth]
 	}
 	t.waiting, t.netted = kept, nil
+	t.rewind(0)
 }
 
 // flood notes the groups that the change may be for.
@@ -109,6 +118,7 @@ func (t *transaction) isFlooded() bool {
 // truncate forgets what was held since a savepoint.
 func (t *transaction) truncate(depth int) {
 	clear(t.waiting[depth:])
+	t.rewind(depth)
 	t.waiting, t.netted, t.changes = t.waiting[:depth], nil, 0
 	for _, h := range t.waiting {
 		if h.run == nil {
@@ -121,12 +131,25 @@ func (t *transaction) truncate(depth int) {
 func (t *transaction) take() []held {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	waiting := t.all()
+	t.waiting, t.marks, t.netted, t.flooded, t.changes = nil, nil, nil, nil, 0
+	return waiting
+}
+
+// all is what waits, and who is told of what was not kept.
+func (t *transaction) all() []held {
 	waiting := t.waiting
 	for _, pattern := range t.flooded {
 		waiting = append(waiting, held{change: newResync(pattern, "rows")})
 	}
-	t.waiting, t.marks, t.netted, t.flooded, t.changes = nil, nil, nil, nil, 0
 	return waiting
+}
+
+// rewind lets recordings see what is held from there on.
+func (t *transaction) rewind(depth int) {
+	for _, r := range t.recordings {
+		r.from = min(r.from, depth)
+	}
 }
 
 // bounded replaces the changes of a group that is told too much by one resync,

@@ -27,7 +27,7 @@ var halves = map[string][]string{
 	},
 	"database": {
 		"announce.go", "commit.go", "describe.go", "engine.go", "held.go", "key.go", "mixins.go", "model.go", "neteffect.go", "own.go",
-		"plugin.go", "pool.go", "refused.go", "rows.go", "savepoint.go", "silent.go", "tag.go", "upsert.go", "write.go",
+		"plugin.go", "pool.go", "recording.go", "refused.go", "rows.go", "savepoint.go", "silent.go", "tag.go", "upsert.go", "write.go",
 	},
 }
 
@@ -63,6 +63,29 @@ func TestHandlersAreALeaf(t *testing.T) {
 		if !strings.HasSuffix(file, "_test.go") {
 			assert.False(t, imports(t, file, "github.com/"), file)
 			assert.False(t, imports(t, file, "gorm.io/"), file)
+		}
+	}
+}
+
+// TestKitAddsNoDependency: only what the library needs itself.
+func TestKitAddsNoDependency(t *testing.T) {
+	files, err := filepath.Glob("rohrposttest/*.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range f.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			if strings.Contains(strings.Split(path, "/")[0], ".") {
+				assert.Contains(t, []string{
+					"github.com/rohrpost/rohrpost", "gorm.io/gorm", "gorm.io/gorm/schema", "github.com/gorilla/websocket",
+				}, path, file)
+			}
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -68,8 +67,7 @@ type plugin struct {
 	models sync.Map // *schema.Schema -> *model, nil for an unmarked type
 	warned sync.Map // what was logged once -> struct{}
 
-	observers sync.Map // *observer -> struct{}
-	observed  atomic.Bool
+	recordings sync.Map // *recording -> struct{}
 }
 
 // Name implements gorm.Plugin.
@@ -240,10 +238,7 @@ func (p *plugin) learn(s *schema.Schema) *model {
 // release publishes what waited for a commit, in order. A panic of the hub or
 // of a function stays here.
 func (p *plugin) release(ctx context.Context, waiting []held) {
-	if p.config.NetEffect {
-		waiting = netEffect(waiting)
-	}
-	waiting = bounded(waiting)
+	waiting = p.outcome(waiting)
 	for len(waiting) > 0 {
 		if waiting[0].run != nil {
 			p.run(waiting[0].run)
@@ -259,12 +254,16 @@ func (p *plugin) release(ctx context.Context, waiting []held) {
 	}
 }
 
-func (p *plugin) publishAll(ctx context.Context, waiting []held) {
-	changes := make([]Change, len(waiting))
-	for i := range waiting {
-		changes[i] = waiting[i].change
+// outcome is what waited, within its bounds. It may use the same memory.
+func (p *plugin) outcome(waiting []held) []held {
+	if p.config.NetEffect {
+		waiting = netEffect(waiting)
 	}
-	err := p.tryPublish(ctx, changes)
+	return bounded(waiting)
+}
+
+func (p *plugin) publishAll(ctx context.Context, waiting []held) {
+	err := p.tryPublish(ctx, changesIn(waiting))
 	if err != nil {
 		p.counters.skipped.Add(uint64(len(waiting)))
 		p.log.Error("rohrpost: changes were not published",
@@ -272,35 +271,13 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 	}
 }
 
-// Observe calls fn with each batch of changes that is published, before it
-// reaches the hub, until stop is called. It is for tests, which find it by
-//
-//	db.Plugins["rohrpost"].(interface{ Observe(func([]rohrpost.Change)) func() })
-func (p *plugin) Observe(fn func([]Change)) (stop func()) {
-	observer := &observer{fn}
-	p.observers.Store(observer, struct{}{})
-	p.observed.Store(true)
-	return func() { p.observers.Delete(observer) }
-}
-
-type observer struct{ see func([]Change) }
-
 func (p *plugin) tryPublish(ctx context.Context, changes []Change) (err error) {
 	defer recovered(&err)
 	if ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx) // the change has happened
 	}
-	if p.observed.Load() {
-		p.show(changes)
-	}
+	p.show(ctx, changes)
 	return p.publish(ctx, changes...)
-}
-
-func (p *plugin) show(changes []Change) {
-	p.observers.Range(func(o, _ any) bool {
-		o.(*observer).see(changes)
-		return true
-	})
 }
 
 func (p *plugin) run(fn func()) {

@@ -28,7 +28,17 @@ func newUpgrader() websocket.Upgrader {
 // handshake. It returns when the connection is open, and keeps nothing of the
 // request.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	user, ok := h.admit(w, r)
+	h.serve(w, r, h.authenticate)
+}
+
+// ServeUser is ServeHTTP for a program that has authenticated the request
+// itself, in a middleware for one: Config.Authenticate is not asked.
+func (h *Hub) ServeUser(w http.ResponseWriter, r *http.Request, user Identity) {
+	h.serve(w, r, func(*http.Request) (Identity, error) { return current(user) })
+}
+
+func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) {
+	user, ok := h.admit(w, r, authenticate)
 	if !ok {
 		h.counters.refused.Add(1)
 		return
@@ -43,8 +53,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	newConn(h, ws, user).start()
 }
 
+type authenticateFunc = func(*http.Request) (Identity, error)
+
 // admit answers whom it refuses, and takes a place for whom it does not.
-func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (user Identity, ok bool) {
+func (h *Hub) admit(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) (user Identity, ok bool) {
 	if h.closed.Load() {
 		unavailable(w, "shutting down")
 		return user, false
@@ -61,7 +73,7 @@ func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (user Identity, ok b
 		}
 		return user, false
 	}
-	user, err := h.authenticate(r)
+	user, err := authenticate(r)
 	if err != nil {
 		h.exit()
 		text, ok := readable(err)
@@ -80,10 +92,17 @@ func (h *Hub) authenticate(r *http.Request) (user Identity, err error) {
 		user, err = h.config.Authenticate(r)
 		return err
 	})
-	if err == nil && user.expired(time.Now()) {
-		err = Errorf("Unauthorized")
+	if err != nil {
+		return user, err
 	}
-	return user, err
+	return current(user)
+}
+
+func current(user Identity) (Identity, error) {
+	if user.expired(time.Now()) {
+		return user, Errorf("Unauthorized")
+	}
+	return user, nil
 }
 
 func unavailable(w http.ResponseWriter, text string) {

@@ -2,80 +2,80 @@ package main
 
 import (
 	"context"
-	"io"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 )
 
-// openTestBoard serves a board of its own.
-func openTestBoard(t *testing.T, file string) *httptest.Server {
+// testBoard is a board of its own.
+type testBoard struct {
+	hub     *rohrpost.Hub
+	db      *gorm.DB
+	handler http.Handler
+}
+
+func openTestBoard(t *testing.T, file string) testBoard {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow(boardGroup, rohrpost.Anyone)
 	db, closeDB, err := openBoard(t.Context(), file, hub)
 	require.NoError(t, err)
-	server := httptest.NewServer(newHandler(hub, db))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		assert.NoError(t, hub.Shutdown(ctx))
-		server.Close()
 		assert.NoError(t, closeDB())
 	})
-	return server
+	return testBoard{hub, db, newHandler(hub, db)}
 }
 
-func ask(t *testing.T, server *httptest.Server, method, path, body string) (int, string) {
-	request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
-	require.NoError(t, err)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := server.Client().Do(request)
-	require.NoError(t, err)
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return response.StatusCode, strings.TrimSpace(string(answer))
+func (b testBoard) ask(t *testing.T, method, path, body string, header http.Header) (int, string) {
+	request := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	request.Header = header
+	response := httptest.NewRecorder()
+	b.handler.ServeHTTP(response, request)
+	return response.Code, strings.TrimSpace(response.Body.String())
+}
+
+var asJSON = http.Header{"Content-Type": {"application/json"}}
+
+// told is what the pages are to be told of a card.
+type told struct {
+	changeType string
+	card       string
+	fields     []string
 }
 
 // What is done over REST arrives at the pages, and what is refused does not.
 func TestChangesArrive(t *testing.T) {
 	for name, file := range map[string]string{"in memory": "", "in a file": filepath.Join(t.TempDir(), "board.db")} {
 		t.Run(name, func(t *testing.T) {
-			server := openTestBoard(t, file)
-			ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws/rohrpost/", nil)
-			require.NoError(t, err)
-			defer func() { _ = ws.Close() }()
-			require.NoError(t, ws.SetReadDeadline(time.Now().Add(10*time.Second)))
-			read := func() string {
-				_, message, err := ws.ReadMessage()
-				require.NoError(t, err)
-				_, data, _ := strings.Cut(string(message), `"data":`)
-				return strings.TrimSuffix(data, "}")
-			}
-			require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"type":"subscribe","data":{"group":"board"}}`)))
-			require.Equal(t, `{"group":"board"}`, read())
-
+			board := openTestBoard(t, file)
+			page := rohrposttest.Dial(t, board.hub)
+			page.Subscribe(boardGroup)
 			for _, step := range []struct {
 				method, path, body string
 				status             int
 				answer             string
-				told               []string
+				told               []told
 			}{
 				{
 					"POST", "/api/cards", `{"title":" One ","column":"todo"}`, 201, `{"id":1,"title":"One","column":"todo","position":0}`,
-					[]string{`{"type":"create","group":"board","object":{"id":1,"title":"One","column":"todo","position":0}}`},
+					[]told{{rohrpost.Create, `{"id":1,"title":"One","column":"todo","position":0}`, nil}},
 				},
 				{
 					"POST", "/api/cards", `{"title":"Two","column":"todo"}`, 201, `{"id":2,"title":"Two","column":"todo","position":1}`,
-					[]string{`{"type":"create","group":"board","object":{"id":2,"title":"Two","column":"todo","position":1}}`},
+					[]told{{rohrpost.Create, `{"id":2,"title":"Two","column":"todo","position":1}`, nil}},
 				},
 				{"POST", "/api/cards", `{"title":"","column":"todo"}`, 400, `{"error":"The title is missing."}`, nil},
 				{"POST", "/api/cards", `{"title":"x","column":"attic"}`, 400, `{"error":"The column is one of \"todo\", \"doing\" and \"done\"."}`, nil},
@@ -85,40 +85,58 @@ func TestChangesArrive(t *testing.T) {
 				{"PATCH", "/api/cards/1", `{}`, 400, "", nil},
 				{
 					"PATCH", "/api/cards/2", `{"title":"Second"}`, 200, `{"id":2,"title":"Second","column":"todo","position":1}`,
-					[]string{`{"type":"update","group":"board","object":{"id":2,"title":"Second","column":"todo","position":1,"updated_fields":["title"]},"updated_fields":["title"]}`},
+					[]told{{rohrpost.Update, `{"id":2,"title":"Second","column":"todo","position":1}`, []string{"title"}}},
 				},
-				{"PATCH", "/api/cards/2", `{"position":0}`, 200, `{"id":2,"title":"Second","column":"todo","position":0}`, []string{
-					`{"type":"update","group":"board","object":{"id":2,"title":"Second","column":"todo","position":0,"updated_fields":["column","position"]},"updated_fields":["column","position"]}`,
-					`{"type":"update","group":"board","object":{"id":1,"title":"One","column":"todo","position":1,"updated_fields":["position"]},"updated_fields":["position"]}`,
+				{"PATCH", "/api/cards/2", `{"position":0}`, 200, `{"id":2,"title":"Second","column":"todo","position":0}`, []told{
+					{rohrpost.Update, `{"id":2,"title":"Second","column":"todo","position":0}`, []string{"column", "position"}},
+					{rohrpost.Update, `{"id":1,"title":"One","column":"todo","position":1}`, []string{"position"}},
 				}},
-				{"DELETE", "/api/cards/1", "", 204, "", []string{`{"type":"delete","group":"board","object":{"id":1,"title":"One","column":"todo","position":1}}`}},
+				{"DELETE", "/api/cards/1", "", 204, "", []told{{rohrpost.Delete, `{"id":1,"title":"One","column":"todo","position":1}`, nil}}},
 				{"DELETE", "/api/cards/1", "", 404, `{"error":"There is no such card."}`, nil},
 				{"GET", "/api/cards", "", 200, `[{"id":2,"title":"Second","column":"todo","position":0}]`, nil},
 			} {
-				status, answer := ask(t, server, step.method, step.path, step.body)
+				status, answer := board.ask(t, step.method, step.path, step.body, asJSON)
 				assert.Equal(t, step.status, status, "%s %s %s", step.method, step.path, answer)
 				if step.answer != "" {
 					assert.Equal(t, step.answer, answer)
 				}
 				for _, want := range step.told {
-					assert.Equal(t, want, read())
+					page.Expect(boardGroup, want.changeType, rohrposttest.Object(json.RawMessage(want.card)), rohrposttest.UpdatedFields(want.fields...))
 				}
+				page.ExpectNothing()
 			}
 		})
 	}
 }
 
 func TestOnlyJSONFromHere(t *testing.T) {
-	server := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
-	for header, status := range map[string]int{"Content-Type: text/plain": 415, "Sec-Fetch-Site: cross-site": 403} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/cards", strings.NewReader(`{"title":"x","column":"todo"}`))
-		require.NoError(t, err)
-		request.Header.Set("Content-Type", "application/json")
-		name, value, _ := strings.Cut(header, ": ")
-		request.Header.Set(name, value)
-		response, err := server.Client().Do(request)
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		assert.Equal(t, status, response.StatusCode, header)
+	board := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
+	rec := rohrposttest.Record(t, board.db)
+	for _, test := range []struct {
+		header http.Header
+		status int
+	}{
+		{http.Header{"Content-Type": {"text/plain"}}, 415},
+		{http.Header{"Content-Type": {"application/json"}, "Sec-Fetch-Site": {"cross-site"}}, 403},
+	} {
+		status, _ := board.ask(t, http.MethodPost, "/api/cards", `{"title":"x","column":"todo"}`, test.header)
+		assert.Equal(t, test.status, status)
 	}
+	rec.AssertNothing(t)
+}
+
+// Whoever sees the page may see the board, and there is nothing else to see.
+func TestAccess(t *testing.T) {
+	board := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
+	rohrposttest.Allowed(t, board.hub, []rohrposttest.Access{
+		{Group: boardGroup, Want: true},
+		{Group: "card-1", Want: false},
+	})
+}
+
+// What pages get to know of a card is what is agreed upon.
+func TestPayload(t *testing.T) {
+	golden, err := os.ReadFile("testdata/card.golden")
+	require.NoError(t, err)
+	assert.Equal(t, string(golden), rohrposttest.Emits(t, Card{}))
 }

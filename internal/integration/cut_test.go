@@ -12,6 +12,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/mysql"
@@ -71,10 +72,7 @@ func testCut(t *testing.T, p *proxy, db *gorm.DB, committed bool) {
 	require.NoError(t, db.AutoMigrate(&card{}))
 	hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, db.Use(rohrpost.Plugin(hub)))
-	var changes []rohrpost.Change
-	db.Plugins["rohrpost"].(interface {
-		Observe(func([]rohrpost.Change)) func()
-	}).Observe(func(published []rohrpost.Change) { changes = append(changes, published...) })
+	rec := rohrposttest.Record(t, db)
 
 	err := db.Transaction(func(tx *gorm.DB) error {
 		require.NoError(t, rohrpost.AfterCommit(tx, func() { t.Error("called") }))
@@ -84,10 +82,8 @@ func testCut(t *testing.T, p *proxy, db *gorm.DB, committed bool) {
 	})
 	require.Error(t, err)
 	p.armed.Store(false)
-	if assert.Len(t, changes, 1) {
-		assert.Equal(t, rohrpost.Resync, changes[0].Type)
-		assert.Equal(t, "cards", changes[0].Group)
-	}
+	rec.AssertSent(t, "cards", rohrpost.Resync)
+	assert.Len(t, rec.Sent(), 1)
 	var count int64
 	require.NoError(t, db.Model(&card{}).Count(&count).Error)
 	assert.Equal(t, map[bool]int64{true: 1, false: 0}[committed], count)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 )
@@ -38,8 +39,7 @@ type bench struct {
 	hub  *rohrpost.Hub
 	logs *syncBuilder
 
-	mu      sync.Mutex
-	changes []rohrpost.Change
+	recorder *rohrposttest.Recorder
 }
 
 // open opens a database with the tables of all models of the suite.
@@ -50,36 +50,22 @@ func (e Engine) open(tb testing.TB, config gorm.Config, plugin rohrpost.PluginCo
 	require.NoError(tb, b.db.AutoMigrate(models...))
 	plugin.Logger = slog.New(slog.NewTextHandler(b.logs, nil))
 	require.NoError(tb, b.db.Use(rohrpost.Plugin(b.hub, plugin)))
-	b.db.Plugins["rohrpost"].(interface {
-		Observe(func([]rohrpost.Change)) func()
-	}).Observe(b.see)
+	b.recorder = rohrposttest.Record(tb, b.db)
 	return b
-}
-
-func (b *bench) see(changes []rohrpost.Change) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.changes = append(b.changes, changes...)
 }
 
 // take returns what was published since the last call, a line each: type, group,
 // object, fields.
 func (b *bench) take() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	lines := []string{}
-	for _, c := range b.changes {
-		object, err := json.Marshal(c.Object)
-		if err != nil {
-			object = []byte(err.Error())
-		}
-		line := c.Type + " " + c.Group + " " + string(object)
+	for _, c := range b.recorder.Sent() {
+		line := c.Type + " " + c.Group + " " + string(c.Object.(json.RawMessage))
 		if c.UpdatedFields != nil {
 			line += " " + strings.Join(c.UpdatedFields, ",")
 		}
 		lines = append(lines, line)
 	}
-	b.changes = nil
+	b.recorder.Reset()
 	return lines
 }
 
