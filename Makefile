@@ -23,8 +23,9 @@ check: ## formatting, vet, staticcheck and tidiness of both modules
 integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
 	cd internal/integration && go test -race -shuffle=on -timeout 20m ./...
 
-race: ## repeat the tests COUNT times, with 200 random programs each time
+race: ## repeat the tests COUNT times, also by the way that sockets take which may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
+	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \

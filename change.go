@@ -56,7 +56,8 @@ func newResync(group, reason string) Change {
 
 // resyncReason is the object of a resync: "commit" for one whose outcome is
 // unknown, "rows" for too many changes, "unknown" for a statement whose rows
-// cannot be told, "size" for a change that is too large.
+// cannot be told, "size" for a change that is too large,
+// "flood" for more changes than the hub can hand out.
 type resyncReason struct {
 	Reason string `json:"reason"`
 }

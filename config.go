@@ -42,9 +42,15 @@ type Config struct {
 	// Defaults to 60 seconds.
 	DeadAfter time.Duration
 
-	// WriteTimeout is the time a connection has to take one message and, when
-	// it is being closed, all that is left. Defaults to 10 seconds.
+	// WriteTimeout is the time a connection has to take at least something and,
+	// when it is being closed, all that is left; after that it is cut.
+	// Defaults to 10 seconds.
 	WriteTimeout time.Duration
+
+	// SendQueueAge is how long a message may wait for a connection that reads
+	// slower than it is written to. Longer closes it with 4008.
+	// Defaults to 30 seconds.
+	SendQueueAge time.Duration
 
 	// SendQueueBytes is how much may wait for a connection that reads slower
 	// than it is written to. One byte more closes it with 4008, and no single
@@ -90,6 +96,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PingInterval, 25*time.Second)
 	setDefault(&c.DeadAfter, 60*time.Second)
 	setDefault(&c.WriteTimeout, 10*time.Second)
+	setDefault(&c.SendQueueAge, 30*time.Second)
 	setDefault(&c.SendQueueBytes, 1<<20)
 	setDefault(&c.MaxGroups, 128)
 	setDefault(&c.MaxConnections, 10_000)

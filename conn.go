@@ -1,12 +1,14 @@
 package rohrpost
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -23,51 +25,85 @@ const (
 // after it is closed. It is owned by its hub and ends on its own: when the
 // other end closes or is dead, and with Hub.Shutdown.
 //
-// Three goroutines at most belong to it: the reader, which owns it and is the
-// last to end; the writer; and, while there are requests, the runner.
+// Its reader, which is the last to end, is the only goroutine that belongs to it
+// all the time. Others exist while there are requests, or while more is to be
+// written than the socket takes.
 type Conn struct {
-	hub   *Hub
-	ws    *websocket.Conn
-	user  Identity
-	queue queue
-	inbox inbox
-	later chan struct{} // a place for each request answered later
+	hub    *Hub
+	ws     *websocket.Conn
+	reader *bufio.Reader // of ws
+	feed   *feed
+	user   Identity
+	worker *worker
+	out    outlet
+	inbox  inbox
+	later  chan struct{} // a place for each request answered later
 
-	ctx    context.Context // ends with the connection, for handlers
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup // everything but the reader
-	wrote  chan struct{}  // closed when the writer has ended
+	ctx     context.Context // ends with the connection, for handlers
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup // everything but the reader
+	ending  atomic.Pointer[farewell]
+	wrote   chan struct{} // closed when nothing is written any more
+	parting sync.Once
+
+	timer    *time.Timer // calls tick
+	nextPing time.Time
 
 	mu     sync.Mutex // guards what follows
-	groups map[string]*member
+	groups map[*part]membership
+	count  int  // of the groups that it wants to be in
 	gone   bool // has left its groups for good
+
+	nodes ends // these belong to the worker
+	said  bool // the farewell is the last frame of the connection
 
 	reading sync.Mutex // guards the read deadline
 	leaving bool       // the last read deadline is set
 }
 
-func newConn(h *Hub, ws *websocket.Conn, user Identity) *Conn {
+// membership is what a connection is in a part of a group.
+type membership struct {
+	place  int32 // among the members, plus 1; 0: its worker has yet to see to it
+	wanted bool
+}
+
+// farewell is how a connection ends: with a close frame, written by a deadline.
+type farewell struct {
+	code   int
+	reason string
+	by     time.Time // zero: no deadline
+}
+
+func (f *farewell) frame() frame {
+	return controlFrame(websocket.CloseMessage, websocket.FormatCloseMessage(f.code, f.reason))
+}
+
+func newConn(h *Hub, ws *websocket.Conn, w *upgradeWriter, user Identity) *Conn {
 	c := &Conn{
 		hub:    h,
 		ws:     ws,
+		reader: w.reader,
+		feed:   &w.link.feed,
 		user:   user,
-		queue:  newQueue(h.config.SendQueueBytes),
+		worker: h.nextWorker(),
 		inbox:  newInbox(),
 		later:  make(chan struct{}, maxLater),
 		wrote:  make(chan struct{}),
-		groups: make(map[string]*member),
 	}
+	c.out = outlet{conn: c, socket: w.link.Conn, try: c.worker.attempt(c.feed.raw)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	w.link.conn = c
 	return c
 }
 
 // start lets the connection live. It must have a place in its hub.
 func (c *Conn) start() {
-	c.tasks.Add(1)
+	c.nextPing = time.Now().Add(c.pingInterval())
+	c.timer = time.AfterFunc(math.MaxInt64, c.tick)
+	c.timer.Reset(c.pause())
 	if !c.hub.add(c) {
 		c.end(websocket.CloseServiceRestart, "service restart", false)
 	}
-	go c.write()
 	go c.read()
 }
 
@@ -83,15 +119,20 @@ func (c *Conn) Join(group string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
+	switch p := c.hub.groups.find(group, c.worker); {
 	case c.gone:
 		return ErrClosed
-	case c.groups[group] != nil:
+	case p != nil && c.groups[p].wanted:
 		return nil
-	case over(len(c.groups)+1, c.hub.config.MaxGroups):
+	case over(c.count+1, c.hub.config.MaxGroups):
 		return errTooMany
 	}
-	c.groups[group] = c.hub.groups.join(group, c)
+	if c.groups == nil {
+		c.groups = make(map[*part]membership)
+	}
+	p := c.hub.groups.join(group, c)
+	c.groups[p] = membership{place: c.groups[p].place, wanted: true}
+	c.count++
 	return nil
 }
 
@@ -99,17 +140,28 @@ func (c *Conn) Join(group string) error {
 func (c *Conn) Leave(group string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m := c.groups[group]; m != nil {
-		delete(c.groups, group)
-		c.hub.groups.leave(group, m)
+	p := c.hub.groups.find(group, c.worker)
+	if p == nil || !c.groups[p].wanted {
+		return
 	}
+	c.groups[p] = membership{place: c.groups[p].place}
+	c.count--
+	c.hub.groups.leave(p)
+	c.worker.add(op{kind: opLeave, conn: c, part: p})
 }
 
 // Groups returns the names of the groups the connection is in, sorted.
 func (c *Conn) Groups() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Sorted(maps.Keys(c.groups))
+	names := make([]string, 0, c.count)
+	for p, m := range c.groups {
+		if m.wanted {
+			names = append(names, p.group.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Send sends a message to this connection alone. It waits for nobody; a message
@@ -142,76 +194,125 @@ func (c *Conn) Close(code int, reason string) error {
 	return nil
 }
 
-// push queues a frame for this connection alone.
+// push sends a message to this connection alone.
 func (c *Conn) push(payload []byte) error {
-	if over(len(payload), c.hub.config.SendQueueBytes) {
+	f, limit := textFrame(payload), c.hub.config.SendQueueBytes
+	if over(len(payload)+maxHeader, limit) {
 		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
 	}
-	p := c.queue.push(frame{payload: payload})
-	switch {
-	case p.overflow:
+	if c.ending.Load() != nil {
+		return ErrClosed
+	}
+	if waiting := c.out.direct.Add(int64(len(f))); over(waiting, int64(limit)) {
 		c.endSlow()
 		return ErrClosed
-	case !p.taken:
-		return ErrClosed
-	case p.wake:
-		c.queue.wakeUp()
 	}
+	c.worker.add(op{kind: opDirect, conn: c, frame: f})
 	return nil
 }
 
-// endSlow ends a connection whose queue is full, and says why. Nobody else
-// notices.
+// control sends a control frame.
+func (c *Conn) control(kind int, payload []byte) {
+	f := controlFrame(kind, payload)
+	c.out.direct.Add(int64(len(f)))
+	c.worker.add(op{kind: opDirect, conn: c, frame: f})
+}
+
+// endSlow ends a connection that does not take what it is sent, and says why.
+// Nobody else notices.
 func (c *Conn) endSlow() {
-	if !c.end(closeSlow, "slow consumer", true) {
-		return
+	if c.end(closeSlow, "slow consumer", true) {
+		c.logSlow("closing a slow consumer")
 	}
+}
+
+func (c *Conn) logSlow(text string) {
 	c.hub.counters.slow.Add(1)
-	c.hub.log.Warn("closing a slow consumer", "user", c.user.ID, "remote", c.ws.RemoteAddr().String())
+	c.hub.log.Warn(text, "user", c.user.ID, "remote", c.ws.RemoteAddr().String())
 }
 
 // end begins the end of the connection: it is in no group any more, its
-// handlers are told, and the writer says farewell after what waits or, with
-// drop, instead of it. It does not wait, and reports whether it was the first.
+// handlers are told, and the farewell is said after what waits or, with drop,
+// instead of it. It does not wait, and reports whether it was the first.
 func (c *Conn) end(code int, reason string, drop bool) (first bool) {
-	by := deadline(c.hub.config.WriteTimeout)
-	first = c.queue.end(farewell{code: code, reason: reason, by: by}, drop)
+	first = c.ending.CompareAndSwap(nil, &farewell{code: code, reason: reason, by: deadline(c.hub.config.WriteTimeout)})
+	kind := opEnd
+	if drop {
+		kind = opDrop
+	}
+	c.worker.add(op{kind: kind, conn: c})
+	c.timer.Stop()
 	c.leaveAll()
 	c.cancel()
-	c.queue.wakeUp()
 	return first
 }
 
 // cut ends the connection without a farewell.
 func (c *Conn) cut() {
 	c.end(websocket.CloseGoingAway, "", true)
-	_ = c.ws.NetConn().Close() // there is nobody left to tell
+	_ = c.out.socket.Close() // there is nobody left to tell
+	c.parted(false)
+}
+
+// parted notes that nothing is written any more: the farewell is said, or cannot
+// be.
+func (c *Conn) parted(said bool) {
+	c.parting.Do(func() {
+		if said {
+			c.lastCall()
+		}
+		close(c.wrote)
+	})
 }
 
 func (c *Conn) leaveAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.gone {
+		return
+	}
 	c.gone = true
-	for group, m := range c.groups {
-		c.hub.groups.leave(group, m)
+	for p, m := range c.groups {
+		if m.wanted {
+			c.hub.groups.leave(p)
+			c.groups[p] = membership{place: m.place}
+		}
 	}
-	clear(c.groups)
+	c.count = 0
+	c.worker.add(op{kind: opGone, conn: c})
 }
 
-// alive moves the read deadline: a frame has come.
-func (c *Conn) alive() error {
-	c.reading.Lock()
-	defer c.reading.Unlock()
-	if c.leaving {
-		return nil
-	}
-	return c.ws.SetReadDeadline(deadline(c.hub.config.DeadAfter))
+// joined, left and leftAll are the worker's: it alone knows who gets what it
+// writes.
+func (c *Conn) joined(p *part) {
+	p.members = append(p.members, c)
+	c.setPlace(p, len(p.members))
 }
 
-// lastCall sets the read deadline for good: we have said farewell.
-func (c *Conn) lastCall() {
-	c.reading.Lock()
-	defer c.reading.Unlock()
-	c.leaving = true
-	_ = c.ws.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only if it is closed
+func (c *Conn) setPlace(p *part, place int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups[p] = membership{place: int32(place), wanted: c.groups[p].wanted}
+}
+
+func (c *Conn) left(p *part) {
+	c.mu.Lock()
+	m := c.groups[p]
+	if m.wanted { // it is about to join again
+		c.groups[p] = membership{wanted: true}
+	} else {
+		delete(c.groups, p)
+	}
+	c.mu.Unlock()
+	p.remove(m.place)
+}
+
+func (c *Conn) leftAll() {
+	c.mu.Lock()
+	groups := c.groups
+	c.groups = nil
+	c.mu.Unlock()
+	for p, m := range groups {
+		p.remove(m.place)
+	}
 }

@@ -31,5 +31,5 @@
 //
 // The database half: mixins.go, plugin.go, commit.go, then write.go and
 // announce.go. The language of both: protocol.go, request.go, change.go. The
-// socket half: hub.go, conn.go, then groups.go and queue.go.
+// socket half: hub.go, conn.go, then groups.go, worker.go and outlet.go.
 package rohrpost

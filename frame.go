@@ -1,31 +1,38 @@
 package rohrpost
 
 import (
-	"fmt"
+	"encoding/binary"
 
 	"github.com/gorilla/websocket"
 )
 
-// frame is one message on its way out. It never changes, so that all members of
-// a group share it.
-type frame struct {
-	payload  []byte
-	prepared *websocket.PreparedMessage // nil for a frame to one connection
+// frame is one WebSocket frame on its way out, header and all. A server does not
+// mask, so that all who get it share the same bytes. They never change.
+type frame []byte
+
+const (
+	finalText = 0x80 | websocket.TextMessage
+	maxHeader = 10
+)
+
+// textFrame frames a message.
+func textFrame(payload []byte) frame {
+	return append(appendHeader(make(frame, 0, len(payload)+maxHeader), finalText, len(payload)), payload...)
 }
 
-// shared returns a frame that is built once, however many take it.
-func shared(payload []byte) (frame, error) {
-	p, err := websocket.NewPreparedMessage(websocket.TextMessage, payload)
-	if err != nil {
-		return frame{}, fmt.Errorf("prepare frame: %w", err)
-	}
-	return frame{payload: payload, prepared: p}, nil
+// controlFrame frames what a control frame carries: at most 125 bytes.
+func controlFrame(kind int, payload []byte) frame {
+	return append(appendHeader(make(frame, 0, len(payload)+2), byte(0x80|kind), len(payload)), payload...)
 }
 
-// write sends f, until the deadline set on ws.
-func (f frame) write(ws *websocket.Conn) error {
-	if f.prepared != nil {
-		return ws.WritePreparedMessage(f.prepared)
+// appendHeader follows RFC 6455, section 5.2.
+func appendHeader(f frame, first byte, length int) frame {
+	switch {
+	case length < 126:
+		return append(f, first, byte(length))
+	case length < 1<<16:
+		return binary.BigEndian.AppendUint16(append(f, first, 126), uint16(length))
+	default:
+		return binary.BigEndian.AppendUint64(append(f, first, 127), uint64(length))
 	}
-	return ws.WriteMessage(websocket.TextMessage, f.payload)
 }

@@ -9,14 +9,13 @@ import (
 
 const shardCount = 64
 
-// groups knows who is in which group and hands frames to the members. It is the
-// seam behind which delivery can be replaced: the hub calls has, matching, join,
-// leave and publish, the connections' end is queue.push, and nothing else knows
-// how a frame gets from one to the other.
+// groups knows which groups there are, and hands frames for them to the workers
+// of their members.
 //
-// All members of a group see its frames in the same order, and those of one
-// publish side by side, since they are put into all queues under the locks of all
-// shards concerned.
+// All members of a group see its frames in the same order, since they are handed
+// to all workers under the lock of the group's shard; a worker keeps the order.
+// Who joins or leaves does so by the same way: exactly what is published in
+// between is delivered.
 type groups struct {
 	seed        maphash.Seed
 	shards      [shardCount]shard
@@ -26,14 +25,23 @@ type groups struct {
 
 // shard holds the groups whose names have one hash.
 type shard struct {
-	mu      sync.Mutex
-	members map[string][]*member
+	mu     sync.Mutex
+	groups map[string]*group
 }
 
-// member is one connection in one group. Its place is guarded by the shard.
-type member struct {
-	conn  *Conn
-	place int
+// group is one with at least one member.
+type group struct {
+	name  string
+	size  int     // members; guarded by the shard
+	parts []*part // guarded by the shard
+}
+
+// part is what one worker has to do with a group.
+type part struct {
+	group   *group
+	worker  *worker
+	size    int     // guarded by the shard
+	members []*Conn // belongs to the worker
 }
 
 // post is a frame on its way to a group.
@@ -42,17 +50,10 @@ type post struct {
 	frame frame
 }
 
-// delivery is what publish leaves to do once no lock is held.
-type delivery struct {
-	count int     // members that have the frame in their queue
-	wake  []*Conn // whose writers sleep
-	slow  []*Conn // whose queues are full
-}
-
 func newGroups() *groups {
 	g := &groups{seed: maphash.MakeSeed()}
 	for i := range g.shards {
-		g.shards[i].members = make(map[string][]*member)
+		g.shards[i].groups = make(map[string]*group)
 	}
 	return g
 }
@@ -66,49 +67,72 @@ func (g *groups) has(name string) bool {
 	s := g.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.members[name]) > 0
+	return s.groups[name] != nil
 }
 
-// join makes c a member; it must not be one.
-func (g *groups) join(name string, c *Conn) *member {
+// find returns the part of the group that is w's, nil if there is none.
+func (g *groups) find(name string, w *worker) *part {
 	s := g.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.members[name]
-	if len(all) == 0 {
+	if group := s.groups[name]; group != nil {
+		return group.part(w)
+	}
+	return nil
+}
+
+// join lets c become a member, and returns its part of the group.
+func (g *groups) join(name string, c *Conn) *part {
+	s := g.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gr := s.groups[name]
+	if gr == nil {
+		gr = &group{name: name}
+		s.groups[name] = gr
 		g.count.Add(1)
 	}
+	p := gr.part(c.worker)
+	if p == nil {
+		p = &part{group: gr, worker: c.worker}
+		gr.parts = append(gr.parts, p)
+	}
+	gr.size++
+	p.size++
 	g.memberships.Add(1)
-	m := &member{conn: c, place: len(all)}
-	s.members[name] = append(all, m)
-	return m
+	c.worker.add(op{kind: opJoin, conn: c, part: p})
+	return p
 }
 
-// leave removes m; the last member takes its place.
-func (g *groups) leave(name string, m *member) {
-	s := g.shard(name)
+func (gr *group) part(w *worker) *part {
+	for _, p := range gr.parts {
+		if p.worker == w {
+			return p
+		}
+	}
+	return nil
+}
+
+// leave counts a member less. The worker is told by who calls it.
+func (g *groups) leave(p *part) {
+	s := g.shard(p.group.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.members[name]
-	last := len(all) - 1
-	all[m.place] = all[last]
-	all[m.place].place = m.place
-	all[last] = nil
-	s.members[name] = all[:last]
 	g.memberships.Add(-1)
-	if last == 0 {
-		delete(s.members, name)
+	p.size--
+	if p.group.size--; p.group.size == 0 {
+		delete(s.groups, p.group.name)
 		g.count.Add(-1)
 	}
 }
 
-// matching returns the groups with members whose names match, sorted.
+// matching returns the groups whose names match, sorted.
 func (g *groups) matching(p pattern) []string {
 	var names []string
 	for i := range g.shards {
 		s := &g.shards[i]
 		s.mu.Lock()
-		for name := range s.members {
+		for name := range s.groups {
 			if _, ok := p.match(name); ok {
 				names = append(names, name)
 			}
@@ -119,50 +143,67 @@ func (g *groups) matching(p pattern) []string {
 	return names
 }
 
-// publish puts the frames into the queues of all members, in order. It never
-// waits for one. A member that would get several frames of together more than
+// publish hands the frames to the workers, in order and side by side. It waits
+// for nobody. A member that would get several frames of together more than
 // budget bytes is told of each group once to load it again.
-func (g *groups) publish(posts []post, budget int) delivery {
-	var d delivery
+func (g *groups) publish(posts []post, budget int) {
 	if len(posts) == 1 {
 		s := g.shard(posts[0].group)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, m := range s.members[posts[0].group] {
-			d.push(m.conn, posts[0].frame)
+		for _, p := range s.parts(posts[0].group) {
+			p.worker.add(op{kind: opPost, part: p, frame: posts[0].frame})
 		}
-		return d
+		return
 	}
 	resyncs := resyncFrames(posts, budget)
 	defer g.lock(posts)()
-	flooded := g.flooded(posts, budget, resyncs != nil)
-	told := make(map[string]bool, len(resyncs))
-	for _, p := range posts {
-		for _, m := range g.shard(p.group).members[p.group] {
-			if !flooded[m.conn] {
-				d.push(m.conn, p.frame)
-			} else if !told[p.group] {
-				d.push(m.conn, resyncs[p.group])
+	var batches []*batch
+	for _, post := range posts {
+		for _, p := range g.shard(post.group).parts(post.group) {
+			i := slices.IndexFunc(batches, func(b *batch) bool { return b.worker == p.worker })
+			if i < 0 {
+				i = len(batches)
+				batches = append(batches, &batch{worker: p.worker, budget: budget})
+			}
+			batches[i].ops = append(batches[i].ops, op{kind: opPost, part: p, frame: post.frame})
+			if resyncs != nil {
+				batches[i].resyncs = append(batches[i].resyncs, resyncs[post.group])
 			}
 		}
-		if resyncs != nil {
-			told[p.group] = true
+	}
+	for _, b := range batches {
+		if b.resyncs == nil {
+			b.worker.add(b.ops...)
+		} else {
+			b.worker.add(op{kind: opBatch, batch: b, frame: b.ops[0].frame})
 		}
 	}
-	return d
 }
 
-// push puts f into the queue of one member.
-func (d *delivery) push(c *Conn, f frame) {
-	switch p := c.queue.push(f); {
-	case p.overflow:
-		d.slow = append(d.slow, c)
-	case p.taken:
-		d.count++
-		if p.wake {
-			d.wake = append(d.wake, c)
-		}
+// remove takes a member out; the last one takes its place. It is the worker's.
+func (p *part) remove(place int32) {
+	last := p.members[len(p.members)-1]
+	if int(place) < len(p.members) {
+		p.members[place-1] = last
+		last.setPlace(p, int(place))
 	}
+	p.members[len(p.members)-1] = nil
+	if p.members = p.members[:len(p.members)-1]; len(p.members) == 0 {
+		p.members = nil
+	}
+}
+
+// parts are those of a group that have members.
+func (s *shard) parts(name string) []*part {
+	group := s.groups[name]
+	if group == nil {
+		return nil
+	}
+	if slices.ContainsFunc(group.parts, func(p *part) bool { return p.size == 0 }) {
+		group.parts = slices.DeleteFunc(group.parts, func(p *part) bool { return p.size == 0 })
+	}
+	return group.parts
 }
 
 // lock locks the shards of all the groups, always in the same order, and returns
@@ -191,7 +232,7 @@ func (g *groups) lock(posts []post) (unlock func()) {
 func resyncFrames(posts []post, budget int) map[string]frame {
 	total := 0
 	for _, p := range posts {
-		total += len(p.frame.payload)
+		total += len(p.frame)
 	}
 	if budget < 0 || total <= budget {
 		return nil
@@ -202,26 +243,8 @@ func resyncFrames(posts []post, budget int) map[string]frame {
 			continue
 		}
 		if payload, err := newResync(p.group, "size").encode(); err == nil {
-			frames[p.group], _ = shared(payload)
+			frames[p.group] = textFrame(payload)
 		}
 	}
 	return frames
-}
-
-// flooded returns the members for whom the posts are too much. The shards are
-// locked.
-func (g *groups) flooded(posts []post, budget int, possible bool) map[*Conn]bool {
-	if !possible {
-		return nil
-	}
-	flooded := map[*Conn]bool{}
-	frames, bytes := map[*Conn]int{}, map[*Conn]int{}
-	for _, p := range posts {
-		for _, m := range g.shard(p.group).members[p.group] {
-			frames[m.conn]++
-			bytes[m.conn] += len(p.frame.payload)
-			flooded[m.conn] = frames[m.conn] > 1 && bytes[m.conn] > budget
-		}
-	}
-	return flooded
 }

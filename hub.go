@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
@@ -22,6 +23,10 @@ type Hub struct {
 	log      *slog.Logger
 	upgrader websocket.Upgrader
 	groups   *groups
+	workers  []*worker
+	turn     atomic.Uint32 // whose the next connection is
+	buffers  buffers
+	portable bool // treat all sockets as those that cannot be asked not to wait; for tests
 	counters counters
 
 	setup    sync.RWMutex // guards what Handle and Allow define
@@ -47,6 +52,9 @@ func NewHub(c Config) *Hub {
 		handlers: make(map[string]HandlerFunc),
 		conns:    make(map[*Conn]struct{}),
 		drained:  make(chan struct{}),
+	}
+	for range runtime.GOMAXPROCS(0) {
+		h.workers = append(h.workers, &worker{hub: h})
 	}
 	h.handleBuiltIns()
 	return h
@@ -163,10 +171,10 @@ func (h *Hub) heard(group string) (bool, error) {
 
 // frame frames a message once for all who get it.
 func (h *Hub) frame(payload []byte) (frame, error) {
-	if over(len(payload), h.config.SendQueueBytes) {
-		return frame{}, fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+	if over(len(payload)+maxHeader, h.config.SendQueueBytes) {
+		return nil, fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
 	}
-	return shared(payload)
+	return textFrame(payload), nil
 }
 
 // deliver hands frames to all members of their groups. It is the only way to
@@ -179,14 +187,7 @@ func (h *Hub) deliver(posts []post) {
 	if budget > 0 {
 		budget /= 2
 	}
-	d := h.groups.publish(posts, budget)
-	h.counters.delivered.Add(uint64(d.count))
-	for _, c := range d.wake {
-		c.queue.wakeUp()
-	}
-	for _, c := range d.slow {
-		c.endSlow()
-	}
+	h.groups.publish(posts, budget)
 }
 
 // send delivers one message that is encoded already.
@@ -197,3 +198,6 @@ func (h *Hub) send(group string, payload []byte) error {
 	}
 	return err
 }
+
+// nextWorker returns the worker for a new connection.
+func (h *Hub) nextWorker() *worker { return h.workers[int(h.turn.Add(1))%len(h.workers)] }

@@ -21,9 +21,9 @@ var halves = map[string][]string{
 		"panic.go", "protocol.go", "request.go", "scan.go",
 	},
 	"socket": {
-		"access.go", "config.go", "conn.go", "door.go", "frame.go", "groups.go", "handler.go", "hub.go",
-		"identity.go", "inbox.go", "origin.go", "pattern.go", "queue.go", "reader.go", "reply.go",
-		"runner.go", "shutdown.go", "stats.go", "upgrade.go", "writer.go",
+		"access.go", "config.go", "conn.go", "door.go", "feed.go", "frame.go", "groups.go", "handler.go", "hub.go",
+		"identity.go", "inbox.go", "keepalive.go", "link.go", "origin.go", "outlet.go", "pattern.go", "reader.go", "reply.go",
+		"runner.go", "scatter.go", "shutdown.go", "socket_linux.go", "socket_other.go", "stats.go", "upgrade.go", "worker.go",
 	},
 	"database": {
 		"announce.go", "commit.go", "describe.go", "engine.go", "held.go", "key.go", "mixins.go", "model.go", "neteffect.go", "own.go",

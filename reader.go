@@ -22,6 +22,7 @@ func (c *Conn) read() {
 	c.partWith(err)
 	c.cut()
 	c.hub.remove(c)
+	c.out.kill()
 	c.tasks.Wait()
 }
 
@@ -32,14 +33,18 @@ func (c *Conn) readFrames() error {
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.ws.SetPongHandler(func(string) error { return c.alive() })
 	c.ws.SetPingHandler(func(data string) error {
-		if c.queue.answerPing(data) {
-			c.queue.wakeUp()
-		}
+		c.control(websocket.PongMessage, []byte(data))
 		return c.alive()
 	})
 	for {
 		if err := c.alive(); err != nil {
 			return err
+		}
+		if c.reader.Buffered() == 0 {
+			// Here the stack is shallow, and stays small while nothing comes.
+			if err := c.feed.wait(); err != nil {
+				return err
+			}
 		}
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
@@ -82,7 +87,7 @@ func (c *Conn) partWith(err error) {
 			c.end(closed.Code, "", true) // answer with the code that came
 			<-c.wrote
 		}
-	case errors.As(err, &broken): // dead, or cut
+	case errors.As(err, &broken), errors.Is(err, io.EOF): // dead, cut, or gone without a word
 	default:
 		c.linger()
 	}
@@ -93,7 +98,7 @@ func (c *Conn) partWith(err error) {
 func (c *Conn) linger() {
 	c.end(websocket.CloseProtocolError, "", true)
 	<-c.wrote
-	conn := c.ws.NetConn()
+	conn := c.out.socket
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
 		return
 	}

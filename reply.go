@@ -74,7 +74,7 @@ func (c *Conn) answer(r *Request, e envelope, data any) error {
 		e.typ = r.echo()
 	}
 	payload := e.encode()
-	if over(len(payload), c.hub.config.SendQueueBytes) {
+	if over(len(payload)+maxHeader, c.hub.config.SendQueueBytes) {
 		return fmt.Errorf("a reply of %d bytes fits into no send queue", len(payload))
 	}
 	if !r.answer() {

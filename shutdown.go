@@ -24,6 +24,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	}
 	select {
 	case <-h.drained:
+		for _, w := range h.workers {
+			if err := w.wait(ctx); err != nil {
+				return fmt.Errorf("shut down: %w", err)
+			}
+		}
 		return nil
 	case <-ctx.Done():
 	}

@@ -10,9 +10,9 @@ type Stats struct {
 	Memberships int // members of all groups
 
 	Published     uint64 // messages to groups, those without members included
-	Delivered     uint64 // messages put into the queue of a member
+	Delivered     uint64 // messages handed to a member
 	Refused       uint64 // connections refused before the upgrade
-	SlowConsumers uint64 // connections closed with 4008
+	SlowConsumers uint64 // connections closed with 4008, or cut for writes that took too long
 	Skipped       uint64 // changes of models that could not be sent
 	Untracked     uint64 // writes in transactions that could not be followed
 }

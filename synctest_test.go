@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +19,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// portable runs the tests over real sockets by the way that all others take.
+var portable = flag.Bool("portable", false, "do not use what only some sockets can do")
 
 // pipeWriter is an http.ResponseWriter whose connection is one end of a pipe:
 // real sockets would stop the clock of a synctest bubble.
@@ -50,6 +54,7 @@ func pipe(t *testing.T, hub *Hub) *websocket.Conn {
 func quiet(config Config) *Hub {
 	config.Logger = slog.New(slog.DiscardHandler)
 	hub := NewHub(config)
+	hub.portable = *portable
 	hub.Allow("{any}", Anyone)
 	return hub
 }

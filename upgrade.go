@@ -15,9 +15,7 @@ import (
 func newUpgrader() websocket.Upgrader {
 	return websocket.Upgrader{
 		HandshakeTimeout: 10 * time.Second,
-		ReadBufferSize:   1024,
-		WriteBufferSize:  1024,
-		WriteBufferPool:  &sync.Pool{},
+		WriteBufferPool:  &sync.Pool{},                             // for control frames; ReadBufferSize 0 takes the reader of the link
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit did
 	}
 }
@@ -43,14 +41,15 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 		h.counters.refused.Add(1)
 		return
 	}
-	ws, err := h.upgrader.Upgrade(w, r, nil)
+	taken := &upgradeWriter{ResponseWriter: w, hub: h}
+	ws, err := h.upgrader.Upgrade(taken, r, nil)
 	if err != nil { // it is answered
 		h.log.Debug("refusing a handshake", "remote", r.RemoteAddr, "error", err)
 		h.counters.refused.Add(1)
 		h.exit()
 		return
 	}
-	newConn(h, ws, user).start()
+	newConn(h, ws, taken, user).start()
 }
 
 type authenticateFunc = func(*http.Request) (Identity, error)

@@ -1,0 +1,213 @@
+package rohrpost
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+const (
+	// maxPending is how many bytes of messages to groups may wait for a worker.
+	// Above it the groups are told to load their state again: publishing waits for
+	// nobody, and memory is bounded.
+	maxPending = 64 << 20
+
+	// yieldEvery is after how many writes a worker lets others run: where there
+	// are few processors, readers would starve.
+	yieldEvery = 32
+
+	// segment is about how many bytes are put together for one write.
+	segment = 256 << 10
+)
+
+// worker writes to its share of the connections. All that concerns one of them
+// goes through its worker, in one order: messages, joining, leaving, the end. It
+// has a goroutine only while there is something to do, and never waits for a
+// connection. What came while it was writing leaves together: load makes batches.
+type worker struct {
+	hub *Hub
+
+	mu      sync.Mutex // guards what follows
+	pending []op
+	bytes   int           // of messages to groups that are pending
+	stale   []*part       // of groups that are told to load their state again instead
+	running chan struct{} // closed when the worker ends; nil while it does not run
+
+	// What follows belongs to the goroutine.
+	spare   []op
+	list    outgoing
+	joined  []byte
+	nodes   []node
+	touched []*Conn
+	writes  int
+	writer  attempt
+}
+
+// op is one thing to do.
+type op struct {
+	kind  opKind
+	conn  *Conn  // all but opPost and opBatch
+	part  *part  // opPost, opJoin, opLeave
+	frame frame  // opPost, opDirect
+	batch *batch // opBatch
+}
+
+type opKind uint8
+
+const (
+	opPost   opKind = iota // a frame to the members
+	opBatch                // several posts, which may be too much for some
+	opDirect               // a frame to one connection
+	opJoin
+	opLeave
+	opGone // leave all groups
+	opEnd  // say farewell after what waits
+	opDrop // say farewell instead of what waits
+)
+
+// batch is the posts of one commit that together may be too much for a member.
+type batch struct {
+	worker  *worker
+	ops     []op
+	resyncs []frame // instead of each
+	budget  int
+}
+
+// add appends what is to be done, and sees to it that somebody does it. It never
+// waits.
+func (w *worker) add(ops ...op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.append(ops)
+	if w.running == nil {
+		w.running = make(chan struct{})
+		go w.run()
+	}
+}
+
+// attempt returns how to write to a socket without waiting, nil if it cannot be
+// done. It is for the goroutine.
+func (w *worker) attempt(raw syscall.RawConn) tryFunc {
+	if raw == nil {
+		return nil
+	}
+	return func(p []byte) (int, error) { return w.writer.write(raw, p) }
+}
+
+// wait returns when the worker does not run, or when ctx ends.
+func (w *worker) wait(ctx context.Context) error {
+	w.mu.Lock()
+	running := w.running
+	w.mu.Unlock()
+	if running == nil {
+		return nil
+	}
+	select {
+	case <-running:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *worker) append(ops []op) {
+	for _, o := range ops {
+		if o.kind == opPost {
+			if w.bytes += len(o.frame); w.bytes > maxPending {
+				w.flood(o.part)
+				continue
+			}
+		}
+		w.pending = append(w.pending, o)
+	}
+}
+
+// flood tells a group once that it misses something.
+func (w *worker) flood(p *part) {
+	if slices.Contains(w.stale, p) {
+		return
+	}
+	w.stale = append(w.stale, p)
+	if payload, err := newResync(p.group.name, "flood").encode(); err == nil {
+		w.pending = append(w.pending, op{kind: opPost, part: p, frame: textFrame(payload)})
+	}
+}
+
+// run does what is pending until nothing is.
+func (w *worker) run() {
+	for {
+		w.mu.Lock()
+		ops := w.pending
+		if len(ops) == 0 {
+			close(w.running)
+			w.running = nil
+			w.mu.Unlock()
+			return
+		}
+		w.pending, w.bytes, w.stale = w.spare, 0, nil
+		w.mu.Unlock()
+		w.do(ops)
+		clear(ops)
+		w.spare = ops[:0]
+	}
+}
+
+// do has two ways: what is for the same members all along is put together once,
+// anything else for each connection.
+func (w *worker) do(ops []op) {
+	if ops[0].kind == opPost && samePart(ops) {
+		w.broadcast(ops)
+	} else {
+		w.scatter(ops)
+	}
+}
+
+func samePart(ops []op) bool {
+	for _, o := range ops[1:] {
+		if o.kind != opPost || o.part != ops[0].part {
+			return false
+		}
+	}
+	return true
+}
+
+// broadcast writes the same bytes to all members.
+func (w *worker) broadcast(ops []op) {
+	members := ops[0].part.members
+	w.hub.counters.delivered.Add(uint64(len(ops) * len(members)))
+	for len(ops) > 0 {
+		size := 0
+		for len(ops) > 0 && (size == 0 || size+len(ops[0].frame) <= segment) {
+			size += len(ops[0].frame)
+			w.list.frames = append(w.list.frames, ops[0].frame)
+			ops = ops[1:]
+		}
+		w.join()
+		for _, c := range members {
+			w.write(c)
+		}
+		w.list.reset()
+	}
+}
+
+// join puts the bytes of the list together.
+func (w *worker) join() {
+	if len(w.list.frames) == 1 {
+		w.list.joined = w.list.frames[0]
+		return
+	}
+	w.joined = w.joined[:0]
+	for _, f := range w.list.frames {
+		w.joined = append(w.joined, f...)
+	}
+	w.list.joined = w.joined
+}
+
+func (w *worker) write(c *Conn) {
+	c.out.write(&w.list)
+	if w.writes++; w.writes%yieldEvery == 0 {
+		runtime.Gosched()
+	}
+}
