@@ -45,9 +45,9 @@ func (l *link) SetWriteDeadline(t time.Time) error {
 // upgradeWriter lets the upgrader take over a connection as a link.
 type upgradeWriter struct {
 	http.ResponseWriter
-	hub     *Hub
-	link    *link
-	reader  *bufio.Reader // what gorilla reads from
+	hub    *Hub
+	link   *link
+	reader *bufio.Reader // what gorilla reads from
 }
 
 // readerSize is the least that gorilla takes.

@@ -1,0 +1,174 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	schedules     = flag.Int("schedules", 2000, "random schedules of the hub to run")
+	schedulesSeed = flag.Uint64("schedules-seed", 1, "seed of the first schedule")
+)
+
+func mustURL(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// simpleHub is what the hub must look like from outside: one goroutine, and every
+// connection a list of what it gets.
+type simpleHub struct {
+	groups map[string]map[int]bool
+	gets   map[int][]string
+	closed map[int]int // with which code
+}
+
+func (h *simpleHub) publish(group, text string) {
+	for c := range h.groups[group] {
+		h.gets[c] = append(h.gets[c], text)
+	}
+}
+
+func (h *simpleHub) join(c int, group string) {
+	if h.groups[group] == nil {
+		h.groups[group] = map[int]bool{}
+	}
+	h.groups[group][c] = true
+}
+
+func (h *simpleHub) end(c, code int) {
+	h.closed[c] = code
+	for _, members := range h.groups {
+		delete(members, c)
+	}
+}
+
+// TestSchedules plays random schedules of publishing, joining, leaving, sending,
+// slow sockets and closing to the hub and to a simple one: each connection gets
+// the same, in the same order. One that is too slow gets the beginning of it, and
+// is told so.
+func TestSchedules(t *testing.T) {
+	count := *schedules
+	if testing.Short() {
+		count = min(count, 100)
+	}
+	for i := range count {
+		seed := *schedulesSeed + uint64(i)
+		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runSchedule(t, seed) }) {
+			return
+		}
+	}
+}
+
+const scheduleLimit = 4000 // bytes that may wait
+
+func runSchedule(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 0))
+	hub := quiet(Config{SendQueueBytes: scheduleLimit, WriteTimeout: -1, SendQueueAge: -1})
+	simple := &simpleHub{groups: map[string]map[int]bool{}, gets: map[int][]string{}, closed: map[int]int{}}
+	const connections = 4
+	var conns []*Conn
+	var sockets []*fakeSocket
+	for range connections {
+		c, socket := connect(t, hub, random.IntN(4) == 0)
+		conns, sockets = append(conns, c), append(sockets, socket)
+	}
+	slowed := map[int]bool{}
+	group := func() string { return fmt.Sprint("g-", random.IntN(3)) }
+	number := 0
+	text := func() string {
+		number++
+		return fmt.Sprintf(`{"n":%d,"x":"%s"}`, number, strings.Repeat("x", random.IntN(300)))
+	}
+	for range 20 + random.IntN(120) {
+		c := random.IntN(connections)
+		_, gone := simple.closed[c]
+		switch what := random.IntN(100); {
+		case what < 40:
+			g, m := group(), text()
+			require.NoError(t, hub.SendRaw(g, []byte(m)))
+			simple.publish(g, m)
+		case what < 45:
+			m := text()
+			if err := conns[c].push([]byte(m)); err == nil && !gone {
+				simple.gets[c] = append(simple.gets[c], m)
+			}
+		case what < 65 && !gone:
+			g := group()
+			if err := conns[c].Join(g); err == nil {
+				simple.join(c, g)
+			}
+		case what < 75:
+			g := group()
+			conns[c].Leave(g)
+			delete(simple.groups[g], c)
+		case what < 85:
+			sockets[c].setRoom(random.IntN(500))
+			slowed[c] = true
+		case what < 92:
+			sockets[c].setRoom(-1)
+		case what < 94 && !gone:
+			require.NoError(t, conns[c].Close(4321, ""))
+			simple.end(c, 4321)
+		case what < 97:
+			idle(hub)
+		}
+	}
+	for _, socket := range sockets {
+		socket.setRoom(-1)
+	}
+	quietNow(t, hub, conns)
+	slow := 0
+	for c := range conns {
+		got, code := sockets[c].frames(t)
+		want := simple.gets[c]
+		maySlow := slowed[c] || conns[c].out.try == nil
+		if code == closeSlow {
+			slow++
+			assert.True(t, maySlow, "only a slow connection is closed")
+		} else {
+			assert.Equal(t, simple.closed[c], code)
+		}
+		if code != 0 && maySlow && len(got) < len(want) {
+			want = want[:len(got)] // too slow, before or while it was being closed
+		}
+		require.Equal(t, numbers(want), numbers(got), "connection %d", c)
+	}
+	assert.EqualValues(t, slow, hub.Stats().SlowConsumers)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	_ = hub.Shutdown(ctx) // nobody answers its farewell
+	require.Zero(t, hub.Stats().Memberships)
+}
+
+// numbers are those of the messages, which are long.
+func numbers(messages []string) (numbers []int) {
+	for _, m := range messages {
+		var message struct{ N int }
+		if json.Unmarshal([]byte(m), &message) != nil {
+			message.N = -1
+		}
+		numbers = append(numbers, message.N)
+	}
+	return numbers
+}
+
+// idle waits for the workers: what comes next meets them idle.
+func idle(hub *Hub) {
+	for _, w := range hub.workers {
+		_ = w.wait(context.Background())
+	}
+}

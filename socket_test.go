@@ -1,0 +1,142 @@
+package rohrpost
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+// fakeSocket takes as many bytes as it has room for. What is written to it with
+// Write waits for room, as with a real one.
+type fakeSocket struct {
+	net.Conn // what the handshake went over
+
+	mu      sync.Mutex
+	changed sync.Cond
+	room    int // negative: any
+	taken   []byte
+	closed  bool
+}
+
+// connect opens a connection that writes to a fake socket, and joins nothing.
+func connect(t *testing.T, hub *Hub, waits bool) (*Conn, *fakeSocket) {
+	near, far := net.Pipe()
+	go func() { _, _, _ = websocket.NewClient(near, mustURL("ws://hub"), nil, 0, 0) }()
+	r, err := http.ReadRequest(bufio.NewReader(far))
+	require.NoError(t, err)
+	taken := &upgradeWriter{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}
+	require.NoError(t, hub.enter())
+	ws, err := hub.upgrader.Upgrade(taken, r, nil)
+	require.NoError(t, err)
+	c := newConn(hub, ws, taken, Identity{})
+	socket := &fakeSocket{Conn: far, room: -1}
+	socket.changed.L = &socket.mu
+	c.out.socket, c.out.try = socket, socket.try
+	if waits {
+		c.out.try = nil
+	}
+	c.start()
+	t.Cleanup(func() { _ = near.Close() })
+	return c, socket
+}
+
+func (s *fakeSocket) try(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.take(p)
+}
+
+func (s *fakeSocket) take(p []byte) (int, error) {
+	if s.closed {
+		return 0, io.ErrClosedPipe
+	}
+	if s.room >= 0 {
+		p = p[:min(s.room, len(p))]
+		s.room -= len(p)
+	}
+	s.taken = append(s.taken, p...)
+	return len(p), nil
+}
+
+// Write implements net.Conn.
+func (s *fakeSocket) Write(p []byte) (written int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		n, err := s.take(p[written:])
+		if written += n; err != nil || written == len(p) {
+			return written, err
+		}
+		s.changed.Wait()
+	}
+}
+
+// setRoom lets the socket take n bytes more, any for a negative n.
+func (s *fakeSocket) setRoom(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room = n
+	s.changed.Broadcast()
+}
+
+// Close implements net.Conn.
+func (s *fakeSocket) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	return s.Conn.Close()
+}
+
+// SetWriteDeadline implements net.Conn.
+func (s *fakeSocket) SetWriteDeadline(time.Time) error { return nil }
+
+// frames are what was taken: messages, and at the end perhaps a close code.
+func (s *fakeSocket) frames(t *testing.T) (messages []string, code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := s.taken
+	for len(rest) > 0 {
+		require.Zero(t, code, "nothing follows a close frame")
+		kind, length, header := rest[0], int(rest[1]), 2
+		if length == 126 {
+			length, header = int(binary.BigEndian.Uint16(rest[2:])), 4
+		}
+		require.GreaterOrEqual(t, len(rest), header+length, "no frame ends half-way")
+		payload := rest[header : header+length]
+		switch rest = rest[header+length:]; kind {
+		case finalText:
+			messages = append(messages, string(payload))
+		case 0x80 | websocket.CloseMessage:
+			code = int(binary.BigEndian.Uint16(payload))
+		default:
+			require.Fail(t, "unknown frame", "%x", kind)
+		}
+	}
+	return messages, code
+}
+
+// quietNow waits until the workers of the hub and its connections have nothing
+// to do.
+func quietNow(t *testing.T, hub *Hub, conns []*Conn) {
+	for _, w := range hub.workers {
+		require.NoError(t, w.wait(context.Background()))
+	}
+	for _, c := range conns {
+		require.Eventually(t, func() bool {
+			c.out.mu.Lock()
+			defer c.out.mu.Unlock()
+			return !c.out.draining
+		}, 10*time.Second, 50*time.Microsecond)
+	}
+}
