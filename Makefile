@@ -34,6 +34,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
 	go test -run '^$$' -bench '^BenchmarkFanout$$' -benchtime 200x -count 3 .
+	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 

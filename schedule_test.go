@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -19,14 +18,6 @@ var (
 	schedules     = flag.Int("schedules", 2000, "random schedules of the hub to run")
 	schedulesSeed = flag.Uint64("schedules-seed", 1, "seed of the first schedule")
 )
-
-func mustURL(text string) *url.URL {
-	u, err := url.Parse(text)
-	if err != nil {
-		panic(err)
-	}
-	return u
-}
 
 // simpleHub is what the hub must look like from outside: one goroutine, and every
 // connection a list of what it gets.

@@ -1,0 +1,92 @@
+package rohrpost
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+const idleEnv = "ROHRPOST_IDLE_URL"
+
+// BenchmarkIdle opens 10,000 connections from another process and reports what
+// each costs while nothing happens: resident memory, heap and stack after a
+// collection. Then each joins 100 groups, and it reports what a membership costs.
+//
+//	go test -run '^$' -bench '^BenchmarkIdle$' -benchtime 1x .
+func BenchmarkIdle(b *testing.B) {
+	const connections, groups = 10_000, 100
+	hub := NewHub(Config{MaxConnections: -1, PingInterval: -1, DeadAfter: -1})
+	server := httptest.NewServer(hub)
+	defer server.Close()
+	before := measure()
+	peers := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestIdlePeers$")
+	peers.Env = append(os.Environ(), idleEnv+"=ws"+strings.TrimPrefix(server.URL, "http"))
+	peers.Stderr = os.Stderr
+	require.NoError(b, peers.Start())
+	for hub.Stats().Connections < connections {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	idle := measure()
+	for i, c := range hub.connections() {
+		for g := range groups {
+			require.NoError(b, c.Join(fmt.Sprint("group-", (i+g*97)%10_000)))
+		}
+	}
+	joined := measure()
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(idle.resident-before.resident)/connections, "resident-B/conn")
+	b.ReportMetric(float64(idle.heap-before.heap)/connections, "heap-B/conn")
+	b.ReportMetric(float64(idle.stack-before.stack)/connections, "stack-B/conn")
+	b.ReportMetric(float64(joined.heap-idle.heap)/connections/groups, "heap-B/membership")
+	b.ReportMetric(float64(joined.resident-idle.resident)/connections/groups, "resident-B/membership")
+	for range b.N { // it is measured once
+	}
+	_ = peers.Process.Kill()
+	_ = peers.Wait()
+}
+
+type memory struct{ resident, heap, stack int64 }
+
+func measure() memory {
+	for range 3 {
+		runtime.GC()
+	}
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	status, _ := os.ReadFile("/proc/self/status")
+	var resident int64
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "VmRSS:") {
+			_, _ = fmt.Sscanf(line, "VmRSS: %d kB", &resident)
+		}
+	}
+	return memory{resident << 10, int64(m.HeapAlloc), int64(m.StackInuse)}
+}
+
+// TestIdlePeers is the other process of BenchmarkIdle.
+func TestIdlePeers(t *testing.T) {
+	url := os.Getenv(idleEnv)
+	if url == "" {
+		t.Skip("runs in a process that the benchmark starts")
+	}
+	var open []*websocket.Conn
+	dialer := websocket.Dialer{ReadBufferSize: 256, WriteBufferSize: 256}
+	for range 10_000 {
+		ws, _, err := dialer.Dial(url, nil)
+		require.NoError(t, err)
+		open = append(open, ws)
+	}
+	time.Sleep(time.Hour)
+	runtime.KeepAlive(open)
+}
