@@ -4,7 +4,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
 
-.PHONY: help run test check integration race fuzz bench e2e fmt
+.PHONY: help run test check integration race fuzz bench bench-peers e2e fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -15,10 +15,11 @@ run: ## start the example, a shared task board, and print its address
 test: ## run all tests of the library and the example (Go and a C compiler)
 	go test -race -shuffle=on -timeout 20m ./...
 
-check: ## formatting, vet, staticcheck and tidiness of both modules
+check: ## formatting, vet, staticcheck and tidiness of all modules
 	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 
 integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
 	cd internal/integration && go test -race -shuffle=on -timeout 20m ./...
@@ -37,6 +38,9 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
+
+bench-peers: ## this hub beside its peers; QUICK=1 for less of it
+	cd bench && go run . $(if $(QUICK),-quick)
 
 e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh

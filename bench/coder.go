@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/coder/websocket"
+)
+
+// openCoder is coder/websocket after its own chat example: a channel and a loop
+// that writes for each connection.
+func openCoder() (http.Handler, func(string) error) {
+	members := newRooms[chan []byte]()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = ws.CloseNow() }()
+		send := make(chan []byte, 256)
+		defer members.leave(send)
+		go func() {
+			for text := range send {
+				if ws.Write(context.Background(), websocket.MessageText, text) != nil {
+					return
+				}
+			}
+		}()
+		for {
+			_, text, err := ws.Read(context.Background())
+			if err != nil {
+				return
+			}
+			send <- members.serve(send, text)
+		}
+	})
+	return handler, func(group string) error {
+		text := message(group)
+		members.each(group, func(send chan []byte) { send <- text })
+		return nil
+	}
+}

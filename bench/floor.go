@@ -1,0 +1,92 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+
+	"github.com/gorilla/websocket"
+)
+
+// openFloor is no library but what the kernel takes: messages are framed once,
+// and all that wait are put together once and written to one socket after the
+// other, by as many goroutines as there are processors.
+func openFloor() (http.Handler, func(string) error) {
+	f := &floor{}
+	upgrader := websocket.Upgrader{}
+	for range runtime.GOMAXPROCS(0) {
+		w := &floorWriter{wake: make(chan struct{}, 1)}
+		f.writers = append(f.writers, w)
+		go w.run()
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		_, _, _ = ws.ReadMessage()
+		_ = ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1}`))
+		f.add(ws.NetConn())
+	})
+	return handler, f.publish
+}
+
+type floor struct {
+	mu      sync.Mutex
+	turn    int
+	writers []*floorWriter
+}
+
+type floorWriter struct {
+	wake chan struct{}
+
+	mu      sync.Mutex
+	conns   []net.Conn
+	pending []byte
+}
+
+func (f *floor) add(conn net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn++
+	w := f.writers[f.turn%len(f.writers)]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns = append(w.conns, conn)
+}
+
+func (f *floor) publish(group string) error {
+	text := message(group)
+	header := []byte{0x81, 126, byte(len(text) >> 8), byte(len(text))}
+	for _, w := range f.writers {
+		w.mu.Lock()
+		w.pending = append(append(w.pending, header...), text...)
+		w.mu.Unlock()
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func (w *floorWriter) run() {
+	var spare []byte
+	for range w.wake {
+		w.mu.Lock()
+		frames, conns := w.pending, w.conns
+		w.pending = spare[:0]
+		w.mu.Unlock()
+		if len(frames) == 0 {
+			continue
+		}
+		for i, conn := range conns {
+			_, _ = conn.Write(frames)
+			if i%32 == 31 {
+				runtime.Gosched()
+			}
+		}
+		spare = frames
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// generator is many connections read by one thread, by epoll and without a
+// goroutine for each: what it can take is far above what most servers give.
+type generator struct {
+	poller   int
+	members  map[int32]*member
+	conns    []net.Conn
+	buffer   []byte
+	received int
+}
+
+// member is where the reading of a connection is.
+type member struct {
+	header  []byte // of a frame, as far as it has come
+	skip    int    // what is left of a payload
+	counted bool   // the payload holds messages
+}
+
+// newGenerator opens connections, says hello on each and waits for the answers.
+func newGenerator(address string, count int, hello []byte) (*generator, error) {
+	poller, err := syscall.EpollCreate1(0)
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{poller: poller, members: map[int32]*member{}, buffer: make([]byte, 256<<10)}
+	for range count {
+		if err := g.connect(address, hello); err != nil {
+			g.close()
+			return nil, err
+		}
+	}
+	for g.received < count {
+		if err := g.poll(10 * time.Second); err != nil {
+			g.close()
+			return nil, fmt.Errorf("%d of %d connections: %w", g.received, count, err)
+		}
+	}
+	g.received = 0
+	return g, nil
+}
+
+func (g *generator) connect(address string, hello []byte) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	g.conns = append(g.conns, conn)
+	_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		return err
+	}
+	response := make([]byte, 0, 1024)
+	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) {
+		one := make([]byte, 1)
+		if _, err := io.ReadFull(conn, one); err != nil {
+			return fmt.Errorf("handshake: %w: %s", err, response)
+		}
+		response = append(response, one...)
+	}
+	if !bytes.HasPrefix(response, []byte("HTTP/1.1 101")) {
+		return fmt.Errorf("handshake: %s", response)
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	err = raw.Control(func(fd uintptr) {
+		g.members[int32(fd)] = &member{}
+		_ = syscall.EpollCtl(g.poller, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
+	})
+	if err == nil {
+		_, err = conn.Write(maskedFrame(hello))
+	}
+	return err
+}
+
+// poll reads what has come, and waits for something if nothing has.
+func (g *generator) poll(patience time.Duration) error {
+	var events [256]syscall.EpollEvent
+	n, err := syscall.EpollWait(g.poller, events[:], int(patience.Milliseconds()))
+	if errors.Is(err, syscall.EINTR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errors.New("nothing comes any more")
+	}
+	for _, event := range events[:n] {
+		read, err := syscall.Read(int(event.Fd), g.buffer)
+		if err != nil || read == 0 {
+			return fmt.Errorf("a connection was closed: %w", err)
+		}
+		g.count(g.members[event.Fd], g.buffer[:read])
+	}
+	return nil
+}
+
+// count counts the messages in what was read: a frame is one, and one more for
+// each line after the first.
+func (g *generator) count(m *member, p []byte) {
+	for len(p) > 0 {
+		if m.skip > 0 {
+			n := min(m.skip, len(p))
+			if m.counted {
+				g.received += bytes.Count(p[:n], []byte{'\n'})
+			}
+			m.skip -= n
+			p = p[n:]
+			continue
+		}
+		m.header = append(m.header, p[0])
+		p = p[1:]
+		if length, complete := payloadLength(m.header); complete {
+			m.counted = m.header[0]&0x0f <= 2
+			if m.counted && m.header[0]&0x80 != 0 {
+				g.received++
+			}
+			m.skip, m.header = length, m.header[:0]
+		}
+	}
+}
+
+func payloadLength(header []byte) (length int, complete bool) {
+	if len(header) < 2 {
+		return 0, false
+	}
+	switch length := int(header[1] & 0x7f); {
+	case length < 126:
+		return length, true
+	case length == 126:
+		return int(binary.BigEndian.Uint16(append(header[2:len(header):len(header)], 0, 0))), len(header) == 4
+	default:
+		if len(header) < 10 {
+			return 0, false
+		}
+		return int(binary.BigEndian.Uint64(header[2:])), true
+	}
+}
+
+// maskedFrame is a text frame of at most 125 bytes, masked with zeros.
+func maskedFrame(payload []byte) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
+}
+
+func (g *generator) close() {
+	for _, conn := range g.conns {
+		_ = conn.Close()
+	}
+	_ = syscall.Close(g.poller)
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/gorilla/websocket"
+)
+
+// openGorilla is the design of gorilla's chat example: a goroutine to read and
+// one to write for each connection, a channel between, and waiting messages
+// joined by newlines into one frame.
+func openGorilla() (http.Handler, func(string) error) {
+	members := newRooms[chan []byte]()
+	upgrader := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		send := make(chan []byte, 256)
+		go writeChat(ws, send)
+		for {
+			_, text, err := ws.ReadMessage()
+			if err != nil {
+				members.leave(send)
+				close(send)
+				return
+			}
+			send <- members.serve(send, text)
+		}
+	})
+	return handler, func(group string) error {
+		text := message(group)
+		members.each(group, func(send chan []byte) { send <- text })
+		return nil
+	}
+}
+
+func writeChat(ws *websocket.Conn, send chan []byte) {
+	defer func() { _ = ws.Close() }()
+	for text := range send {
+		w, err := ws.NextWriter(websocket.TextMessage)
+		if err != nil {
+			return
+		}
+		_, _ = w.Write(text)
+		for range len(send) {
+			_, _ = w.Write([]byte{'\n'})
+			_, _ = w.Write(<-send)
+		}
+		if w.Close() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// peer is a library under measurement: a thin server made of it.
+type peer struct {
+	// open returns the handler of its connections, and how to publish to a group.
+	open func() (http.Handler, func(group string) error)
+	// listen serves in its own way; nil: by net/http.
+	listen func(net.Listener) (func(group string) error, error)
+	// greeting is what a connection says to join a group. Defaults to a request of
+	// this hub's protocol.
+	greeting string
+}
+
+func (p peer) hello(group string) []byte {
+	if p.greeting != "" {
+		return []byte(p.greeting)
+	}
+	return []byte(`{"id":1,"type":"subscribe","data":{"group":"` + group + `"}}`)
+}
+
+var peers = map[string]peer{
+	"hub":     {open: openHub},
+	"gorilla": {open: openGorilla},
+	"melody":  {open: openMelody},
+	"gws":     {open: openGWS},
+	"coder":   {open: openCoder},
+	"nbio":    {listen: listenNBIO},
+	"floor":   {open: openFloor},
+
+	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`},
+	"centrifuge-history": {open: func() (http.Handler, func(string) error) { return openCentrifuge(1000) }, greeting: `{"id":1,"connect":{}}`},
+}
+
+// peerNames begins with this hub.
+func peerNames() []string {
+	names := slices.Sorted(maps.Keys(peers))
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "hub" })
+	return append([]string{"hub"}, names...)
+}
+
+// serve is the process of one peer.
+func serve(name string) error {
+	p, known := peers[name]
+	if !known {
+		return fmt.Errorf("unknown; there are %s", strings.Join(peerNames(), ", "))
+	}
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	address := listener.Addr()
+	var publish func(string) error
+	if p.listen != nil {
+		if publish, err = p.listen(listener); err != nil {
+			return err
+		}
+	} else {
+		var handler http.Handler
+		handler, publish = p.open()
+		go func() { _ = http.Serve(listener, handler) }() // ends with the process
+	}
+	fmt.Println(address)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		count, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			return err
+		}
+		for range count {
+			if err := publish("all"); err != nil {
+				return err
+			}
+		}
+	}
+	return lines.Err()
+}
+
+// change is what is published: the same to all, and encoded each time.
+type change struct {
+	ID   int64  `json:"id"`
+	Type string `json:"type"`
+	Data struct {
+		Type          string   `json:"type"`
+		Group         string   `json:"group"`
+		Object        object   `json:"object"`
+		UpdatedFields []string `json:"updated_fields"`
+	} `json:"data"`
+}
+
+type object struct {
+	ID            int      `json:"id"`
+	Title         string   `json:"title"`
+	UpdatedFields []string `json:"updated_fields,omitempty"`
+}
+
+func newObject() object { return object{ID: 7, Title: strings.Repeat("x", 80)} }
+
+// message encodes a change like the ones that this hub publishes.
+func message(group string) []byte {
+	c := change{ID: 5912345678901234, Type: "subscription-update"}
+	c.Data.Type, c.Data.Group, c.Data.Object, c.Data.UpdatedFields = "update", group, newObject(), []string{"title"}
+	c.Data.Object.UpdatedFields = c.Data.UpdatedFields
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // it is always the same
+	}
+	return text
+}
+
+// rooms are the groups of peers that have none of their own.
+type rooms[C comparable] struct {
+	mu      sync.RWMutex
+	members map[string]map[C]struct{}
+}
+
+func newRooms[C comparable]() *rooms[C] { return &rooms[C]{members: map[string]map[C]struct{}{}} }
+
+// serve does what a request asks for, and returns the reply.
+func (r *rooms[C]) serve(c C, text []byte) []byte {
+	var request struct {
+		ID   json.RawMessage        `json:"id"`
+		Type string                 `json:"type"`
+		Data struct{ Group string } `json:"data"`
+	}
+	if json.Unmarshal(text, &request) != nil {
+		return []byte(`{"error":"no JSON"}`)
+	}
+	if request.Type == "ping" {
+		return []byte(`{"id":` + string(request.ID) + `,"type":"pong"}`)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	group := request.Data.Group
+	if r.members[group] == nil {
+		r.members[group] = map[C]struct{}{}
+	}
+	r.members[group][c] = struct{}{}
+	return []byte(`{"id":` + string(request.ID) + `,"type":"subscribe","data":{"group":"` + group + `"}}`)
+}
+
+func (r *rooms[C]) each(group string, do func(C)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for c := range r.members[group] {
+		do(c)
+	}
+}
+
+func (r *rooms[C]) leave(c C) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, members := range r.members {
+		delete(members, c)
+	}
+}
