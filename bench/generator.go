@@ -19,6 +19,7 @@ type generator struct {
 	conns    []net.Conn
 	buffer   []byte
 	received int
+	ready    []int32 // connections for which something has come since they were looked at
 }
 
 // member is where the reading of a connection is.
@@ -26,6 +27,8 @@ type member struct {
 	header  []byte // of a frame, as far as it has come
 	skip    int    // what is left of a payload
 	counted bool   // the payload holds messages
+
+	received int // messages
 }
 
 // newGenerator opens connections, says hello on each and waits for the answers.
@@ -89,6 +92,7 @@ func (g *generator) connect(address string, hello []byte) error {
 
 // poll reads what has come, and waits for something if nothing has.
 func (g *generator) poll(patience time.Duration) error {
+	g.ready = g.ready[:0]
 	var events [256]syscall.EpollEvent
 	n, err := syscall.EpollWait(g.poller, events[:], int(patience.Milliseconds()))
 	if errors.Is(err, syscall.EINTR) {
@@ -105,7 +109,10 @@ func (g *generator) poll(patience time.Duration) error {
 		if err != nil || read == 0 {
 			return fmt.Errorf("a connection was closed: %w", err)
 		}
-		g.count(g.members[event.Fd], g.buffer[:read])
+		m, before := g.members[event.Fd], g.received
+		g.count(m, g.buffer[:read])
+		m.received += g.received - before
+		g.ready = append(g.ready, event.Fd)
 	}
 	return nil
 }

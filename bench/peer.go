@@ -24,6 +24,8 @@ type peer struct {
 	// greeting is what a connection says to join a group. Defaults to a request of
 	// this hub's protocol.
 	greeting string
+	// answers: it answers pings of this hub's protocol.
+	answers bool
 }
 
 func (p peer) hello(group string) []byte {
@@ -34,12 +36,12 @@ func (p peer) hello(group string) []byte {
 }
 
 var peers = map[string]peer{
-	"hub":     {open: openHub},
-	"gorilla": {open: openGorilla},
-	"melody":  {open: openMelody},
-	"gws":     {open: openGWS},
-	"coder":   {open: openCoder},
-	"nbio":    {listen: listenNBIO},
+	"hub":     {open: openHub, answers: true},
+	"gorilla": {open: openGorilla, answers: true},
+	"melody":  {open: openMelody, answers: true},
+	"gws":     {open: openGWS, answers: true},
+	"coder":   {open: openCoder, answers: true},
+	"nbio":    {listen: listenNBIO, answers: true},
 	"floor":   {open: openFloor},
 
 	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`},

@@ -2,23 +2,30 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// scenario is fan-out to one group, with so many messages on the way at most.
+// scenario is fan-out to one group, or requests of many connections, with so
+// many messages on the way at most: of all, or of each connection.
 type scenario struct {
 	members, inFlight int
+	requests          bool
 	duration          time.Duration
 }
 
 func (s scenario) String() string {
-	if s.inFlight == 1 {
+	switch {
+	case s.requests:
+		return fmt.Sprintf("%d requests at a time on each of %d connections", s.inFlight, s.members)
+	case s.inFlight == 1:
 		return fmt.Sprintf("one message at a time to %d members", s.members)
 	}
 	return fmt.Sprintf("saturated fan-out to %d members", s.members)
@@ -86,11 +93,15 @@ func (s scenario) measure(name string) (r result, err error) {
 		return r, err
 	}
 	defer g.close()
-	if _, err := s.play(g, server, time.Second/2); err != nil { // warm up
+	play := s.play
+	if s.requests {
+		play = s.ask
+	}
+	if _, err := play(g, server, time.Second/2); err != nil { // warm up
 		return r, err
 	}
 	cpu, own, began := cpuTime(server.command.Process.Pid), cpuTime(os.Getpid()), time.Now()
-	deliveries, err := s.play(g, server, s.duration)
+	deliveries, err := play(g, server, s.duration)
 	if err != nil {
 		return r, err
 	}
@@ -123,6 +134,37 @@ func (s scenario) play(g *generator, server *server, duration time.Duration) (de
 			return 0, fmt.Errorf("after %d of %d messages: %w", arrived, sent, err)
 		}
 	}
+}
+
+// ask lets every connection send requests as soon as its last ones are answered.
+func (s scenario) ask(g *generator, _ *server, duration time.Duration) (answers int, err error) {
+	requests := bytes.Repeat(maskedFrame([]byte(`{"id":1,"type":"ping"}`)), s.inFlight)
+	end := time.Now().Add(duration)
+	base, sent := g.received, 0
+	for fd, m := range g.members {
+		m.received = 0
+		if _, err := syscall.Write(int(fd), requests); err != nil {
+			return 0, err
+		}
+		sent += s.inFlight
+	}
+	for g.received-base < sent {
+		if err := g.poll(10 * time.Second); err != nil {
+			return 0, err
+		}
+		for _, fd := range g.ready {
+			m := g.members[fd]
+			if m.received < s.inFlight || time.Now().After(end) {
+				continue
+			}
+			m.received -= s.inFlight
+			if _, err := syscall.Write(int(fd), requests); err != nil {
+				return 0, err
+			}
+			sent += s.inFlight
+		}
+	}
+	return g.received - base, nil
 }
 
 // cpuTime is what a process has used.

@@ -58,6 +58,9 @@ func (e Engine) open(tb testing.TB, config gorm.Config, plugin rohrpost.PluginCo
 // object, fields.
 func (b *bench) take() []string {
 	lines := []string{}
+	if b.recorder == nil { // there is no plugin
+		return lines
+	}
 	for _, c := range b.recorder.Sent() {
 		line := c.Type + " " + c.Group + " " + string(c.Object.(json.RawMessage))
 		if c.UpdatedFields != nil {
