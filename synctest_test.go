@@ -215,6 +215,30 @@ func TestStalledWriteEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
+// What has waited too long is no news any more, even if it is little.
+func TestOldMessagesCloseAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := quiet(Config{WriteTimeout: 50 * time.Second, PingInterval: -1, DeadAfter: -1})
+		ws := pipe(t, hub)
+		join(t, ws, "g")
+		require.NoError(t, hub.Send("g", Message{ID: 1, Type: "x"}))
+		synctest.Wait() // it is being written
+		require.NoError(t, hub.Send("g", Message{ID: 2, Type: "x"}))
+		time.Sleep(29 * time.Second)
+		assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
+		assert.Equal(t, `{"id":2,"type":"x"}`, receive(t, ws), "in time")
+
+		require.NoError(t, hub.Send("g", Message{ID: 3, Type: "x"}))
+		synctest.Wait()
+		require.NoError(t, hub.Send("g", Message{ID: 4, Type: "x"}))
+		time.Sleep(31 * time.Second)
+		assert.Equal(t, `{"id":3,"type":"x"}`, receive(t, ws))
+		assert.Equal(t, closeSlow, closeCode(ws))
+		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
+		require.NoError(t, hub.Shutdown(context.Background()))
+	})
+}
+
 func TestIdentityExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{Authenticate: func(*http.Request) (Identity, error) {
