@@ -196,26 +196,23 @@ func (c *Conn) Close(code int, reason string) error {
 
 // push sends a message to this connection alone.
 func (c *Conn) push(payload []byte) error {
-	f, limit := textFrame(payload), c.hub.config.SendQueueBytes
-	if over(len(payload)+maxHeader, limit) {
-		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+	f, err := c.hub.frame(payload)
+	if err != nil {
+		return err
 	}
+	return c.pushFrame(f)
+}
+
+func (c *Conn) pushFrame(f frame) error {
 	if c.ending.Load() != nil {
 		return ErrClosed
 	}
-	if waiting := c.out.direct.Add(int64(len(f))); over(waiting, int64(limit)) {
+	if waiting := c.out.direct.Add(int64(len(f))); over(waiting, int64(c.hub.config.SendQueueBytes)) {
 		c.endSlow()
 		return ErrClosed
 	}
 	c.worker.add(op{kind: opDirect, conn: c, frame: f})
 	return nil
-}
-
-// control sends a control frame.
-func (c *Conn) control(kind int, payload []byte) {
-	f := controlFrame(kind, payload)
-	c.out.direct.Add(int64(len(f)))
-	c.worker.add(op{kind: opDirect, conn: c, frame: f})
 }
 
 // endSlow ends a connection that does not take what it is sent, and says why.

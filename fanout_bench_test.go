@@ -33,9 +33,7 @@ func BenchmarkFanout(b *testing.B) {
 	hub.Allow("all", Anyone)
 	server := httptest.NewServer(hub)
 	defer server.Close()
-	members := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestFanoutMembers$")
-	members.Env = append(os.Environ(), fanoutEnv+"=ws"+strings.TrimPrefix(server.URL, "http"))
-	members.Stderr = os.Stderr
+	members := otherProcess(b, "TestFanoutMembers", fanoutEnv, server.URL)
 	output, err := members.StdoutPipe()
 	require.NoError(b, err)
 	require.NoError(b, members.Start())
@@ -66,6 +64,15 @@ func BenchmarkFanout(b *testing.B) {
 	b.ReportMetric(float64(used.Nanoseconds())/1000/deliveries, "CPU-µs/delivery")
 	require.NoError(b, hub.Shutdown(context.Background()))
 	_ = members.Wait()
+}
+
+// otherProcess runs one test of this package, which finds the hub by its
+// environment.
+func otherProcess(b *testing.B, test, variable, url string) *exec.Cmd {
+	command := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^"+test+"$")
+	command.Env = append(os.Environ(), variable+"=ws"+strings.TrimPrefix(url, "http"))
+	command.Stderr = os.Stderr
+	return command
 }
 
 // TestFanoutMembers is the other process of BenchmarkFanout.

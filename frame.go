@@ -20,6 +20,12 @@ func textFrame(payload []byte) frame {
 	return append(appendHeader(make(frame, 0, len(payload)+maxHeader), finalText, len(payload)), payload...)
 }
 
+// resyncFrame tells a group to load its state again.
+func resyncFrame(group, reason string) frame {
+	payload, _ := newResync(group, reason).encode() // always encodes
+	return textFrame(payload)
+}
+
 // controlFrame frames what a control frame carries: at most 125 bytes.
 func controlFrame(kind int, payload []byte) frame {
 	return append(appendHeader(make(frame, 0, len(payload)+2), byte(0x80|kind), len(payload)), payload...)

@@ -176,7 +176,7 @@ func (g *groups) publish(posts []post, budget int) {
 		if b.resyncs == nil {
 			b.worker.add(b.ops...)
 		} else {
-			b.worker.add(op{kind: opBatch, batch: b, frame: b.ops[0].frame})
+			b.worker.add(op{kind: opBatch, batch: b})
 		}
 	}
 }
@@ -200,9 +200,7 @@ func (s *shard) parts(name string) []*part {
 	if group == nil {
 		return nil
 	}
-	if slices.ContainsFunc(group.parts, func(p *part) bool { return p.size == 0 }) {
-		group.parts = slices.DeleteFunc(group.parts, func(p *part) bool { return p.size == 0 })
-	}
+	group.parts = slices.DeleteFunc(group.parts, func(p *part) bool { return p.size == 0 })
 	return group.parts
 }
 
@@ -239,11 +237,8 @@ func resyncFrames(posts []post, budget int) map[string]frame {
 	}
 	frames := make(map[string]frame)
 	for _, p := range posts {
-		if _, known := frames[p.group]; known {
-			continue
-		}
-		if payload, err := newResync(p.group, "size").encode(); err == nil {
-			frames[p.group] = textFrame(payload)
+		if frames[p.group] == nil {
+			frames[p.group] = resyncFrame(p.group, "size")
 		}
 	}
 	return frames

@@ -134,8 +134,7 @@ func (h *Hub) post(posts []post, ch *Change) ([]post, error) {
 	}
 	f, err := h.frame(payload)
 	if err != nil { // it is too large: the group has to load it
-		resync, _ := newResync(ch.Group, "size").encode() // always encodes
-		f, _ = h.frame(resync)
+		f = resyncFrame(ch.Group, "size")
 	}
 	return append(posts, post{group: ch.Group, frame: f}), err
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -28,9 +27,7 @@ func BenchmarkIdle(b *testing.B) {
 	server := httptest.NewServer(hub)
 	defer server.Close()
 	before := measure()
-	peers := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestIdlePeers$")
-	peers.Env = append(os.Environ(), idleEnv+"=ws"+strings.TrimPrefix(server.URL, "http"))
-	peers.Stderr = os.Stderr
+	peers := otherProcess(b, "TestIdlePeers", idleEnv, server.URL)
 	require.NoError(b, peers.Start())
 	for hub.Stats().Connections < connections {
 		time.Sleep(10 * time.Millisecond)

@@ -18,7 +18,7 @@ func (c *Conn) tick() {
 		return
 	case !now.Before(c.nextPing):
 		c.nextPing = now.Add(c.pingInterval())
-		c.control(websocket.PingMessage, nil)
+		_ = c.pushFrame(controlFrame(websocket.PingMessage, nil)) // or the connection ends
 	}
 	c.timer.Reset(c.pause())
 }

@@ -33,7 +33,7 @@ func (c *Conn) readFrames() error {
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.ws.SetPongHandler(func(string) error { return c.alive() })
 	c.ws.SetPingHandler(func(data string) error {
-		c.control(websocket.PongMessage, []byte(data))
+		_ = c.pushFrame(controlFrame(websocket.PongMessage, []byte(data))) // or the connection ends
 		return c.alive()
 	})
 	for {

@@ -73,12 +73,12 @@ func (c *Conn) answer(r *Request, e envelope, data any) error {
 	if e.typ == nil {
 		e.typ = r.echo()
 	}
-	payload := e.encode()
-	if over(len(payload)+maxHeader, c.hub.config.SendQueueBytes) {
-		return fmt.Errorf("a reply of %d bytes fits into no send queue", len(payload))
+	f, err := c.hub.frame(e.encode())
+	if err != nil {
+		return fmt.Errorf("reply: %w", err)
 	}
 	if !r.answer() {
 		return ErrAnswered
 	}
-	return c.push(payload)
+	return c.pushFrame(f)
 }

@@ -31,8 +31,7 @@ type fakeSocket struct {
 // connect opens a connection that writes to a fake socket, and joins nothing.
 func connect(t *testing.T, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	near, far := net.Pipe()
-	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
-	go func() { _, _, _ = dialer.Dial("ws://hub", nil) }()
+	go func() { _, _, _ = dialerOver(near).Dial("ws://hub", nil) }()
 	r, err := http.ReadRequest(bufio.NewReader(far))
 	require.NoError(t, err)
 	taken := &upgradeWriter{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}

@@ -44,11 +44,14 @@ func pipe(t *testing.T, hub *Hub) *websocket.Conn {
 			hub.ServeHTTP(pipeWriter{httptest.NewRecorder(), far}, r)
 		}
 	}()
-	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
-	ws, _, err := dialer.Dial("ws://hub", nil)
+	ws, _, err := dialerOver(near).Dial("ws://hub", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = near.Close() })
 	return ws
+}
+
+func dialerOver(conn net.Conn) *websocket.Dialer {
+	return &websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 }
 
 func quiet(config Config) *Hub {

@@ -130,9 +130,7 @@ func (w *worker) flood(p *part) {
 		return
 	}
 	w.stale = append(w.stale, p)
-	if payload, err := newResync(p.group.name, "flood").encode(); err == nil {
-		w.pending = append(w.pending, op{kind: opPost, part: p, frame: textFrame(payload)})
-	}
+	w.pending = append(w.pending, op{kind: opPost, part: p, frame: resyncFrame(p.group.name, "flood")})
 }
 
 // run does what is pending until nothing is.

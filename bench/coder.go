@@ -34,9 +34,5 @@ func openCoder() (http.Handler, func(string) error) {
 			send <- members.serve(send, text)
 		}
 	})
-	return handler, func(group string) error {
-		text := message(group)
-		members.each(group, func(send chan []byte) { send <- text })
-		return nil
-	}
+	return handler, members.publisher(func(send chan []byte, text []byte) { send <- text })
 }

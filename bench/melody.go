@@ -14,9 +14,5 @@ func openMelody() (http.Handler, func(string) error) {
 	m.HandleMessage(func(s *melody.Session, text []byte) { _ = s.Write(members.serve(s, text)) })
 	m.HandleDisconnect(members.leave)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = m.HandleRequest(w, r) })
-	return handler, func(group string) error {
-		text := message(group)
-		members.each(group, func(s *melody.Session) { _ = s.Write(text) })
-		return nil
-	}
+	return handler, members.publisher(func(s *melody.Session, text []byte) { _ = s.Write(text) })
 }

@@ -25,9 +25,5 @@ func listenNBIO(listener net.Listener) (func(string) error, error) {
 		return nil, err
 	}
 	engine := nbhttp.NewEngine(nbhttp.Config{Network: "tcp", Addrs: []string{address}, Handler: mux, MaxLoad: 100_000})
-	return func(group string) error {
-		text := message(group)
-		members.each(group, func(c *websocket.Conn) { _ = c.WriteMessage(websocket.TextMessage, text) })
-		return nil
-	}, engine.Start()
+	return members.publisher(func(c *websocket.Conn, text []byte) { _ = c.WriteMessage(websocket.TextMessage, text) }), engine.Start()
 }

@@ -163,6 +163,15 @@ func (r *rooms[C]) each(group string, do func(C)) {
 	}
 }
 
+// publisher publishes by sending the same text to each member.
+func (r *rooms[C]) publisher(send func(C, []byte)) func(group string) error {
+	return func(group string) error {
+		text := message(group)
+		r.each(group, func(c C) { send(c, text) })
+		return nil
+	}
+}
+
 func (r *rooms[C]) leave(c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
