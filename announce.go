@@ -294,19 +294,28 @@ func (a *announcement) tell(op operation, fields []string, r *row, group string)
 		h.change.Type = writes[h.op]
 		err := h.change.check()
 		var object json.RawMessage
-		if err == nil {
+		heard := err == nil && a.heard(group)
+		if heard {
 			object, err = a.model.object(h.op, fields, r)
 		}
 		if err != nil {
 			a.plugin.skip(a.model, r.key, op, err)
 			return
 		}
-		if h.op == updating && !a.model.sends(object, fields) {
+		if heard && h.op == updating && !a.model.sends(object, fields) {
 			return
 		}
-		h.change.Object = object
+		if h.change.Object = object; !heard {
+			h.change.Object = notMade{}
+		}
 	}
 	a.tx.hold(h)
+}
+
+// heard reports whether anybody listens to the group, or a test does. For nobody
+// no object is made.
+func (a *announcement) heard(group string) bool {
+	return a.plugin.heard(group) || a.plugin.recorded() || a.tx.recorded()
 }
 
 // sorted orders rows by their keys, and leaves a row only once.

@@ -54,10 +54,15 @@ func newResync(group, reason string) Change {
 	return Change{Group: group, Type: Resync, Object: resyncReason{reason}}
 }
 
+// notMade is the object of a change that nobody listened to when it was made. Who
+// listens now has come in between.
+type notMade struct{}
+
 // resyncReason is the object of a resync: "commit" for one whose outcome is
 // unknown, "rows" for too many changes, "unknown" for a statement whose rows
 // cannot be told, "size" for a change that is too large,
-// "flood" for more changes than the hub can hand out.
+// "flood" for more changes than the hub can hand out, "late" for a change that was
+// made before anybody listened and committed after.
 type resyncReason struct {
 	Reason string `json:"reason"`
 }

@@ -70,7 +70,7 @@ func openDB(tb testing.TB, config gorm.Config, models ...any) (*gorm.DB, *record
 	db := openBareDB(tb, config)
 	rec := &recorder{logs: &strings.Builder{}}
 	p := Plugin(NewHub(Config{}), PluginConfig{Logger: slog.New(slog.NewTextHandler(rec.logs, nil))}).(*plugin)
-	p.publish, rec.counters = rec.publish, p.counters
+	p.publish, p.heard, rec.counters = rec.publish, everybody, p.counters
 	require.NoError(tb, db.Use(p))
 	require.NoError(tb, db.AutoMigrate(append(models, &task{}, &ticket{})...))
 	return db, rec
@@ -94,6 +94,8 @@ func openBareDB(tb testing.TB, config gorm.Config) *gorm.DB {
 	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
 	return db
 }
+
+func everybody(string) bool { return true }
 
 // recorder takes what the plugin publishes.
 type recorder struct {

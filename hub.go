@@ -128,6 +128,9 @@ func (h *Hub) post(posts []post, ch *Change) ([]post, error) {
 	if heard, err := h.heard(ch.Group); !heard {
 		return posts, err
 	}
+	if ch.Object == (notMade{}) {
+		*ch = newResync(ch.Group, "late")
+	}
 	payload, err := ch.encode()
 	if err != nil {
 		return posts, err

@@ -50,7 +50,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		p.config, p.log = c, c.Logger
 	}
 	if hub != nil {
-		p.publish, p.counters = hub.Publish, &hub.counters
+		p.publish, p.heard, p.counters = hub.Publish, hub.groups.has, &hub.counters
 		if p.log == nil {
 			p.log = hub.log
 		}
@@ -60,6 +60,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 
 type plugin struct {
 	publish  func(context.Context, ...Change) error // the only way to the socket half
+	heard    func(group string) bool                // reports whether anybody listens
 	counters *counters
 	log      *slog.Logger
 	config   PluginConfig

@@ -98,7 +98,7 @@ func TestPluginNeedsAHub(t *testing.T) {
 func TestPluginInTheConfig(t *testing.T) {
 	rec := &recorder{}
 	p := Plugin(NewHub(Config{})).(*plugin)
-	p.publish = rec.publish
+	p.publish, p.heard = rec.publish, everybody
 	db := openBareDB(t, gorm.Config{PrepareStmt: true, Plugins: map[string]gorm.Plugin{p.Name(): p}})
 	require.NoError(t, db.AutoMigrate(&task{}))
 	require.NoError(t, db.Transaction(func(tx *gorm.DB) error { return tx.Create(&task{}).Error }))

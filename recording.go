@@ -110,7 +110,13 @@ func (r *recording) Stop() {
 func (r *recording) outcome(waiting []held) []Change {
 	waiting = r.plugin.outcome(slices.Clone(waiting[min(r.from, len(waiting)):]))
 	waiting = slices.DeleteFunc(waiting, func(h held) bool { return h.run != nil })
-	return changesIn(waiting)
+	changes := changesIn(waiting)
+	for i := range changes {
+		if changes[i].Object == (notMade{}) {
+			changes[i].Object = nil
+		}
+	}
+	return changes
 }
 
 // end records the end of the transaction.
@@ -133,6 +139,22 @@ func (p *plugin) show(ctx context.Context, changes []Change) {
 		}
 		return true
 	})
+}
+
+// recorded reports whether a test looks at the handle.
+func (p *plugin) recorded() (is bool) {
+	p.recordings.Range(func(any, any) bool {
+		is = true
+		return false
+	})
+	return is
+}
+
+// recorded reports whether a test looks at the transaction.
+func (t *transaction) recorded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.recordings) > 0
 }
 
 // record tells the tests that look at the transaction how it ended.

@@ -39,9 +39,7 @@ func (w *worker) scatter(ops []op) {
 	for _, c := range w.touched {
 		w.writeNodes(c)
 	}
-	clear(w.touched)
-	clear(w.nodes)
-	w.touched, w.nodes = w.touched[:0], w.nodes[:0]
+	w.touched, w.nodes = spare(w.touched), spare(w.nodes)
 }
 
 func (w *worker) post(o *op) {

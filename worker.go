@@ -18,6 +18,10 @@ const (
 	// are few processors, readers would starve.
 	yieldEvery = 32
 
+	// maxSpare is how much of a list a worker keeps for the next time: elements,
+	// not bytes. What a flood has needed is let go.
+	maxSpare = 1 << 14
+
 	// segment is about how many bytes are put together for one write.
 	segment = 256 << 10
 )
@@ -147,9 +151,17 @@ func (w *worker) run() {
 		w.pending, w.bytes, w.stale = w.spare, 0, nil
 		w.mu.Unlock()
 		w.do(ops)
-		clear(ops)
-		w.spare = ops[:0]
+		w.spare = spare(ops)
 	}
+}
+
+// spare empties a list for the next time, or lets go of it.
+func spare[T any](list []T) []T {
+	if cap(list) > maxSpare {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // do has two ways: what is for the same members all along is put together once,

@@ -36,7 +36,7 @@ type source interface {
 // Record captures until the end of the test what is announced,
 //
 //   - of a handle in a transaction: in this transaction, also if the test rolls
-//     it back in the end;
+//     it back in the end; what was announced before has no objects;
 //   - of a handle with a context made by Context: by the statements and
 //     transactions that run under that context;
 //   - of any other handle: by everything else that is written through it, by
