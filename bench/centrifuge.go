@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/centrifugal/centrifuge"
@@ -15,11 +16,13 @@ func openCentrifuge(history int) (http.Handler, func(string) error) {
 	if err != nil {
 		panic(err) // the configuration is always the same
 	}
-	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
-		return centrifuge.ConnectReply{
-			Credentials:   &centrifuge.Credentials{},
-			Subscriptions: map[string]centrifuge.SubscribeOptions{"all": {EnableRecovery: history > 0}},
-		}, nil
+	type groupsKey struct{}
+	node.OnConnecting(func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
+		subscriptions := map[string]centrifuge.SubscribeOptions{}
+		for _, group := range ctx.Value(groupsKey{}).([]string) {
+			subscriptions[group] = centrifuge.SubscribeOptions{EnableRecovery: history > 0}
+		}
+		return centrifuge.ConnectReply{Credentials: &centrifuge.Credentials{}, Subscriptions: subscriptions}, nil
 	})
 	if err := node.Run(); err != nil {
 		panic(err)
@@ -28,7 +31,12 @@ func openCentrifuge(history int) (http.Handler, func(string) error) {
 	if history > 0 {
 		options = append(options, centrifuge.WithHistory(history, time.Minute))
 	}
-	return centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{}), func(group string) error {
+	sockets := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		groups := strings.Split(r.URL.Query().Get("groups"), ",")
+		sockets.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), groupsKey{}, groups)))
+	})
+	return handler, func(group string) error {
 		_, err := node.Publish(group, message(group), options...)
 		return err
 	}

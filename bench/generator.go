@@ -29,65 +29,86 @@ type member struct {
 	counted bool   // the payload holds messages
 
 	received int // messages
+	seen     int // of them by who measures how long they took
 }
 
 // newGenerator opens connections, says hello on each and waits for the answers.
-func newGenerator(address string, count int, hello []byte) (*generator, error) {
+func newGenerator(address string, count int, hello func(connection int) hello) (*generator, error) {
 	poller, err := syscall.EpollCreate1(0)
 	if err != nil {
 		return nil, err
 	}
 	g := &generator{poller: poller, members: map[int32]*member{}, buffer: make([]byte, 256<<10)}
-	for range count {
-		if err := g.connect(address, hello); err != nil {
+	answers := 0
+	for i := range count {
+		h := hello(i)
+		if err := g.connect(address, h); err != nil {
 			g.close()
 			return nil, err
 		}
+		answers += len(h.frames)
 	}
-	for g.received < count {
+	for g.received < answers {
 		if err := g.poll(10 * time.Second); err != nil {
 			g.close()
-			return nil, fmt.Errorf("%d of %d connections: %w", g.received, count, err)
+			return nil, fmt.Errorf("%d of %d answers: %w", g.received, answers, err)
 		}
 	}
 	g.received = 0
 	return g, nil
 }
 
-func (g *generator) connect(address string, hello []byte) error {
-	conn, err := net.Dial("tcp", address)
+func (g *generator) connect(address string, h hello) error {
+	conn, err := dialHello(address, h)
 	if err != nil {
 		return err
 	}
 	g.conns = append(g.conns, conn)
-	_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		g.members[int32(fd)] = &member{}
+		_ = syscall.EpollCtl(g.poller, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
+	})
+}
+
+// hello is how a connection joins its groups: by the path it asks for, and by
+// what it says. Each frame is answered.
+type hello struct {
+	path   string
+	frames [][]byte
+}
+
+// dialHello opens a connection and says hello on it.
+func dialHello(address string, h hello) (*net.TCPConn, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.WriteString(conn, "GET "+h.path+" HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		return nil, err
 	}
 	response := make([]byte, 0, 1024)
 	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) {
 		one := make([]byte, 1)
 		if _, err := io.ReadFull(conn, one); err != nil {
-			return fmt.Errorf("handshake: %w: %s", err, response)
+			return nil, fmt.Errorf("handshake: %w: %s", err, response)
 		}
 		response = append(response, one...)
 	}
 	if !bytes.HasPrefix(response, []byte("HTTP/1.1 101")) {
-		return fmt.Errorf("handshake: %s", response)
+		return nil, fmt.Errorf("handshake: %s", response)
 	}
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		return err
+	var said []byte
+	for _, frame := range h.frames {
+		said = append(said, maskedFrame(frame)...)
 	}
-	err = raw.Control(func(fd uintptr) {
-		g.members[int32(fd)] = &member{}
-		_ = syscall.EpollCtl(g.poller, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
-	})
-	if err == nil {
-		_, err = conn.Write(maskedFrame(hello))
-	}
-	return err
+	_, err = conn.Write(said)
+	return conn.(*net.TCPConn), err
 }
 
 // poll reads what has come, and waits for something if nothing has.

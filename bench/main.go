@@ -10,13 +10,15 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
-		if err := serve(os.Args[2]); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == "serve" {
+		groups, _ := strconv.Atoi(os.Args[3])
+		if err := serve(os.Args[2], max(groups, 1)); err != nil {
 			fmt.Fprintln(os.Stderr, os.Args[2]+":", err)
 			os.Exit(1)
 		}
@@ -36,24 +38,37 @@ func main() {
 	}
 }
 
+// scenarios are all that is measured.
+func scenarios(quick bool) []scenario {
+	duration := 4 * time.Second
+	sizes, crowd := []int{100, 1000, 10_000}, 10_000
+	if quick {
+		duration, sizes, crowd = 500*time.Millisecond, []int{1000}, 2000
+	}
+	var all []scenario
+	for _, size := range sizes {
+		all = append(all,
+			scenario{members: size, inFlight: 64, duration: duration}, scenario{members: size, inFlight: 1, duration: duration})
+	}
+	return append(
+		all,
+		scenario{members: crowd, groups: crowd, inFlight: 256, duration: duration},
+		scenario{members: 100, groups: 100, each: 100, inFlight: 64, duration: duration},
+		scenario{kind: requests, members: 100, inFlight: 1, duration: duration},
+		scenario{kind: requests, members: 100, inFlight: 32, duration: duration},
+		scenario{kind: paced, members: 1000, pace: 50, duration: duration},
+		scenario{kind: paced, members: 100, pace: 1000, duration: 2 * duration},
+		scenario{kind: paced, members: 100, pace: 1000, stuck: true, duration: 2 * duration},
+		scenario{kind: idle, members: crowd},
+		scenario{kind: churn, members: 1, inFlight: 8, duration: duration},
+	)
+}
+
 // run measures all scenarios, each in turn on all peers, as often as there are
 // rounds, and prints the medians.
 func run(names []string, rounds int, quick bool) error {
-	duration := 4 * time.Second
-	sizes := []int{100, 1000, 10_000}
-	if quick {
-		duration, sizes = 1500*time.Millisecond, []int{100, 1000}
-	}
-	var scenarios []scenario
-	for _, size := range sizes {
-		scenarios = append(scenarios,
-			scenario{members: size, inFlight: 64, duration: duration}, scenario{members: size, inFlight: 1, duration: duration})
-	}
-	for _, inFlight := range []int{1, 32} {
-		scenarios = append(scenarios, scenario{members: 100, inFlight: inFlight, requests: true, duration: duration})
-	}
-	for _, s := range scenarios {
-		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return s.requests && !peers[name].answers })
+	for _, s := range scenarios(quick) {
+		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
 		results := map[string][]result{}
 		for round := range rounds {
 			for _, name := range able {
@@ -61,7 +76,7 @@ func run(names []string, rounds int, quick bool) error {
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", s, name, err)
 				}
-				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s %10.0f/s %8.2f µs\n", s, round+1, rounds, name, r.rate, r.cpu)
+				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s %s\n", s, round+1, rounds, name, r)
 				results[name] = append(results[name], r)
 			}
 		}
@@ -70,29 +85,4 @@ func run(names []string, rounds int, quick bool) error {
 		}
 	}
 	return nil
-}
-
-// report prints one table of medians, and ratios to the first peer.
-func report(s scenario, names []string, results map[string][]result) {
-	fmt.Printf("\n### %s\n\n| server | messages/s | × %s | server CPU µs per message | generator's ceiling |\n|---|---:|---:|---:|---:|\n", s, names[0])
-	first := median(results[names[0]], func(r result) float64 { return r.rate })
-	for _, name := range names {
-		rate := median(results[name], func(r result) float64 { return r.rate })
-		ceiling := median(results[name], func(r result) float64 { return r.ceiling })
-		mark := ""
-		if ceiling < 1.3*rate {
-			mark = ", generator-bound"
-		}
-		fmt.Printf("| %s | %.0f | %.2f | %.2f | %.0f%s |\n", name, rate, rate/first,
-			median(results[name], func(r result) float64 { return r.cpu }), ceiling, mark)
-	}
-}
-
-func median(results []result, of func(result) float64) float64 {
-	var values []float64
-	for _, r := range results {
-		values = append(values, of(r))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,31 +22,43 @@ type peer struct {
 	open func() (http.Handler, func(group string) error)
 	// listen serves in its own way; nil: by net/http.
 	listen func(net.Listener) (func(group string) error, error)
-	// greeting is what a connection says to join a group. Defaults to a request of
-	// this hub's protocol.
+	// greeting is what a connection says; its groups are in the path. Defaults to
+	// requests of this hub's protocol to join them.
 	greeting string
 	// answers: it answers pings of this hub's protocol.
 	answers bool
+	// ungrouped: all connections are in one group.
+	ungrouped bool
+	// bounded: a connection that does not read holds up nobody.
+	bounded bool
 }
 
-func (p peer) hello(group string) []byte {
+func (p peer) hello(groups []string) hello {
+	h := hello{path: "/ws"}
 	if p.greeting != "" {
-		return []byte(p.greeting)
+		h.path += "?groups=" + strings.Join(groups, ",")
+		h.frames = [][]byte{[]byte(p.greeting)}
+		return h
 	}
-	return []byte(`{"id":1,"type":"subscribe","data":{"group":"` + group + `"}}`)
+	for _, group := range groups {
+		h.frames = append(h.frames, []byte(`{"id":1,"type":"subscribe","data":{"group":"`+group+`"}}`))
+	}
+	return h
 }
+
+func groupName(number int) string { return "group-" + strconv.Itoa(number) }
 
 var peers = map[string]peer{
-	"hub":     {open: openHub, answers: true},
+	"hub":     {open: openHub, answers: true, bounded: true},
 	"gorilla": {open: openGorilla, answers: true},
 	"melody":  {open: openMelody, answers: true},
 	"gws":     {open: openGWS, answers: true},
 	"coder":   {open: openCoder, answers: true},
 	"nbio":    {listen: listenNBIO, answers: true},
-	"floor":   {open: openFloor},
+	"floor":   {open: openFloor, ungrouped: true},
 
-	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`},
-	"centrifuge-history": {open: func() (http.Handler, func(string) error) { return openCentrifuge(1000) }, greeting: `{"id":1,"connect":{}}`},
+	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
+	"centrifuge-history": {open: func() (http.Handler, func(string) error) { return openCentrifuge(1000) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
 }
 
 // peerNames begins with this hub.
@@ -56,7 +69,7 @@ func peerNames() []string {
 }
 
 // serve is the process of one peer.
-func serve(name string) error {
+func serve(name string, groups int) error {
 	p, known := peers[name]
 	if !known {
 		return fmt.Errorf("unknown; there are %s", strings.Join(peerNames(), ", "))
@@ -78,15 +91,21 @@ func serve(name string) error {
 	}
 	fmt.Println(address)
 	lines := bufio.NewScanner(os.Stdin)
+	next := 0
 	for lines.Scan() {
 		count, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			return err
 		}
+		if count == collect {
+			debug.FreeOSMemory()
+			fmt.Println()
+		}
 		for range count {
-			if err := publish("all"); err != nil {
+			if err := publish(groupName(next % groups)); err != nil {
 				return err
 			}
+			next++
 		}
 	}
 	return lines.Err()

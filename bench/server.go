@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// collect is no number of messages.
+const collect = -1
+
+// server is a peer in a process of its own. A line with a number on its standard
+// input makes it publish as many messages, collect that it collects its garbage.
+type server struct {
+	command *exec.Cmd
+	input   io.WriteCloser
+	output  *bufio.Reader
+	address string
+}
+
+func start(name string, groups int) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{command: exec.Command(self, "serve", name, strconv.Itoa(groups))}
+	s.command.Stderr = os.Stderr
+	if s.input, err = s.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	output, err := s.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.command.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w", err)
+	}
+	s.output = bufio.NewReader(output)
+	if s.address, err = s.line(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) line() (string, error) {
+	line, err := s.output.ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("the server says nothing: %w", err)
+	}
+	return strings.TrimSpace(line), nil
+}
+
+func (s *server) publish(count int) error {
+	_, err := fmt.Fprintln(s.input, count)
+	return err
+}
+
+// resident is the memory of the server after a garbage collection, in bytes.
+func (s *server) resident() (int, error) {
+	if err := s.publish(collect); err != nil {
+		return 0, err
+	}
+	if _, err := s.line(); err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * os.Getpagesize(), err
+}
+
+func (s *server) stop() {
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+}
+
+// cpuTime is what a process has used.
+func cpuTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // clock ticks
+}
