@@ -23,8 +23,8 @@ type Broker interface {
 	// ctx ends, and returns why it ended. It is called again after an error; what was
 	// lost meanwhile is found by Positions. It calls deliver with what was published
 	// together, one batch at a time, the messages of a stream in their order. deliver
-	// waits for nothing; it must not be called with a lock that other methods take.
-	// The payload must not be changed any more.
+	// waits for nothing and calls no method of the broker. Neither side changes the
+	// payload any more.
 	Run(ctx context.Context, deliver func(batch []BrokerMessage)) error
 
 	// Publish appends messages to their streams, kept together and in order. A
