@@ -2,7 +2,7 @@
 // process of its own, all are asked the same by one load generator, round by
 // round in turn.
 //
-//	go run . [-quick] [-only hub,gws] [-rounds 3]
+//	go run . [-quick] [-only hub,gws] [-scenario text] [-rounds 3] [-before binary]
 package main
 
 import (
@@ -26,13 +26,22 @@ func main() {
 	}
 	quick := flag.Bool("quick", false, "smaller groups and shorter rounds")
 	only := flag.String("only", "", "measure `names` only, separated by commas")
+	part := flag.String("scenario", "", "measure scenarios only whose names contain this `text`")
 	rounds := flag.Int("rounds", 3, "rounds of each scenario")
+	before := flag.String("before", "", "measure also the hub of another build of this command, a `binary`, as hub-before")
 	flag.Parse()
 	names := peerNames()
 	if *only != "" {
 		names = strings.Split(*only, ",")
 	}
-	if err := run(names, *rounds, *quick); err != nil {
+	if *before != "" {
+		another := peers["hub"]
+		another.binary = *before
+		peers["hub-before"] = another
+		names = append(names, "hub-before")
+	}
+	chosen := slices.DeleteFunc(scenarios(*quick), func(s scenario) bool { return !strings.Contains(s.String(), *part) })
+	if err := run(chosen, names, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -66,8 +75,8 @@ func scenarios(quick bool) []scenario {
 
 // run measures all scenarios, each in turn on all peers, as often as there are
 // rounds, and prints the medians.
-func run(names []string, rounds int, quick bool) error {
-	for _, s := range scenarios(quick) {
+func run(scenarios []scenario, names []string, rounds int) error {
+	for _, s := range scenarios {
 		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
 		results := map[string][]result{}
 		for round := range rounds {

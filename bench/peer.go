@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type peer struct {
 	ungrouped bool
 	// bounded: a connection that does not read holds up nobody.
 	bounded bool
+	// binary is another build of this command. Defaults to this one.
+	binary string
 }
 
 func (p peer) hello(groups []string) hello {
@@ -90,6 +93,7 @@ func serve(name string, groups int) error {
 		go func() { _ = http.Serve(listener, handler) }() // ends with the process
 	}
 	fmt.Println(address)
+	defer profile()()
 	lines := bufio.NewScanner(os.Stdin)
 	next := 0
 	for lines.Scan() {
@@ -109,6 +113,26 @@ func serve(name string, groups int) error {
 		}
 	}
 	return lines.Err()
+}
+
+// profile writes a profile of the process's CPU time into the file that
+// BENCH_PROFILE names, if it does, and returns what ends it.
+func profile() (end func()) {
+	name := os.Getenv("BENCH_PROFILE")
+	if name == "" {
+		return func() {}
+	}
+	file, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(file)
+	}
+	if err != nil {
+		panic(err) // it was asked for
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close()
+	}
 }
 
 // change is what is published: the same to all, and encoded each time.

@@ -24,11 +24,15 @@ type server struct {
 }
 
 func start(name string, groups int) (*server, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+	binary := peers[name].binary
+	if binary == "" {
+		var err error
+		if binary, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
-	s := &server{command: exec.Command(self, "serve", name, strconv.Itoa(groups))}
+	s := &server{command: exec.Command(binary, "serve", strings.TrimSuffix(name, "-before"), strconv.Itoa(groups))}
+	var err error
 	s.command.Stderr = os.Stderr
 	if s.input, err = s.command.StdinPipe(); err != nil {
 		return nil, err
@@ -77,9 +81,12 @@ func (s *server) resident() (int, error) {
 	return pages * os.Getpagesize(), err
 }
 
+// stop ends the server: by the end of its input, or else by force.
 func (s *server) stop() {
-	_ = s.command.Process.Kill()
+	_ = s.input.Close()
+	patience := time.AfterFunc(time.Second, func() { _ = s.command.Process.Kill() })
 	_ = s.command.Wait()
+	patience.Stop()
 }
 
 // cpuTime is what a process has used.
