@@ -37,7 +37,7 @@ type Conn struct {
 	worker *worker
 	out    outlet
 	inbox  inbox
-	later  chan struct{} // a place for each request answered later
+	later  chan struct{} // a place for each request answered later; made by the runner
 
 	ctx     context.Context // ends with the connection, for handlers
 	cancel  context.CancelFunc
@@ -45,6 +45,11 @@ type Conn struct {
 	ending  atomic.Pointer[farewell]
 	wrote   chan struct{} // closed when nothing is written any more
 	parting sync.Once
+
+	accepted bool      // these belong to the reader: the runner has not been told of all
+	heard    time.Time // the read deadline was moved
+
+	slow atomic.Bool // the requests that came together take long: their replies are not held
 
 	timer    *time.Timer // calls tick
 	nextPing time.Time
@@ -86,8 +91,6 @@ func newConn(h *Hub, ws *websocket.Conn, w *upgradeWriter, user Identity) *Conn 
 		feed:   &w.link.feed,
 		user:   user,
 		worker: h.nextWorker(),
-		inbox:  newInbox(),
-		later:  make(chan struct{}, maxLater),
 		wrote:  make(chan struct{}),
 	}
 	c.out = outlet{conn: c, socket: w.link.Conn, try: c.worker.attempt(c.feed.raw)}
@@ -204,6 +207,24 @@ func (c *Conn) push(payload []byte) error {
 }
 
 func (c *Conn) pushFrame(f frame) error {
+	if err := c.admit(f); err != nil {
+		return err
+	}
+	c.worker.add(op{kind: opDirect, conn: c, frame: f})
+	return nil
+}
+
+// holdFrame is pushFrame for who wakes the worker afterwards.
+func (c *Conn) holdFrame(f frame) error {
+	if err := c.admit(f); err != nil {
+		return err
+	}
+	c.worker.hold(op{kind: opDirect, conn: c, frame: f})
+	return nil
+}
+
+// admit notes that a frame is to wait for this connection, if it may.
+func (c *Conn) admit(f frame) error {
 	if c.ending.Load() != nil {
 		return ErrClosed
 	}
@@ -211,7 +232,6 @@ func (c *Conn) pushFrame(f frame) error {
 		c.endSlow()
 		return ErrClosed
 	}
-	c.worker.add(op{kind: opDirect, conn: c, frame: f})
 	return nil
 }
 

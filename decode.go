@@ -31,8 +31,7 @@ func decodeRequest(frame []byte) (*Request, error) {
 	case idText != "":
 		return r, Errorf("%s", idText)
 	}
-	r.Type = unquote(r.rawType)
-	r.done = make(chan struct{})
+	r.Type, r.id = unquote(r.rawType), r.ID
 	return r, nil
 }
 
@@ -45,14 +44,13 @@ func decodeObject(frame []byte) (json.RawMessage, error) {
 	if tooDeep(frame) {
 		return nil, Errorf(prefix+"nested deeper than %d levels.", maxDepth)
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal(frame, &raw); err != nil {
-		return nil, Errorf(prefix+"%w", err)
+	if !json.Valid(frame) {
+		return nil, Errorf(prefix+"%w", json.Unmarshal(frame, new(json.RawMessage)))
 	}
-	if raw = trimSpace(raw); raw[0] != '{' {
+	if frame = trimSpace(frame); frame[0] != '{' {
 		return nil, Errorf("Expected a JSON object as message.")
 	}
-	return raw, nil
+	return frame, nil
 }
 
 // take sorts the fields of object into r and returns the first name that comes

@@ -84,11 +84,25 @@ func idProblem(raw json.RawMessage) string {
 }
 
 func encodeString(s string) json.RawMessage {
+	if isPlain(s) {
+		return append(append(append(make([]byte, 0, len(s)+2), '"'), s...), '"')
+	}
 	raw, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // encoding/json encodes every string
 	}
 	return raw
+}
+
+// isPlain reports whether encoding/json would escape nothing in s.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
 }
 
 func appendUint(b []byte, n uint64) []byte { return strconv.AppendUint(b, n, 10) }

@@ -1,6 +1,8 @@
 package rohrpost
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -33,7 +35,10 @@ func (h *Hub) newFeed(socket net.Conn) feed {
 	return f
 }
 
-// read is for one goroutine, like wait.
+// empty reports whether reading would have to wait, as far as it is known.
+func (f *feed) empty() bool { return len(f.unread) == 0 }
+
+// read is for one goroutine, like wait and empty.
 func (f *feed) read(p []byte) (int, error) {
 	if f.raw == nil {
 		return f.socket.Read(p)
@@ -61,6 +66,22 @@ func (f *feed) wait() error {
 		return err
 	}
 	return f.err
+}
+
+// readAll reads a message. One that fits into a buffer takes no more memory than
+// it is long.
+func (b *buffers) readAll(r io.Reader) ([]byte, error) {
+	buffer := b.get()
+	defer b.put(buffer)
+	n, err := io.ReadFull(r, buffer[:])
+	switch err {
+	case nil:
+		rest, err := io.ReadAll(r)
+		return append(bytes.Clone(buffer[:]), rest...), err
+	case io.EOF, io.ErrUnexpectedEOF:
+		return bytes.Clone(buffer[:n]), nil
+	}
+	return nil, err
 }
 
 func (b *buffers) get() *[feedSize]byte {

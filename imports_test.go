@@ -22,7 +22,7 @@ var halves = map[string][]string{
 	},
 	"socket": {
 		"access.go", "config.go", "conn.go", "door.go", "feed.go", "frame.go", "groups.go", "handler.go", "hub.go",
-		"identity.go", "inbox.go", "keepalive.go", "link.go", "origin.go", "outlet.go", "pattern.go", "reader.go", "reply.go",
+		"identity.go", "inbox.go", "keepalive.go", "link.go", "origin.go", "outlet.go", "pattern.go", "reader.go", "reply.go", "requestcontext.go",
 		"runner.go", "scatter.go", "shutdown.go", "socket_linux.go", "socket_other.go", "stats.go", "upgrade.go", "worker.go",
 	},
 	"database": {

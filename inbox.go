@@ -1,12 +1,13 @@
 package rohrpost
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
-// maxInbox is how many messages of a connection wait to be handled.
-const maxInbox = 16
+// What waits to be handled is bounded: maxInbox messages, of maxInboxBytes
+// together, and as many again that are being handled.
+const (
+	maxInbox      = 64
+	maxInboxBytes = 64 << 10
+)
 
 // inbound is one message as it came.
 type inbound struct {
@@ -17,49 +18,46 @@ type inbound struct {
 // inbox is what a connection has asked for and no handler has seen yet. Its
 // runner exists only while there is something in it.
 type inbox struct {
-	places chan struct{} // one for each message that waits or is handled
-
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	waiting []inbound
+	bytes   int           // of them
+	room    chan struct{} // closed when the runner takes them; nil while there is room
 	running bool
 }
 
-func newInbox() inbox { return inbox{places: make(chan struct{}, maxInbox)} }
-
-// reserve waits for a place. It fails when ctx ends first.
-func (b *inbox) reserve(ctx context.Context) bool {
-	select {
-	case b.places <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// put adds a message, for which a place must be reserved, and reports whether
-// the caller has to start the runner.
-func (b *inbox) put(in inbound) (start bool) {
+// put adds a message. Unless it returns nil, the next one has to wait until room
+// is closed; somebody must see to it that the runner exists.
+func (b *inbox) put(in inbound) (room <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = append(b.waiting, in)
+	b.bytes += len(in.data)
+	if len(b.waiting) < maxInbox && b.bytes < maxInboxBytes {
+		return nil
+	}
+	b.room = make(chan struct{})
+	return b.room
+}
+
+// begin reports whether the caller has to start the runner.
+func (b *inbox) begin() (start bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	start = !b.running
 	b.running = true
 	return start
 }
 
-// next removes the oldest message. If there is none, the runner must end.
-func (b *inbox) next() (inbound, bool) {
+// take removes all that waits. If there is none, the runner must end.
+func (b *inbox) take() []inbound {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) == 0 {
-		b.waiting, b.running = nil, false
-		return inbound{}, false
+	taken := b.waiting
+	b.waiting, b.bytes = nil, 0
+	b.running = len(taken) > 0
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
 	}
-	in := b.waiting[0]
-	b.waiting[0] = inbound{}
-	b.waiting = b.waiting[1:]
-	return in, true
+	return taken
 }
-
-// free gives the place of a message back.
-func (b *inbox) free() { <-b.places }

@@ -64,14 +64,25 @@ func (c *Conn) stalled(err error) {
 	c.cut()
 }
 
-// alive moves the read deadline: a frame has come.
+// alive moves the read deadline: a frame has come. It is the reader's. To move
+// the deadline costs more than to read a small frame; so it stays when it was
+// moved less than a 64th of DeadAfter ago.
 func (c *Conn) alive() error {
+	dead := c.hub.config.DeadAfter
+	if dead < 0 {
+		return nil
+	}
+	now := time.Now()
+	if now.Sub(c.heard) < dead/64 {
+		return nil
+	}
+	c.heard = now
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.leaving {
 		return nil
 	}
-	return c.ws.SetReadDeadline(deadline(c.hub.config.DeadAfter))
+	return c.ws.SetReadDeadline(now.Add(dead))
 }
 
 // lastCall sets the read deadline for good: we have said farewell.

@@ -18,7 +18,12 @@ type link struct {
 }
 
 // Read implements net.Conn.
-func (l *link) Read(p []byte) (int, error) { return l.feed.read(p) }
+func (l *link) Read(p []byte) (int, error) {
+	if l.conn != nil && l.feed.empty() {
+		l.conn.handOver() // in the middle of a frame
+	}
+	return l.feed.read(p)
+}
 
 // Write implements net.Conn: after the handshake gorilla writes a close frame
 // only, where what comes is no WebSocket, or too large.

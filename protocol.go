@@ -31,8 +31,12 @@ type envelope struct {
 
 // encode joins the parts without looking at them: bytes that came from the
 // other end go back exactly as they came.
-func (e envelope) encode() []byte {
-	b := make([]byte, 0, len(e.id)+len(e.typ)+len(e.err)+len(e.data)+48)
+func (e envelope) encode() []byte { return e.appendTo(make([]byte, 0, e.size())) }
+
+// size is about how long it is.
+func (e envelope) size() int { return len(e.id) + len(e.typ) + len(e.err) + len(e.data) + 48 }
+
+func (e envelope) appendTo(b []byte) []byte {
 	b = append(b, '{')
 	b = appendPart(b, `"id":`, e.id)
 	b = appendPart(b, `"type":`, e.typ)

@@ -29,6 +29,9 @@ func (c *Conn) read() {
 // readFrames hands messages to the inbox until the connection fails or the
 // other end closes it. When we close it, it goes on and throws them away.
 func (c *Conn) readFrames() error {
+	if err := c.alive(); err != nil {
+		return err
+	}
 	c.ws.SetReadLimit(max(c.hub.config.MaxMessageBytes, 0)) // 0: no limit
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.ws.SetPongHandler(func(string) error { return c.alive() })
@@ -37,10 +40,8 @@ func (c *Conn) readFrames() error {
 		return c.alive()
 	})
 	for {
-		if err := c.alive(); err != nil {
-			return err
-		}
-		if c.reader.Buffered() == 0 {
+		if c.reader.Buffered() == 0 && c.feed.empty() {
+			c.handOver()
 			// Here the stack is shallow, and stays small while nothing comes.
 			if err := c.feed.wait(); err != nil {
 				return err
@@ -56,7 +57,7 @@ func (c *Conn) readFrames() error {
 		if c.ctx.Err() != nil {
 			continue // NextReader skips what is left
 		}
-		data, err := io.ReadAll(r)
+		data, err := c.feed.buffers.readAll(r)
 		if err != nil {
 			return err
 		}
@@ -64,14 +65,37 @@ func (c *Conn) readFrames() error {
 			c.end(websocket.CloseInvalidFramePayloadData, "invalid UTF-8", false)
 			continue
 		}
-		c.accept(inbound{data: data, binary: kind == websocket.BinaryMessage})
+		if err := c.accept(inbound{data: data, binary: kind == websocket.BinaryMessage}); err != nil {
+			return err
+		}
 	}
 }
 
-// accept queues a message for the runner, and waits while the inbox is full: a
+// accept queues a message for the runner, and waits when the inbox is full: a
 // connection that asks faster than it is answered is read slower.
-func (c *Conn) accept(in inbound) {
-	if c.inbox.reserve(c.ctx) && c.inbox.put(in) {
+func (c *Conn) accept(in inbound) error {
+	room := c.inbox.put(in)
+	c.accepted = true
+	if room == nil {
+		return nil
+	}
+	c.handOver()
+	select {
+	case <-room:
+	case <-c.ctx.Done():
+	}
+	return c.alive() // it was not the other end that took its time
+}
+
+// handOver lets the runner see what has been accepted. The reader calls it when
+// it has read all that was there: what came together is handled together, and
+// its replies leave together.
+func (c *Conn) handOver() {
+	if !c.accepted {
+		return
+	}
+	c.accepted = false
+	if c.inbox.begin() {
 		c.tasks.Go(c.run)
 	}
 }

@@ -9,7 +9,11 @@ import (
 // answered once: after that it returns ErrAnswered. If data cannot be encoded,
 // r is not answered yet.
 func (c *Conn) SendSuccess(r *Request, data any) error {
-	if err := c.sendResult(r, data); err != nil {
+	f, err := c.resultFrame(r, data)
+	if err == nil {
+		err = c.pushFrame(f)
+	}
+	if err != nil {
 		return fmt.Errorf("send success: %w", err)
 	}
 	return nil
@@ -23,14 +27,18 @@ func (c *Conn) SendError(r *Request, err error, data any) error {
 	if err == nil {
 		return errors.New("send error: no error given")
 	}
-	if err := c.sendError(r, err, data); err != nil {
+	f, err := c.errorFrame(r, err, data)
+	if err == nil {
+		err = c.pushFrame(f)
+	}
+	if err != nil {
 		return fmt.Errorf("send error: %w", err)
 	}
 	return nil
 }
 
-// sendResult answers r with the result of a handler.
-func (c *Conn) sendResult(r *Request, result any) error {
+// resultFrame answers r with the result of a handler.
+func (c *Conn) resultFrame(r *Request, result any) (frame, error) {
 	e := envelope{}
 	if reply, ok := result.(*Reply); ok && reply != nil {
 		result = *reply
@@ -44,7 +52,7 @@ func (c *Conn) sendResult(r *Request, result any) error {
 	return c.answer(r, e, result)
 }
 
-func (c *Conn) sendError(r *Request, err error, data any) error {
+func (c *Conn) errorFrame(r *Request, err error, data any) (frame, error) {
 	text, ok := readable(err)
 	if r != nil && !ok {
 		c.logFailed(r, err)
@@ -52,33 +60,43 @@ func (c *Conn) sendError(r *Request, err error, data any) error {
 	return c.answer(r, envelope{err: text}, data)
 }
 
-// answer sends the one reply to r.
-func (c *Conn) answer(r *Request, e envelope, data any) error {
+// answer returns the one reply to r, which the caller must send.
+func (c *Conn) answer(r *Request, e envelope, data any) (f frame, err error) {
 	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
-		return errNoRequest
+		return nil, errNoRequest
 	}
-	if r.answered.Load() {
-		return ErrAnswered
+	if r.isAnswered() {
+		return nil, ErrAnswered
 	}
-	var err error
 	if e.data, err = encodeOptional(data); err != nil {
-		return err
+		return nil, err
 	}
-	if e.id, err = encodeValue(r.ID); err != nil {
-		return fmt.Errorf("id of request: %w", err)
-	}
-	if text := idProblem(e.id); text != "" {
-		return fmt.Errorf("id of request: %s", text)
+	if e.id = r.id; e.id == nil { // the program has made the request
+		if e.id, err = encodeID(r.ID); err != nil {
+			return nil, fmt.Errorf("id of request: %w", err)
+		}
 	}
 	if e.typ == nil {
 		e.typ = r.echo()
 	}
-	f, err := c.hub.frame(e.encode())
-	if err != nil {
-		return fmt.Errorf("reply: %w", err)
+	if f, err = c.frame(e); err != nil {
+		return nil, err
 	}
 	if !r.answer() {
-		return ErrAnswered
+		return nil, ErrAnswered
 	}
-	return c.pushFrame(f)
+	return f, nil
+}
+
+// frame puts the header in front of the message without copying it.
+func (c *Conn) frame(e envelope) (frame, error) {
+	b := e.appendTo(make([]byte, maxHeader, maxHeader+e.size()))
+	var space [maxHeader]byte
+	header := appendHeader(space[:0], finalText, len(b)-maxHeader)
+	f := b[maxHeader-len(header):]
+	copy(f, header)
+	if over(len(f), c.hub.config.SendQueueBytes) {
+		return nil, fmt.Errorf("a reply of %d bytes fits into no send queue", len(f))
+	}
+	return f, nil
 }

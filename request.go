@@ -2,7 +2,7 @@ package rohrpost
 
 import (
 	"encoding/json"
-	"sync/atomic"
+	"sync"
 )
 
 // Request is one message from the other end of a connection. It may be kept
@@ -18,10 +18,12 @@ type Request struct {
 	// deep, or nil when the field is absent.
 	Data json.RawMessage
 
-	rawType  json.RawMessage            // the type as it came, for the reply
-	fields   map[string]json.RawMessage // all other top-level fields
-	answered atomic.Bool
-	done     chan struct{} // closed by the answer
+	id, rawType json.RawMessage            // as they came, for the reply
+	fields      map[string]json.RawMessage // all other top-level fields
+
+	mu       sync.Mutex // guards what follows
+	answered bool
+	done     chan struct{} // closed by the answer; nil: nobody waits for it
 }
 
 // Bind decodes Data into v, as json.Unmarshal does. Its error is an *Error: a
@@ -52,13 +54,35 @@ func (r *Request) Field(name string) json.RawMessage {
 
 // answer claims the one reply of r. The first one gets it.
 func (r *Request) answer() bool {
-	if !r.answered.CompareAndSwap(false, true) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answered {
 		return false
 	}
+	r.answered = true
 	if r.done != nil {
 		close(r.done)
 	}
 	return true
+}
+
+func (r *Request) isAnswered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.answered
+}
+
+// answering returns what is closed by the answer.
+func (r *Request) answering() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done == nil {
+		r.done = make(chan struct{})
+		if r.answered {
+			close(r.done)
+		}
+	}
+	return r.done
 }
 
 // echo returns the type of r for a reply.

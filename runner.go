@@ -10,19 +10,38 @@ import (
 // time. Above it the connection waits.
 const maxLater = 64
 
+// maxHold is how long a reply waits for those of other requests that came
+// together with its own. It matters only where the next handler takes longer.
+const maxHold = time.Millisecond
+
 // run is the runner: it handles the messages of the connection one after
-// another, and ends when there is none.
+// another, and ends when there is none. Replies to what came together leave
+// together.
 func (c *Conn) run() {
-	for {
-		in, ok := c.inbox.next()
-		if !ok {
-			return
-		}
-		if c.ctx.Err() == nil {
-			c.serve(in)
-		}
-		c.inbox.free()
+	for batch := c.inbox.take(); len(batch) > 0; batch = c.inbox.take() {
+		c.serveAll(batch)
 	}
+}
+
+func (c *Conn) serveAll(batch []inbound) {
+	if len(batch) > 1 {
+		c.slow.Store(false)
+		timer := time.AfterFunc(maxHold, c.release)
+		defer timer.Stop()
+	}
+	for _, in := range batch {
+		if c.ctx.Err() != nil {
+			break
+		}
+		c.serve(in)
+	}
+	c.worker.help()
+}
+
+// release lets replies leave that are held, and those that follow hold no more.
+func (c *Conn) release() {
+	c.slow.Store(true)
+	c.worker.add()
 }
 
 func (c *Conn) serve(in inbound) {
@@ -47,12 +66,23 @@ func (c *Conn) serve(in inbound) {
 // refuse replies to what no handler gets to see.
 func (c *Conn) refuse(e envelope, err error) {
 	e.err = err.Error()
-	c.logLost(c.push(e.encode()))
+	c.reply(c.frame(e))
+}
+
+// reply sends the reply to a request, if there is one, with the next ones.
+func (c *Conn) reply(f frame, err error) {
+	if err == nil {
+		err = c.holdFrame(f)
+	}
+	if c.slow.Load() {
+		c.worker.add()
+	}
+	c.logLost(err)
 }
 
 // handle calls the handler and sees to it that there is an answer.
 func (c *Conn) handle(handler HandlerFunc, r *Request) {
-	ctx, cancel := withTimeout(c.ctx, c.hub.config.RequestTimeout)
+	ctx := newRequestContext(c.ctx, c.hub.config.RequestTimeout)
 	var result any
 	err := guard(func() (err error) {
 		result, err = handler(ctx, c, r)
@@ -62,57 +92,67 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 		result, err = nil, e
 	}
 	if !errors.Is(err, Later) {
-		cancelled := ctx.Err()
-		cancel()
-		c.settle(r, result, err, cancelled)
+		late := errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded)
+		ctx.end()
+		c.settle(r, result, err, late)
 		return
+	}
+	c.worker.add() // it may take long to find a place, and replies are held
+	if c.later == nil {
+		c.later = make(chan struct{}, maxLater)
 	}
 	select {
 	case c.later <- struct{}{}:
-	case <-r.done:
-		cancel()
+	case <-r.answering():
+		ctx.end()
 		return
 	case <-ctx.Done():
-		cancel()
 		c.timeOut(ctx, r)
+		ctx.end()
 		return
 	}
-	c.tasks.Go(func() { c.awaitAnswer(ctx, cancel, r) })
+	c.tasks.Go(func() { c.awaitAnswer(ctx, r) })
 }
 
 // settle makes a reply of what a handler has returned.
-func (c *Conn) settle(r *Request, result any, err, cancelled error) {
-	if r.answered.Load() {
+func (c *Conn) settle(r *Request, result any, err error, late bool) {
+	if r.isAnswered() {
 		if err != nil {
 			c.logFailed(r, err)
 		}
 		return
 	}
-	if errors.Is(cancelled, context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+	if late {
 		err = errTimedOut
 	}
+	var f frame
 	if err == nil {
-		if err = c.sendResult(r, result); err == nil {
-			return
-		}
+		f, err = c.resultFrame(r, result)
 	}
-	c.logLost(c.sendError(r, err, nil))
+	if err != nil {
+		f, err = c.errorFrame(r, err, nil)
+	}
+	c.reply(f, err)
 }
 
 // awaitAnswer waits for the answer to a request that is answered later.
-func (c *Conn) awaitAnswer(ctx context.Context, cancel context.CancelFunc, r *Request) {
+func (c *Conn) awaitAnswer(ctx *requestContext, r *Request) {
 	select {
-	case <-r.done:
+	case <-r.answering():
 	case <-ctx.Done():
 		c.timeOut(ctx, r)
 	}
-	cancel()
+	ctx.end()
 	<-c.later
 }
 
 func (c *Conn) timeOut(ctx context.Context, r *Request) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.logLost(c.sendError(r, errTimedOut, nil))
+		f, err := c.errorFrame(r, errTimedOut, nil)
+		if err == nil {
+			err = c.pushFrame(f)
+		}
+		c.logLost(err)
 	}
 }
 

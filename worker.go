@@ -28,18 +28,19 @@ const (
 
 // worker writes to its share of the connections. All that concerns one of them
 // goes through its worker, in one order: messages, joining, leaving, the end. It
-// has a goroutine only while there is something to do, and never waits for a
-// connection. What came while it was writing leaves together: load makes batches.
+// runs only while there is something to do, and never waits for a connection.
+// What came while it was writing leaves together: load makes batches.
 type worker struct {
 	hub *Hub
 
 	mu      sync.Mutex // guards what follows
 	pending []op
-	bytes   int           // of messages to groups that are pending
-	stale   []*part       // of groups that are told to load their state again instead
-	running chan struct{} // closed when the worker ends; nil while it does not run
+	bytes   int     // of messages to groups that are pending
+	stale   []*part // of groups that are told to load their state again instead
+	running bool
+	ended   chan struct{} // closed when it does not run any more; nil: nobody waits for that
 
-	// What follows belongs to the goroutine.
+	// What follows belongs to who runs it.
 	spare   []op
 	list    outgoing
 	joined  []byte
@@ -85,9 +86,34 @@ func (w *worker) add(ops ...op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.append(ops)
-	if w.running == nil {
-		w.running = make(chan struct{})
-		go w.run()
+	if !w.running && len(w.pending) > 0 {
+		w.running = true
+		go w.run(nil)
+	}
+}
+
+// hold is add for who calls help, or add, afterwards.
+func (w *worker) hold(o op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending = append(w.pending, o)
+}
+
+// help does what is pending on the goroutine of the caller, unless the worker
+// runs anyway: to start one costs as much as a small write. What comes meanwhile
+// is left to the worker.
+func (w *worker) help() {
+	w.mu.Lock()
+	busy := w.running || len(w.pending) == 0
+	w.running = w.running || !busy
+	w.mu.Unlock()
+	if busy {
+		return
+	}
+	ops, _ := w.take()
+	w.do(ops)
+	if ops, ok := w.take(); ok {
+		go w.run(ops)
 	}
 }
 
@@ -103,13 +129,17 @@ func (w *worker) attempt(raw syscall.RawConn) tryFunc {
 // wait returns when the worker does not run, or when ctx ends.
 func (w *worker) wait(ctx context.Context) error {
 	w.mu.Lock()
-	running := w.running
-	w.mu.Unlock()
-	if running == nil {
+	if !w.running {
+		w.mu.Unlock()
 		return nil
 	}
+	if w.ended == nil {
+		w.ended = make(chan struct{})
+	}
+	ended := w.ended
+	w.mu.Unlock()
 	select {
-	case <-running:
+	case <-ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -137,22 +167,28 @@ func (w *worker) flood(p *part) {
 	w.pending = append(w.pending, op{kind: opPost, part: p, frame: resyncFrame(p.group.name, "flood")})
 }
 
-// run does what is pending until nothing is.
-func (w *worker) run() {
-	for {
-		w.mu.Lock()
-		ops := w.pending
-		if len(ops) == 0 {
-			close(w.running)
-			w.running = nil
-			w.mu.Unlock()
-			return
-		}
-		w.pending, w.bytes, w.stale = w.spare, 0, nil
-		w.mu.Unlock()
+// run does what was taken, and what is pending until nothing is.
+func (w *worker) run(ops []op) {
+	for ok := true; ok; ops, ok = w.take() {
 		w.do(ops)
-		w.spare = spare(ops)
 	}
+}
+
+// take takes what is pending. If that is nothing, who runs the worker must stop.
+func (w *worker) take() (ops []op, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ops = w.pending
+	if len(ops) == 0 {
+		w.running = false
+		if w.ended != nil {
+			close(w.ended)
+			w.ended = nil
+		}
+		return nil, false
+	}
+	w.pending, w.spare, w.bytes, w.stale = w.spare, nil, 0, nil
+	return ops, true
 }
 
 // spare empties a list for the next time, or lets go of it.
@@ -167,11 +203,15 @@ func spare[T any](list []T) []T {
 // do has two ways: what is for the same members all along is put together once,
 // anything else for each connection.
 func (w *worker) do(ops []op) {
+	if len(ops) == 0 {
+		return
+	}
 	if ops[0].kind == opPost && samePart(ops) {
 		w.broadcast(ops)
 	} else {
 		w.scatter(ops)
 	}
+	w.spare = spare(ops)
 }
 
 func samePart(ops []op) bool {

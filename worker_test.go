@@ -9,7 +9,7 @@ import (
 // What cannot be handed out as fast as it is published does not pile up: its
 // groups are told to load their state again, once each.
 func TestPendingIsBounded(t *testing.T) {
-	w := &worker{running: make(chan struct{})} // busy
+	w := &worker{running: true} // busy
 	parts := []*part{{group: &group{name: "a"}}, {group: &group{name: "b"}}}
 	f := make(frame, 1<<20)
 	for i := range 100 {

@@ -1,0 +1,78 @@
+package rohrpost
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// requestContext is the context of one handler: context.WithTimeout, but what
+// that costs is made only when somebody waits for it or asks it for a value.
+// Most handlers do neither.
+type requestContext struct {
+	parent   context.Context // ends with the connection
+	deadline time.Time       // zero: none
+
+	mu     sync.Mutex         // guards what follows
+	full   context.Context    // does all but Err; nil: nobody has asked
+	cancel context.CancelFunc // of full
+	err    error              // what Err has returned, or does after end
+}
+
+func newRequestContext(parent context.Context, timeout time.Duration) *requestContext {
+	return &requestContext{parent: parent, deadline: deadline(timeout)}
+}
+
+// Deadline implements context.Context.
+func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Done implements context.Context.
+func (c *requestContext) Done() <-chan struct{} { return c.made().Done() }
+
+// Value implements context.Context. Package context asks by it what a context is
+// made of.
+func (c *requestContext) Value(key any) any { return c.made().Value(key) }
+
+// Err implements context.Context.
+func (c *requestContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+	case c.full != nil:
+		c.err = c.full.Err()
+	case c.parent.Err() != nil:
+		c.err = c.parent.Err()
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		c.err = context.DeadlineExceeded
+	}
+	return c.err
+}
+
+// end says that the handler needs it no more.
+func (c *requestContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.full != nil {
+		c.cancel()
+	} else if c.err == nil {
+		c.err = context.Canceled
+	}
+}
+
+func (c *requestContext) made() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.full != nil {
+		return c.full
+	}
+	if c.deadline.IsZero() {
+		c.full, c.cancel = context.WithCancel(c.parent)
+	} else {
+		c.full, c.cancel = context.WithDeadline(c.parent, c.deadline)
+	}
+	if c.err != nil { // it has ended before
+		c.cancel()
+	}
+	return c.full
+}
