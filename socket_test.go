@@ -29,7 +29,7 @@ type fakeSocket struct {
 }
 
 // connect opens a connection that writes to a fake socket, and joins nothing.
-func connect(t *testing.T, hub *Hub, waits bool) (*Conn, *fakeSocket) {
+func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	near, far := net.Pipe()
 	go func() { _, _, _ = dialerOver(near).Dial("ws://hub", nil) }()
 	r, err := http.ReadRequest(bufio.NewReader(far))

@@ -22,6 +22,10 @@ const (
 	// not bytes. What a flood has needed is let go.
 	maxSpare = 1 << 14
 
+	// maxHelp is how often somebody else does what is pending before a goroutine
+	// does the rest.
+	maxHelp = 4
+
 	// segment is about how many bytes are put together for one write.
 	segment = 256 << 10
 )
@@ -100,19 +104,21 @@ func (w *worker) hold(o op) {
 }
 
 // help does what is pending on the goroutine of the caller, unless the worker
-// runs anyway: to start one costs as much as a small write. What comes meanwhile
-// is left to the worker.
+// runs anyway: to start a goroutine costs as much as a small write.
 func (w *worker) help() {
 	w.mu.Lock()
-	busy := w.running || len(w.pending) == 0
-	w.running = w.running || !busy
+	busy := w.running
+	w.running = true
 	w.mu.Unlock()
 	if busy {
 		return
 	}
-	ops, _ := w.take()
-	w.do(ops)
-	if ops, ok := w.take(); ok {
+	ops, ok := w.take()
+	for round := 0; ok && round < maxHelp; round++ {
+		w.do(ops)
+		ops, ok = w.take()
+	}
+	if ok {
 		go w.run(ops)
 	}
 }

@@ -1,0 +1,33 @@
+package rohrpost
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+// BenchmarkRequests handles pings that came together, from the moment they are
+// read until they are written, without sockets: what is ours of a request.
+func BenchmarkRequests(b *testing.B) {
+	const ping, pong = `{"id":1,"type":"ping"}`, `..{"id":1,"type":"pong"}`
+	for _, together := range []int{1, 32} {
+		b.Run(fmt.Sprint("together=", together), func(b *testing.B) {
+			c, _ := connect(b, NewHub(Config{}), false)
+			written := make(chan int, together)
+			c.out.try = func(p []byte) (int, error) {
+				written <- len(p)
+				return len(p), nil
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for range together {
+					_ = c.accept(inbound{data: bytes.Clone([]byte(ping))})
+				}
+				c.handOver()
+				for got := 0; got < together*len(pong); got += <-written {
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*together), "ns/request")
+		})
+	}
+}
