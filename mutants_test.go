@@ -41,6 +41,9 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"forgets what the socket did not take", "outlet.go", "if n == len(l.joined) {", "if n > 0 {", "TestSchedules"},
 		{"takes back half a frame", "outlet.go", "if c.rest || c.farewell {", "if c.farewell {", "TestSchedules"},
 		{"takes what is mixed for the same", "worker.go", "ops[0].kind == opPost && samePart(ops)", "ops[0].kind == opPost", "TestSchedules"},
+		{"holds replies behind a slow handler", "runner.go", "time.AfterFunc(maxHold, c.release)", "time.AfterFunc(time.Hour, c.release)", "TestRepliesDoNotWaitForSlowHandlers"},
+		{"goes on holding them", "runner.go", "if c.slow.Load() {", "if false {", "TestRepliesDoNotWaitForSlowHandlers"},
+		{"forgets when a request ended", "requestcontext.go", "if c.err != nil { // it has ended before", "if false {", "TestRequestContext"},
 		{"lets another member go", "groups.go", "if int(place) < len(p.members) {", "if false {", "TestSchedules"},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {
