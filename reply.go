@@ -54,31 +54,40 @@ func (c *Conn) sendError(r *Request, err error, data any) error {
 
 // answer sends the one reply to r.
 func (c *Conn) answer(r *Request, e envelope, data any) error {
+	f, err := c.reply(r, e, data)
+	if err != nil {
+		return err
+	}
+	return c.pushFrame(f)
+}
+
+// reply makes the one reply to r. It must be sent.
+func (c *Conn) reply(r *Request, e envelope, data any) (frame, error) {
 	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
-		return errNoRequest
+		return nil, errNoRequest
 	}
 	if r.answered.Load() {
-		return ErrAnswered
+		return nil, ErrAnswered
 	}
 	var err error
 	if e.data, err = encodeOptional(data); err != nil {
-		return err
+		return nil, err
 	}
 	if e.id, err = encodeValue(r.ID); err != nil {
-		return fmt.Errorf("id of request: %w", err)
+		return nil, fmt.Errorf("id of request: %w", err)
 	}
 	if text := idProblem(e.id); text != "" {
-		return fmt.Errorf("id of request: %s", text)
+		return nil, fmt.Errorf("id of request: %s", text)
 	}
 	if e.typ == nil {
 		e.typ = r.echo()
 	}
 	f, err := c.hub.frame(e.encode())
 	if err != nil {
-		return fmt.Errorf("reply: %w", err)
+		return nil, fmt.Errorf("reply: %w", err)
 	}
 	if !r.answer() {
-		return ErrAnswered
+		return nil, ErrAnswered
 	}
-	return c.pushFrame(f)
+	return f, nil
 }
