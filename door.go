@@ -28,4 +28,4 @@ func (d door) Enter(ctx context.Context, group string, want handlers.Want) error
 
 func (d door) Leave(group string) { d.conn.Leave(group) }
 
-func (d door) Refuse(err error) error { return Errorf("%w", err) }
+func (d door) Refuse(text string) error { return Errorf("%s", text) }

@@ -19,6 +19,6 @@ type Door interface {
 	// Leave ends the membership, if there is one.
 	Leave(group string)
 
-	// Refuse returns an error whose text the connection may read.
-	Refuse(err error) error
+	// Refuse returns an error with a text that the connection may read.
+	Refuse(text string) error
 }

@@ -11,9 +11,9 @@ func Subscribe(ctx context.Context, d Door, data json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	want, err := WantOf(data)
-	if err != nil {
-		return d.Refuse(err)
+	want, problem := WantOf(data)
+	if problem != "" {
+		return d.Refuse(problem)
 	}
 	return d.Enter(ctx, name, want)
 }

@@ -19,40 +19,40 @@ type Position struct {
 	Offset uint64
 }
 
-// WantOf reads the keys "since" and "state" of the data of a subscribe request;
-// other keys, and data that is no object, belong to who maps it to a group.
-func WantOf(data json.RawMessage) (want Want, err error) {
+// WantOf reads the keys "since" and "state" of the data of a subscribe request, and
+// says what is wrong with them. Other keys, and data that is no object, belong to who
+// maps it to a group.
+func WantOf(data json.RawMessage) (want Want, problem string) {
 	fields, err := fieldsOf(data)
 	if err != nil {
-		return want, nil
+		return want, ""
 	}
 	if raw, given := fields["since"]; given {
 		if want.Since, err = positionOf(raw); err != nil {
-			return want, err
+			return want, `Field 'since' must be {"epoch": string, "offset": integer}.`
 		}
 	}
 	if raw, given := fields["state"]; given && json.Unmarshal(raw, &want.State) != nil {
-		return want, errors.New(`Field 'state' must be true or false.`)
+		return want, "Field 'state' must be true or false."
 	}
-	return want, nil
+	return want, ""
 }
 
 // positionOf is strict: a position comes from a server, and goes back as it came.
 func positionOf(raw json.RawMessage) (*Position, error) {
-	wrong := errors.New(`Field 'since' must be {"epoch": string, "offset": integer}.`)
 	fields, err := fieldsOf(raw)
-	if err != nil || len(fields) != 2 {
-		return nil, wrong
+	if err != nil {
+		return nil, err
 	}
 	p := &Position{}
-	if p.Epoch, err = text(fields["epoch"]); err != nil || len(p.Epoch) > maxEpoch {
-		return nil, wrong
+	if p.Epoch, err = text(fields["epoch"]); err != nil {
+		return nil, err
 	}
 	offset := fields["offset"]
-	if len(offset) == 0 || strings.Trim(string(offset), "0123456789") != "" || json.Unmarshal(offset, &p.Offset) != nil {
-		return nil, wrong
+	if len(fields) != 2 || len(p.Epoch) > maxEpoch || strings.Trim(string(offset), "0123456789") != "" {
+		return nil, errors.New("not a position")
 	}
-	return p, nil
+	return p, json.Unmarshal(offset, &p.Offset)
 }
 
 // maxEpoch is the longest epoch in bytes.
