@@ -5,19 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Params are what the placeholders of an Allow pattern stand for, by name.
 type Params map[string]string
 
 type allowFunc = func(ctx context.Context, c *Conn, p Params) error
-
-// rule is a pattern and who decides about it.
-type rule struct {
-	pattern pattern
-	allow   allowFunc
-}
 
 // Anyone is the function for Allow where a group is public.
 func Anyone(context.Context, *Conn, Params) error { return nil }
@@ -38,23 +31,12 @@ func Anyone(context.Context, *Conn, Params) error { return nil }
 // may be called at any time, also while connections are open: those keep the
 // groups they are in.
 func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p Params) error) {
-	p, err := parsePattern(pattern)
-	if err != nil {
-		panic(fmt.Sprintf("rohrpost: pattern %q: %v", pattern, err))
-	}
 	if allow == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
 	}
 	h.setup.Lock()
 	defer h.setup.Unlock()
-	for _, r := range h.rules {
-		if r.pattern.equal(p) {
-			panic(fmt.Sprintf("Pattern for %q is already defined", pattern))
-		}
-	}
-	rules := append(slices.Clone(h.rules), rule{p, allow})
-	slices.SortStableFunc(rules, func(a, b rule) int { return b.pattern.weight() - a.pattern.weight() })
-	h.rules = rules
+	h.rules = h.rules.with(pattern, allow)
 }
 
 // authorize is the one way into a group for a request. It returns nil or
@@ -84,14 +66,9 @@ func (c *Conn) authorize(ctx context.Context, group string) error {
 
 func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 	h.setup.RLock()
-	rules := h.rules // never changed, only replaced
+	rules := h.rules
 	h.setup.RUnlock()
-	for _, r := range rules {
-		if params, ok := r.pattern.match(group); ok {
-			return r.allow, params
-		}
-	}
-	return nil, nil
+	return rules.find(group)
 }
 
 // groupOf maps the data of a request to a well-formed group name.

@@ -74,6 +74,18 @@ type Config struct {
 	// Allow; what it decides later is a refusal. Defaults to 5 seconds.
 	AuthorizeTimeout time.Duration
 
+	// History says how much is kept for connections that were away.
+	// Defaults to the History that its fields name.
+	History History
+
+	// NoHistory keeps nothing: messages have no offset, and who was away has to load
+	// the state. Defaults to false.
+	NoHistory bool
+
+	// Broker carries messages to the hubs of other processes, and keeps the history;
+	// History and NoHistory are then its business. Defaults to a Memory of the hub's own.
+	Broker Broker
+
 	// GroupOf says which group the data of a subscribe or unsubscribe request
 	// means; an error refuses the request. It is called concurrently.
 	// Defaults to "type-id" for {"type": "type", "id": "id"}, where the id is a
@@ -119,6 +131,14 @@ func setDefault[T comparable](field *T, value T) {
 
 // over reports whether n is more than a limit allows.
 func over[T int | int64](n, limit T) bool { return limit >= 0 && n > limit }
+
+// half returns half a limit.
+func half(limit int) int {
+	if limit < 0 {
+		return limit
+	}
+	return limit / 2
+}
 
 // deadline returns the time after d, or none if d means none.
 func deadline(d time.Duration) time.Time {

@@ -116,13 +116,30 @@ func (c *Conn) User() Identity { return c.user }
 // Join makes the connection a member of a group. It asks nobody: a handler that
 // calls it has decided. To join twice is no error. Above Config.MaxGroups it
 // returns an *Error, on a closed connection ErrClosed.
-func (c *Conn) Join(group string) error {
-	if !validGroup(group) {
-		return fmt.Errorf("join: malformed group name %.250q", group)
+func (c *Conn) Join(name string) error {
+	if !validGroup(name) {
+		return fmt.Errorf("join: malformed group name %.250q", name)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch p := c.hub.groups.find(group, c.worker); {
+	var err error
+	fresh := c.hub.groups.with(name, func(gr *group) {
+		if err = c.mayJoin(gr); err != nil {
+			return
+		}
+		if p, joins := c.join(gr); joins {
+			c.worker.add(op{kind: opJoin, conn: c, part: p})
+		}
+	})
+	c.mu.Unlock()
+	if fresh != nil {
+		c.hub.openGate(fresh)
+	}
+	return err
+}
+
+// mayJoin is called with the lock of the group's shard and of the connection.
+func (c *Conn) mayJoin(gr *group) error {
+	switch p := gr.part(c.worker); {
 	case c.gone:
 		return ErrClosed
 	case p != nil && c.groups[p].wanted:
@@ -130,27 +147,42 @@ func (c *Conn) Join(group string) error {
 	case over(c.count+1, c.hub.config.MaxGroups):
 		return errTooMany
 	}
+	return nil
+}
+
+// join counts the connection among the members of a group, and reports whether it
+// was none; then its worker is to be told. It is called with the lock of the
+// group's shard and of the connection.
+func (c *Conn) join(gr *group) (p *part, joins bool) {
+	if p = gr.part(c.worker); p != nil && c.groups[p].wanted {
+		return p, false
+	}
 	if c.groups == nil {
 		c.groups = make(map[*part]membership)
 	}
-	p := c.hub.groups.join(group, c)
+	p = gr.join(c)
+	c.hub.groups.memberships.Add(1)
 	c.groups[p] = membership{place: c.groups[p].place, wanted: true}
 	c.count++
-	return nil
+	return p, true
 }
 
 // Leave ends the membership in a group. Not to be in it is no error.
 func (c *Conn) Leave(group string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	p := c.hub.groups.find(group, c.worker)
 	if p == nil || !c.groups[p].wanted {
+		c.mu.Unlock()
 		return
 	}
 	c.groups[p] = membership{place: c.groups[p].place}
 	c.count--
-	c.hub.groups.leave(p)
+	abandoned := c.hub.groups.leave(p)
 	c.worker.add(op{kind: opLeave, conn: c, part: p})
+	c.mu.Unlock()
+	if abandoned {
+		c.hub.abandon(group)
+	}
 }
 
 // Groups returns the names of the groups the connection is in, sorted.
@@ -195,6 +227,15 @@ func (c *Conn) Close(code int, reason string) error {
 	}
 	c.end(code, reason, false)
 	return nil
+}
+
+// settleDown waits while much is waiting to be written: who has missed much in many
+// groups takes one after the other.
+func (c *Conn) settleDown(ctx context.Context) {
+	limit := half(c.hub.config.SendQueueBytes)
+	for ctx.Err() == nil && over(c.out.waiting(), limit) {
+		pause(ctx, 5*time.Millisecond)
+	}
 }
 
 // push sends a message to this connection alone.
@@ -283,20 +324,32 @@ func (c *Conn) parted(said bool) {
 }
 
 func (c *Conn) leaveAll() {
+	for _, group := range c.leaveGroups() {
+		c.hub.abandon(group)
+	}
+}
+
+// leaveGroups ends all memberships for good, and returns the groups that nobody is
+// in any more.
+func (c *Conn) leaveGroups() (abandoned []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone {
-		return
+		return nil
 	}
 	c.gone = true
 	for p, m := range c.groups {
-		if m.wanted {
-			c.hub.groups.leave(p)
-			c.groups[p] = membership{place: m.place}
+		if !m.wanted {
+			continue
+		}
+		c.groups[p] = membership{place: m.place}
+		if c.hub.groups.leave(p) {
+			abandoned = append(abandoned, p.group.name)
 		}
 	}
 	c.count = 0
 	c.worker.add(op{kind: opGone, conn: c})
+	return abandoned
 }
 
 // joined, left and leftAll are the worker's: it alone knows who gets what it

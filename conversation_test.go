@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -85,19 +86,27 @@ func TestConversationsNoticeOneByte(t *testing.T) {
 	assert.ErrorContains(t, err, "step 2")
 }
 
+var updatePage = flag.Bool("update", false, "write the conversations into doc/PROTOCOL.md")
+
 // TestProtocolPage shows that doc/PROTOCOL.md has every conversation, as it is.
 func TestProtocolPage(t *testing.T) {
 	page, err := os.ReadFile("doc/PROTOCOL.md")
 	require.NoError(t, err)
-	blocks := map[string]string{}
-	for _, m := range regexp.MustCompile("(?s)```conversation ([a-z0-9-]+)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
-		blocks[m[1]] = m[2]
+	all := map[string]conversation{}
+	for _, c := range loadConversations(t) {
+		all[c.Name] = c
 	}
-	all := loadConversations(t)
-	for _, c := range all {
-		assert.Equal(t, c.render(), blocks[c.Name], "conversation %s", c.Name)
+	shown := 0
+	updated := regexp.MustCompile("(?s)```conversation ([a-z0-9-]+)\n(.*?)```").ReplaceAllStringFunc(string(page), func(block string) string {
+		name, _, _ := strings.Cut(strings.TrimPrefix(block, "```conversation "), "\n")
+		shown++
+		return "```conversation " + name + "\n" + all[name].render() + "```"
+	})
+	assert.Len(t, all, shown, "the page has each conversation once, and no others")
+	if *updatePage {
+		require.NoError(t, os.WriteFile("doc/PROTOCOL.md", []byte(updated), 0o600))
 	}
-	assert.Len(t, blocks, len(all), "the page has conversations that are no file")
+	assert.True(t, updated == string(page) || *updatePage, "the page shows them as they are: go test -run TestProtocolPage -update .")
 }
 
 func loadConversations(t *testing.T) []conversation {
@@ -127,6 +136,7 @@ func playConversation(t *testing.T, c conversation) (map[int]string, error) {
 	url := serve(t, hub)
 	conns := map[string]*websocket.Conn{}
 	got := map[int]string{}
+	epoch := ""
 	for i, step := range c.Steps {
 		on := step.On
 		if on == "" {
@@ -135,9 +145,16 @@ func playConversation(t *testing.T, c conversation) (map[int]string, error) {
 		if conns[on] == nil {
 			conns[on] = dial(t, url)
 		}
+		if step.Send != nil {
+			text := strings.ReplaceAll(*step.Send, "{{epoch}}", epoch)
+			step.Send = &text
+		}
 		var err error
 		if got[i], err = step.play(hub, conns[on]); err != nil {
 			return got, fmt.Errorf("step %d: %w", i+1, err)
+		}
+		if m := epochInFrame.FindStringSubmatch(got[i]); m != nil {
+			epoch = m[1]
 		}
 	}
 	if last := c.Steps[len(c.Steps)-1]; last.Close != 0 {
@@ -193,9 +210,12 @@ func (s conversationStep) play(hub *Hub, ws *websocket.Conn) (string, error) {
 	return "", nil
 }
 
+var epochInFrame = regexp.MustCompile(`"epoch":"([A-Z2-7]{20})"`)
+
 // compareFrame reports how got differs from want, byte for byte.
 func compareFrame(want, got string) error {
 	re := strings.ReplaceAll(regexp.QuoteMeta(want), `\{\{id\}\}`, `([0-9]{16})`)
+	re = strings.ReplaceAll(re, `\{\{epoch\}\}`, `[A-Z2-7]{20}`)
 	m := regexp.MustCompile("^" + re + "$").FindStringSubmatch(got)
 	if m == nil {
 		return fmt.Errorf("want %s\n got %s", want, got)

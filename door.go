@@ -12,16 +12,20 @@ var _ handlers.Door = door{}
 // door is a connection as the built-in handlers see it: they get into a group
 // only past authorize.
 type door struct {
-	conn *Conn
+	conn    *Conn
+	request *Request
 }
 
 func (d door) GroupOf(data json.RawMessage) (string, error) { return d.conn.groupOf(data) }
 
-func (d door) Enter(ctx context.Context, group string) error {
+func (d door) Enter(ctx context.Context, group string, want handlers.Want) error {
 	if err := d.conn.authorize(ctx, group); err != nil {
 		return err
 	}
-	return d.conn.Join(group)
+	e := entrance{conn: d.conn, hub: d.conn.hub, request: d.request, want: want}
+	return e.enter(ctx, group)
 }
 
 func (d door) Leave(group string) { d.conn.Leave(group) }
+
+func (d door) Refuse(text string) error { return Errorf("%s", text) }

@@ -58,11 +58,11 @@ func ExampleGroupsNamer() {
 	check(ws.Close())
 	check(hub.Shutdown(context.Background()))
 	// Output:
-	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"a"}}
-	// {"type":"update","group":"lane-todo","object":{"id":1,"title":"A","updated_fields":["title"]},"updated_fields":["title"]}
-	// {"type":"delete","group":"lane-todo","object":{"id":1,"title":"A"}}
-	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"A"}}
-	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"}}
-	// {"type":"delete","group":"lane-todo","object":{"id":2,"title":"b"}}
-	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"}}
+	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"a"},"offset":1}
+	// {"type":"update","group":"lane-todo","object":{"id":1,"title":"A","updated_fields":["title"]},"updated_fields":["title"],"offset":2}
+	// {"type":"delete","group":"lane-todo","object":{"id":1,"title":"A"},"offset":3}
+	// {"type":"create","group":"lane-todo","object":{"id":1,"title":"A"},"offset":4}
+	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"},"offset":5}
+	// {"type":"delete","group":"lane-todo","object":{"id":2,"title":"b"},"offset":6}
+	// {"type":"create","group":"lane-todo","object":{"id":2,"title":"b"},"offset":7}
 }

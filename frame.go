@@ -2,6 +2,8 @@ package rohrpost
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"strconv"
 
 	"github.com/gorilla/websocket"
 )
@@ -20,10 +22,36 @@ func textFrame(payload []byte) frame {
 	return append(appendHeader(make(frame, 0, len(payload)+maxHeader), finalText, len(payload)), payload...)
 }
 
-// resyncFrame tells a group to load its state again.
-func resyncFrame(group, reason string) frame {
+// seal frames the message of a change, with the offset as the last key of its data;
+// 0 is none.
+func seal(payload []byte, offset uint64) frame {
+	if offset == 0 {
+		return textFrame(payload)
+	}
+	const key, end = `,"offset":`, "}}"
+	var digits [20]byte
+	number := strconv.AppendUint(digits[:0], offset, 10)
+	size := len(payload) + len(key) + len(number)
+	f := appendHeader(make(frame, 0, size+maxHeader), finalText, size)
+	f = append(f, payload[:len(payload)-len(end)]...)
+	f = append(f, key...)
+	f = append(f, number...)
+	return append(f, end...)
+}
+
+// resyncPayload tells a group to load its state again.
+func resyncPayload(group, reason string) []byte {
 	payload, _ := newResync(group, reason).encode() // always encodes
-	return textFrame(payload)
+	return payload
+}
+
+// resyncAt tells members to load their state again, and where it then is.
+func resyncAt(group, reason string, at Position) frame {
+	payload := resyncPayload(group, reason)
+	where, _ := json.Marshal(at) // always encodes
+	payload = append(payload[:len(payload)-len("}}")], ',')
+	payload = append(payload, where[1:]...)
+	return textFrame(append(payload, '}'))
 }
 
 // controlFrame frames what a control frame carries: at most 125 bytes.

@@ -1,26 +1,24 @@
 package rohrpost
 
 import (
-	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-const shardCount = 64
-
-// groups knows which groups there are, and hands frames for them to the workers
+// groups knows which groups there are, and hands messages for them to the workers
 // of their members.
 //
-// All members of a group see its frames in the same order, since they are handed
+// All members of a group see its messages in the same order, since they are handed
 // to all workers under the lock of the group's shard; a worker keeps the order.
 // Who joins or leaves does so by the same way: exactly what is published in
 // between is delivered.
 type groups struct {
-	seed        maphash.Seed
+	spread      spread
 	shards      [shardCount]shard
 	count       atomic.Int64
 	memberships atomic.Int64
+	fallsBehind func(*group) // its gate has missed something; called with the lock of the shard
 }
 
 // shard holds the groups whose names have one hash.
@@ -29,45 +27,49 @@ type shard struct {
 	groups map[string]*group
 }
 
-// group is one with at least one member.
-type group struct {
-	name  string
-	size  int     // members; guarded by the shard
-	parts []*part // guarded by the shard
-}
-
-// part is what one worker has to do with a group.
-type part struct {
-	group   *group
-	worker  *worker
-	size    int     // guarded by the shard
-	members []*Conn // belongs to the worker
-}
-
-// post is a frame on its way to a group.
-type post struct {
-	group string
-	frame frame
-}
-
-func newGroups() *groups {
-	g := &groups{seed: maphash.MakeSeed()}
+func newGroups(fallsBehind func(*group)) *groups {
+	g := &groups{spread: newSpread(), fallsBehind: fallsBehind}
 	for i := range g.shards {
 		g.shards[i].groups = make(map[string]*group)
 	}
 	return g
 }
 
-func (g *groups) shard(name string) *shard { return &g.shards[g.index(name)] }
+func (g *groups) shard(name string) *shard { return &g.shards[g.spread.index(name)] }
 
-func (g *groups) index(name string) uint64 { return maphash.String(g.seed, name) % shardCount }
-
-// has reports whether the group has a member.
+// has reports whether the group has a member, or will have one soon.
 func (g *groups) has(name string) bool {
 	s := g.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.groups[name] != nil
+}
+
+// with calls f with a group that is locked, and returns it if it is new: then its
+// gate is to be opened. Of a group in which f leaves nobody nothing stays.
+func (g *groups) with(name string, f func(*group)) (fresh *group) {
+	s := g.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gr := s.groups[name]
+	if gr != nil {
+		f(gr)
+		return nil
+	}
+	gr = &group{name: name, gate: gate{ready: make(chan struct{})}}
+	if f(gr); gr.empty() {
+		return nil
+	}
+	s.groups[name] = gr
+	g.count.Add(1)
+	return gr
+}
+
+// lock locks the shard of a group, and returns what unlocks it.
+func (g *groups) lock(gr *group) (unlock func()) {
+	s := g.shard(gr.name)
+	s.mu.Lock()
+	return s.mu.Unlock
 }
 
 // find returns the part of the group that is w's, nil if there is none.
@@ -81,59 +83,61 @@ func (g *groups) find(name string, w *worker) *part {
 	return nil
 }
 
-// join lets c become a member, and returns its part of the group.
-func (g *groups) join(name string, c *Conn) *part {
-	s := g.shard(name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	gr := s.groups[name]
-	if gr == nil {
-		gr = &group{name: name}
-		s.groups[name] = gr
-		g.count.Add(1)
-	}
-	p := gr.part(c.worker)
-	if p == nil {
-		p = &part{group: gr, worker: c.worker}
-		gr.parts = append(gr.parts, p)
-	}
-	gr.size++
-	p.size++
-	g.memberships.Add(1)
-	c.worker.add(op{kind: opJoin, conn: c, part: p})
-	return p
-}
-
-func (gr *group) part(w *worker) *part {
-	for _, p := range gr.parts {
-		if p.worker == w {
-			return p
-		}
-	}
-	return nil
-}
-
-// leave counts a member less. The worker is told by who calls it.
-func (g *groups) leave(p *part) {
-	s := g.shard(p.group.name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// leave counts a member less, and reports whether it leaves a stream behind that
+// nobody needs any more. The worker is told by who calls it.
+func (g *groups) leave(p *part) (abandoned bool) {
+	defer g.lock(p.group)()
 	g.memberships.Add(-1)
 	p.size--
-	if p.group.size--; p.group.size == 0 {
-		delete(s.groups, p.group.name)
-		g.count.Add(-1)
+	p.group.size--
+	return g.forget(p.group)
+}
+
+// depart takes out who was on the way.
+func (g *groups) depart(gr *group, a *arrival) (abandoned bool) {
+	defer g.lock(gr)()
+	gr.arrivals = slices.DeleteFunc(gr.arrivals, func(other *arrival) bool { return other == a })
+	return g.forget(gr)
+}
+
+// forget removes a group that nobody is in, and reports whether its gate was open.
+func (g *groups) forget(gr *group) (wasOpen bool) {
+	if gr.gone || !gr.empty() {
+		return false
+	}
+	delete(g.shard(gr.name).groups, gr.name)
+	gr.gone = true
+	g.count.Add(-1)
+	return gr.gate.ready == nil
+}
+
+// open opens the gate of a group. It fails if nobody is there any more.
+func (g *groups) open(gr *group, at Position) bool {
+	defer g.lock(gr)()
+	if gr.gone {
+		return false
+	}
+	if gr.gate.open(at) {
+		g.behind(gr)
+	}
+	return true
+}
+
+// behind sees to it that what the gate has missed is read from the history.
+func (g *groups) behind(gr *group) {
+	if gr.gate.ready == nil && !gr.gate.behind {
+		gr.gate.behind = true
+		g.fallsBehind(gr)
 	}
 }
 
-// matching returns the groups whose names match, sorted.
-func (g *groups) matching(p pattern) []string {
-	var names []string
+// names returns the groups that f accepts, sorted.
+func (g *groups) names(f func(*group) bool) (names []string) {
 	for i := range g.shards {
 		s := &g.shards[i]
 		s.mu.Lock()
-		for name := range s.groups {
-			if _, ok := p.match(name); ok {
+		for name, gr := range s.groups {
+			if f(gr) {
 				names = append(names, name)
 			}
 		}
@@ -143,24 +147,86 @@ func (g *groups) matching(p pattern) []string {
 	return names
 }
 
-// publish hands the frames to the workers, in order and side by side. It waits
-// for nobody. A member that would get several frames of together more than
-// budget bytes is told of each group once to load it again.
+// positions are those of all gates that are open and have one.
+func (g *groups) positions() map[string]Position {
+	all := make(map[string]Position)
+	g.names(func(gr *group) bool {
+		if gr.gate.ready == nil && gr.gate.Epoch != "" {
+			all[gr.name] = gr.gate.Position
+		}
+		return false
+	})
+	return all
+}
+
+// compare looks at a gate that was at one position when the broker was, or came, to
+// another.
+func (g *groups) compare(name string, was, broker Position) {
+	s := g.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gr := s.groups[name]
+	if gr == nil {
+		return
+	}
+	now := gr.gate.Position
+	wentBack := broker.Epoch == was.Epoch && broker.Offset < was.Offset
+	if wentBack || broker.Epoch != now.Epoch && now == was || broker.Epoch == now.Epoch && broker.Offset > now.Offset {
+		g.behind(gr)
+	}
+}
+
+// publish hands messages to the workers, in order and side by side, if they pass
+// the gates. It waits for nobody. A member that would get several messages of
+// together more than budget bytes is told of each group once to load it again.
 func (g *groups) publish(posts []post, budget int) {
-	if len(posts) == 1 {
+	if len(posts) == 1 { // most commits change one row
 		s := g.shard(posts[0].group)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, p := range s.parts(posts[0].group) {
-			p.worker.add(op{kind: opPost, part: p, frame: posts[0].frame})
+		if gr := s.groups[posts[0].group]; g.passes(gr, &posts[0]) {
+			gr.tell(&posts[0])
 		}
 		return
 	}
+	var l locks
+	for i := range posts {
+		at := g.spread.index(posts[i].group)
+		l[at] = &g.shards[at].mu
+	}
+	l.lock()
+	defer l.unlock()
+	posts = slices.DeleteFunc(posts, func(p post) bool {
+		return !g.passes(g.shard(p.group).groups[p.group], &p)
+	})
+	for _, b := range g.batches(posts, budget) {
+		if b.resyncs == nil {
+			b.worker.add(b.ops...)
+		} else {
+			b.worker.add(op{kind: opBatch, batch: b})
+		}
+	}
+}
+
+// passes reports whether a message is for the members of a group, now.
+func (g *groups) passes(gr *group, p *post) bool {
+	if gr == nil {
+		return false
+	}
+	v := gr.gate.check(p.epoch, p.offset)
+	if v == missing {
+		g.behind(gr)
+	}
+	return v == passes
+}
+
+// batches sorts posts by the workers of those who get them.
+func (g *groups) batches(posts []post, budget int) (batches []*batch) {
 	resyncs := resyncFrames(posts, budget)
-	defer g.lock(posts)()
-	var batches []*batch
-	for _, post := range posts {
-		for _, p := range g.shard(post.group).parts(post.group) {
+	for i := range posts {
+		post := &posts[i]
+		gr := g.shard(post.group).groups[post.group]
+		for _, p := range gr.active() {
 			i := slices.IndexFunc(batches, func(b *batch) bool { return b.worker == p.worker })
 			if i < 0 {
 				i = len(batches)
@@ -171,75 +237,26 @@ func (g *groups) publish(posts []post, budget int) {
 				batches[i].resyncs = append(batches[i].resyncs, resyncs[post.group])
 			}
 		}
+		gr.note(post)
 	}
-	for _, b := range batches {
-		if b.resyncs == nil {
-			b.worker.add(b.ops...)
-		} else {
-			b.worker.add(op{kind: opBatch, batch: b})
-		}
-	}
-}
-
-// remove takes a member out; the last one takes its place. It is the worker's.
-func (p *part) remove(place int32) {
-	last := p.members[len(p.members)-1]
-	if int(place) < len(p.members) {
-		p.members[place-1] = last
-		last.setPlace(p, int(place))
-	}
-	p.members[len(p.members)-1] = nil
-	if p.members = p.members[:len(p.members)-1]; len(p.members) == 0 {
-		p.members = nil
-	}
-}
-
-// parts are those of a group that have members.
-func (s *shard) parts(name string) []*part {
-	group := s.groups[name]
-	if group == nil {
-		return nil
-	}
-	group.parts = slices.DeleteFunc(group.parts, func(p *part) bool { return p.size == 0 })
-	return group.parts
-}
-
-// lock locks the shards of all the groups, always in the same order, and returns
-// what unlocks them.
-func (g *groups) lock(posts []post) (unlock func()) {
-	var concerned [shardCount]bool
-	for _, p := range posts {
-		concerned[g.index(p.group)] = true
-	}
-	for i := range concerned {
-		if concerned[i] {
-			g.shards[i].mu.Lock()
-		}
-	}
-	return func() {
-		for i := range concerned {
-			if concerned[i] {
-				g.shards[i].mu.Unlock()
-			}
-		}
-	}
+	return batches
 }
 
 // resyncFrames are what the groups are told instead where it may be too much; nil
 // where all posts together are not. A negative budget is none.
 func resyncFrames(posts []post, budget int) map[string]frame {
 	total := 0
-	for _, p := range posts {
-		total += len(p.frame)
+	latest := make(map[string]uint64)
+	for i := range posts {
+		total += len(posts[i].frame)
+		latest[posts[i].group] = posts[i].offset
 	}
 	if budget < 0 || total <= budget {
 		return nil
 	}
 	frames := make(map[string]frame)
-	for _, p := range posts {
-		if frames[p.group] == nil {
-			frames[p.group] = resyncFrame(p.group, "size")
-		}
+	for group, offset := range latest {
+		frames[group] = seal(resyncPayload(group, "size"), offset)
 	}
 	return frames
 }

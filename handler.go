@@ -55,9 +55,9 @@ func (h *Hub) handleBuiltIns() {
 		return Reply{Type: "pong", Data: handlers.Ping(r.Data)}, nil
 	})
 	h.Handle("subscribe", func(ctx context.Context, c *Conn, r *Request) (any, error) {
-		return handlers.Subscribe(ctx, door{c}, r.Data)
+		return nil, handlers.Subscribe(ctx, door{c, r}, r.Data)
 	})
 	h.Handle("unsubscribe", func(_ context.Context, c *Conn, r *Request) (any, error) {
-		return handlers.Unsubscribe(door{c}, r.Data)
+		return handlers.Unsubscribe(door{c, r}, r.Data)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
@@ -23,6 +24,10 @@ type Hub struct {
 	log      *slog.Logger
 	upgrader websocket.Upgrader
 	groups   *groups
+	broker   Broker
+	memory   *Memory // the broker, if it is the hub's own
+	remote   *remote // the hub's end of any other broker
+	tasks    *tasks
 	workers  []*worker
 	turn     atomic.Uint32 // whose the next connection is
 	buffers  buffers
@@ -31,7 +36,8 @@ type Hub struct {
 
 	setup    sync.RWMutex // guards what Handle and Allow define
 	handlers map[string]HandlerFunc
-	rules    []rule
+	rules    rules[allowFunc]
+	states   rules[stateFunc]
 
 	mu      sync.Mutex // guards what follows
 	conns   map[*Conn]struct{}
@@ -48,11 +54,13 @@ func NewHub(c Config) *Hub {
 		config:   c,
 		log:      c.Logger,
 		upgrader: newUpgrader(),
-		groups:   newGroups(),
 		handlers: make(map[string]HandlerFunc),
 		conns:    make(map[*Conn]struct{}),
 		drained:  make(chan struct{}),
 	}
+	h.groups = newGroups(h.catchUp)
+	h.tasks = newTasks()
+	h.useBroker()
 	for range runtime.GOMAXPROCS(0) {
 		h.workers = append(h.workers, &worker{hub: h})
 	}
@@ -105,57 +113,60 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 // others. After Shutdown it returns ErrClosed.
 func (h *Hub) Publish(_ context.Context, changes ...Change) error {
 	var errs []error
-	var one [1]post // most commits change one row
-	posts := one[:0]
+	batch := make([]BrokerMessage, 0, len(changes))
 	for i := range changes {
 		var err error
-		if posts, err = h.post(posts, &changes[i]); err != nil {
+		if batch, err = h.post(batch, &changes[i]); err != nil {
 			errs = append(errs, fmt.Errorf("publish: %w", err))
 		}
 	}
-	h.deliver(posts)
+	if err := h.carry(batch); err != nil {
+		errs = append(errs, fmt.Errorf("publish: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
 // post appends what a change is to the groups that it is for.
-func (h *Hub) post(posts []post, ch *Change) ([]post, error) {
+func (h *Hub) post(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error) {
 	if err := ch.check(); err != nil {
-		return posts, err
+		return batch, err
 	}
 	if ch.hasPattern() {
-		return h.postAll(posts, ch)
+		return h.postAll(batch, ch)
 	}
 	if heard, err := h.heard(ch.Group); !heard {
-		return posts, err
+		return batch, err
 	}
 	if ch.Object == (notMade{}) {
 		*ch = newResync(ch.Group, "late")
 	}
 	payload, err := ch.encode()
 	if err != nil {
-		return posts, err
+		return batch, err
 	}
-	f, err := h.frame(payload)
-	if err != nil { // it is too large: the group has to load it
-		f = resyncFrame(ch.Group, "size")
+	if err = h.fits(payload); err != nil { // it is too large: the group has to load it
+		payload = resyncPayload(ch.Group, "size")
 	}
-	return append(posts, post{group: ch.Group, frame: f}), err
+	return append(batch, BrokerMessage{Stream: ch.Group, Payload: payload}), err
 }
 
-// postAll posts a change to all groups with members that match its pattern.
-func (h *Hub) postAll(posts []post, ch *Change) ([]post, error) {
+// postAll posts a change to all groups that match its pattern and are listened to.
+func (h *Hub) postAll(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error) {
 	p, err := parsePattern(ch.Group)
 	if err != nil {
-		return posts, err
+		return batch, err
+	}
+	if h.remote != nil {
+		return append(batch, h.remote.tellAll(ch)), nil
 	}
 	var errs []error
-	for _, group := range h.groups.matching(p) {
+	for _, group := range h.matching(p) {
 		one := *ch
 		one.Group = group
-		posts, err = h.post(posts, &one)
+		batch, err = h.post(batch, &one)
 		errs = append(errs, err)
 	}
-	return posts, errors.Join(errs...)
+	return batch, errors.Join(errs...)
 }
 
 // heard counts a message to the group and reports whether anybody is to have
@@ -168,37 +179,51 @@ func (h *Hub) heard(group string) (bool, error) {
 		return false, ErrClosed
 	}
 	h.counters.published.Add(1)
-	return h.groups.has(group), nil
+	return h.listens(group), nil
+}
+
+// listens reports whether somebody gets what is sent to the group, or will.
+func (h *Hub) listens(group string) bool {
+	return h.remote != nil || h.groups.has(group) || h.memory.has(group)
+}
+
+// matching returns the groups that are listened to and match, sorted.
+func (h *Hub) matching(p pattern) []string {
+	names := h.groups.names(func(gr *group) bool {
+		_, ok := p.match(gr.name)
+		return ok
+	})
+	if h.memory != nil {
+		names = append(names, h.memory.matching(p)...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return names
 }
 
 // frame frames a message once for all who get it.
 func (h *Hub) frame(payload []byte) (frame, error) {
-	if over(len(payload)+maxHeader, h.config.SendQueueBytes) {
-		return nil, fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+	if err := h.fits(payload); err != nil {
+		return nil, err
 	}
 	return textFrame(payload), nil
 }
 
-// deliver hands frames to all members of their groups. It is the only way to
-// one.
-func (h *Hub) deliver(posts []post) {
-	if len(posts) == 0 {
-		return
+// fits reports whether a message, with an offset and framed, fits into a send
+// queue.
+func (h *Hub) fits(payload []byte) error {
+	if over(len(payload)+maxHeader, h.config.SendQueueBytes) {
+		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
 	}
-	budget := h.config.SendQueueBytes
-	if budget > 0 {
-		budget /= 2
-	}
-	h.groups.publish(posts, budget)
+	return nil
 }
 
-// send delivers one message that is encoded already.
+// send hands one plain message to the broker.
 func (h *Hub) send(group string, payload []byte) error {
-	f, err := h.frame(payload)
-	if err == nil {
-		h.deliver([]post{{group: group, frame: f}})
+	if err := h.fits(payload); err != nil {
+		return err
 	}
-	return err
+	return h.carry([]BrokerMessage{{Stream: group, Payload: payload, Plain: true}})
 }
 
 // nextWorker returns the worker for a new connection.

@@ -136,7 +136,7 @@ func TestMessagesToGroups(t *testing.T) {
 	require.ErrorContains(t, err, "encode func()")
 	require.ErrorContains(t, err, "malformed group name")
 	require.ErrorContains(t, err, "no type")
-	assert.Contains(t, receive(t, ws), `"data":{"type":"create","group":"g","object":1}}`, "an error does not stop the others")
+	assert.Contains(t, receive(t, ws), `"data":{"type":"create","group":"g","object":1,"offset":1}}`, "an error does not stop the others")
 
 	require.NoError(t, hub.SendRaw("g", []byte(` {"a": 1} `)))
 	assert.Equal(t, `{"a": 1}`, receive(t, ws))

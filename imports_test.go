@@ -21,9 +21,11 @@ var halves = map[string][]string{
 		"panic.go", "protocol.go", "request.go", "scan.go",
 	},
 	"socket": {
-		"access.go", "config.go", "conn.go", "door.go", "feed.go", "frame.go", "groups.go", "handler.go", "hub.go",
-		"identity.go", "inbox.go", "keepalive.go", "link.go", "origin.go", "outlet.go", "pattern.go", "reader.go", "reply.go", "requestcontext.go",
-		"runner.go", "scatter.go", "shutdown.go", "socket_linux.go", "socket_other.go", "stats.go", "upgrade.go", "worker.go",
+		"access.go", "arrival.go", "broker.go", "carry.go", "catchup.go", "config.go", "conn.go", "door.go", "entrance.go", "feed.go",
+		"frame.go", "gate.go", "group.go", "groups.go", "handler.go", "history.go", "hub.go", "identity.go", "inbox.go", "keepalive.go",
+		"lane.go", "link.go", "memory.go", "origin.go", "outlet.go", "pattern.go", "position.go", "reader.go", "remote.go", "reply.go",
+		"requestcontext.go", "rules.go", "runner.go", "scatter.go", "shutdown.go", "socket_linux.go", "socket_other.go", "spread.go", "state.go", "stats.go",
+		"stream.go", "sweep.go", "tasks.go", "upgrade.go", "worker.go",
 	},
 	"database": {
 		"announce.go", "commit.go", "describe.go", "engine.go", "held.go", "key.go", "mixins.go", "model.go", "neteffect.go", "own.go",

@@ -12,9 +12,6 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// anyGroup is the pattern of every group.
-const anyGroup = "{any}"
-
 // model is what the plugin knows of one marked type: which writes are
 // announced, to which group, and what must be read for it.
 type model struct {

@@ -181,6 +181,13 @@ func (o *outlet) takeBack() {
 	o.backlog = kept
 }
 
+// waiting is how many bytes wait to be written.
+func (o *outlet) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes + int(o.direct.Load())
+}
+
 // kill ends all writing.
 func (o *outlet) kill() {
 	o.mu.Lock()

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// anyGroup is the pattern of every group.
+const anyGroup = "{any}"
+
 // pattern is a parsed Allow pattern: literals[0], a placeholder, literals[1],
 // another one, and so on. Only the first and the last literal may be empty.
 type pattern struct {

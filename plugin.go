@@ -50,7 +50,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		p.config, p.log = c, c.Logger
 	}
 	if hub != nil {
-		p.publish, p.heard, p.counters = hub.Publish, hub.groups.has, &hub.counters
+		p.publish, p.heard, p.counters = hub.Publish, hub.listens, &hub.counters
 		if p.log == nil {
 			p.log = hub.log
 		}

@@ -49,7 +49,7 @@ func (c *Conn) resultFrame(r *Request, result any) (frame, error) {
 			e.typ = encodeString(reply.Type)
 		}
 	}
-	return c.answer(r, e, result)
+	return c.reply(r, e, result)
 }
 
 func (c *Conn) errorFrame(r *Request, err error, data any) (frame, error) {
@@ -57,11 +57,11 @@ func (c *Conn) errorFrame(r *Request, err error, data any) (frame, error) {
 	if r != nil && !ok {
 		c.logFailed(r, err)
 	}
-	return c.answer(r, envelope{err: text}, data)
+	return c.reply(r, envelope{err: text}, data)
 }
 
-// answer returns the one reply to r, which the caller must send.
-func (c *Conn) answer(r *Request, e envelope, data any) (f frame, err error) {
+// reply makes the one reply to r. It must be sent.
+func (c *Conn) reply(r *Request, e envelope, data any) (f frame, err error) {
 	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
 		return nil, errNoRequest
 	}
@@ -95,8 +95,8 @@ func (c *Conn) frame(e envelope) (frame, error) {
 	header := appendHeader(space[:0], finalText, len(b)-maxHeader)
 	f := b[maxHeader-len(header):]
 	copy(f, header)
-	if over(len(f), c.hub.config.SendQueueBytes) {
-		return nil, fmt.Errorf("a reply of %d bytes fits into no send queue", len(f))
+	if err := c.hub.fits(b[maxHeader:]); err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
 	}
 	return f, nil
 }

@@ -77,11 +77,11 @@ func (c *Conn) serve(in inbound) {
 // refuse replies to what no handler gets to see.
 func (c *Conn) refuse(e envelope, err error) {
 	e.err = err.Error()
-	c.reply(c.frame(e))
+	c.respond(c.frame(e))
 }
 
-// reply sends the reply to a request, if there is one, with the next ones.
-func (c *Conn) reply(f frame, err error) {
+// respond sends the reply to a request, if there is one, with the next ones.
+func (c *Conn) respond(f frame, err error) {
 	if err == nil {
 		err = c.holdFrame(f)
 	}
@@ -143,7 +143,7 @@ func (c *Conn) settle(r *Request, result any, err error, late bool) {
 	if err != nil {
 		f, err = c.errorFrame(r, err, nil)
 	}
-	c.reply(f, err)
+	c.respond(f, err)
 }
 
 // awaitAnswer waits for the answer to a request that is answered later.

@@ -24,10 +24,8 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	}
 	select {
 	case <-h.drained:
-		for _, w := range h.workers {
-			if err := w.wait(ctx); err != nil {
-				return fmt.Errorf("shut down: %w", err)
-			}
+		if err := h.endTasks(ctx); err != nil {
+			return fmt.Errorf("shut down: %w", err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -36,7 +34,25 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, c := range left {
 		c.cut()
 	}
+	h.tasks.cancel()
 	return fmt.Errorf("shut down with %d connections left: %w", len(left), ctx.Err())
+}
+
+// endTasks ends what is not a connection's.
+func (h *Hub) endTasks(ctx context.Context) error {
+	for _, w := range h.workers {
+		if err := w.wait(ctx); err != nil {
+			return err
+		}
+	}
+	if h.remote != nil {
+		flushing, cancel := context.WithTimeout(ctx, brokerTimeout)
+		defer cancel()
+		h.remote.lane.flush(flushing)
+	} else {
+		h.memory.close()
+	}
+	return h.tasks.end(ctx)
 }
 
 // refuse closes the door and returns who is inside.

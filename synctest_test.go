@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,7 +78,12 @@ func receive(t *testing.T, ws *websocket.Conn) string {
 func join(t *testing.T, ws *websocket.Conn, group string) {
 	t.Helper()
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`"}}`)
-	require.Equal(t, `{"id":1,"type":"subscribe","data":{"group":"`+group+`"}}`, receive(t, ws))
+	require.NoError(t, compareFrame(subscribed(1, group, 0), receive(t, ws)))
+}
+
+// subscribed is the answer to a subscription at an offset.
+func subscribed(id int, group string, offset int) string {
+	return fmt.Sprintf(`{"id":%d,"type":"subscribe","data":{"group":"%s","epoch":"{{epoch}}","offset":%d}}`, id, group, offset)
 }
 
 // closeCode reads to the end and returns the code the hub closed with.

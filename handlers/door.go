@@ -11,10 +11,14 @@ type Door interface {
 	// GroupOf returns the well-formed name of the group that data means.
 	GroupOf(data json.RawMessage) (string, error)
 
-	// Enter makes the connection a member of the group if it may be one. To
-	// enter twice is no error.
-	Enter(ctx context.Context, group string) error
+	// Enter makes the connection a member of the group if it may be one, and answers
+	// the request: what is sent to the group comes after the answer. To enter twice is
+	// no error.
+	Enter(ctx context.Context, group string, want Want) error
 
 	// Leave ends the membership, if there is one.
 	Leave(group string)
+
+	// Refuse returns an error with a text that the connection may read.
+	Refuse(text string) error
 }

@@ -5,15 +5,15 @@ import (
 	"encoding/json"
 )
 
-// Subscribe enters the group that data means. The reply is made after that: a
-// page that has it misses nothing any more.
-func Subscribe(ctx context.Context, d Door, data json.RawMessage) (Group, error) {
+// Subscribe enters the group that data means. The reply is made by the door.
+func Subscribe(ctx context.Context, d Door, data json.RawMessage) error {
 	name, err := d.GroupOf(data)
 	if err != nil {
-		return Group{}, err
+		return err
 	}
-	if err := d.Enter(ctx, name); err != nil {
-		return Group{}, err
+	want, problem := WantOf(data)
+	if problem != "" {
+		return d.Refuse(problem)
 	}
-	return Group{name}, nil
+	return d.Enter(ctx, name, want)
 }

@@ -10,5 +10,5 @@ func Unsubscribe(d Door, data json.RawMessage) (Group, error) {
 		return Group{}, err
 	}
 	d.Leave(name)
-	return Group{name}, nil
+	return Group{Name: name}, nil
 }
