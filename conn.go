@@ -29,13 +29,13 @@ const (
 // all the time. Others exist while there are requests, or while more is to be
 // written than the socket takes.
 type Conn struct {
+	out    outlet
 	hub    *Hub
 	ws     *websocket.Conn
 	reader *bufio.Reader // of ws
 	feed   *feed
 	user   Identity
 	worker *worker
-	out    outlet
 	inbox  inbox
 	later  chan struct{} // a place for each request answered later; made by the runner
 

@@ -14,16 +14,17 @@ const maxDrain = 64 << 10
 // what the socket takes without waiting. The rest is handed aside: a goroutine
 // writes it that exists only as long as there is some.
 type outlet struct {
+	// A write looks at one cache line of its connection: this one.
+	try    tryFunc // nil: this socket may wait
 	conn   *Conn
 	socket net.Conn
-	try    tryFunc      // nil: this socket may wait
 	direct atomic.Int64 // bytes of frames for this connection alone that are pending
 
 	mu       sync.Mutex // guards what follows
+	draining bool       // the goroutine exists
+	dead     bool       // nothing more is written
+	bytes    int        // of the backlog, and being written from it
 	backlog  []chunk
-	bytes    int  // of the backlog, and being written from it
-	draining bool // the goroutine exists
-	dead     bool // nothing more is written
 }
 
 // tryFunc writes what a socket takes without waiting: it may be nothing.
@@ -53,18 +54,16 @@ func (l *outgoing) reset() {
 func (o *outlet) write(l *outgoing) {
 	o.mu.Lock()
 	busy, dead := o.draining, o.dead
+	overflow := false
 	if busy && !dead {
 		o.append(l, 0)
+		overflow = over(o.bytes, o.conn.hub.config.SendQueueBytes)
 	}
-	overflow := over(o.bytes, o.conn.hub.config.SendQueueBytes)
 	o.mu.Unlock()
 	switch {
-	case dead:
-	case busy:
-		if overflow {
-			o.conn.endSlow()
-		}
-	default:
+	case overflow:
+		o.conn.endSlow()
+	case !busy && !dead:
 		o.writeNow(l)
 	}
 }
