@@ -40,8 +40,9 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 
-bench-peers: ## this hub beside its peers; QUICK=1 for less of it
-	cd bench && go run . $(if $(QUICK),-quick)
+bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for less of it, and only to look at
+	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
+	cd bench && go run . $(if $(QUICK),-quick,-write)
 
 e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh

@@ -2,7 +2,7 @@
 // process of its own, all are asked the same by one load generator, round by
 // round in turn.
 //
-//	go run . [-quick] [-only hub,gws] [-scenario text] [-rounds 3] [-before binary]
+//	go run . [-quick] [-write] [-only hub,gws] [-scenario text] [-rounds 3] [-before binary]
 package main
 
 import (
@@ -28,6 +28,7 @@ func main() {
 	only := flag.String("only", "", "measure `names` only, separated by commas")
 	part := flag.String("scenario", "", "measure scenarios only whose names contain this `text`")
 	rounds := flag.Int("rounds", 3, "rounds of each scenario")
+	writes := flag.Bool("write", false, "write tables and chart into doc/")
 	before := flag.String("before", "", "measure also the hub of another build of this command, a `binary`, as hub-before")
 	flag.Parse()
 	names := peerNames()
@@ -37,11 +38,21 @@ func main() {
 	if *before != "" {
 		another := peers["hub"]
 		another.binary = *before
-		peers["hub-before"] = another
-		names = append(names, "hub-before")
+		peers["hub"+beforeSuffix] = another
+		names = append(names, "hub"+beforeSuffix)
+	}
+	for _, name := range names {
+		if p, known := peers[name]; !known || !p.runs() {
+			fmt.Fprintf(os.Stderr, "bench: %s is unknown, or what it needs is not there; there are %s\n", name, strings.Join(peerNames(), ", "))
+			os.Exit(2)
+		}
 	}
 	chosen := slices.DeleteFunc(scenarios(*quick), func(s scenario) bool { return !strings.Contains(s.String(), *part) })
-	if err := run(chosen, names, *rounds); err != nil {
+	reports, err := run(chosen, names, *rounds)
+	if err == nil && *writes {
+		err = write(reports, "../doc/BENCHMARKS.md", "../doc/benchmarks.svg")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -49,10 +60,10 @@ func main() {
 
 // scenarios are all that is measured.
 func scenarios(quick bool) []scenario {
-	duration := 4 * time.Second
+	duration := 3 * time.Second
 	sizes, crowd := []int{100, 1000, 10_000}, 10_000
 	if quick {
-		duration, sizes, crowd = 500*time.Millisecond, []int{1000}, 2000
+		duration, sizes, crowd = 400*time.Millisecond, []int{1000}, 1000
 	}
 	var all []scenario
 	for _, size := range sizes {
@@ -66,7 +77,7 @@ func scenarios(quick bool) []scenario {
 		scenario{kind: requests, members: 100, inFlight: 1, duration: duration},
 		scenario{kind: requests, members: 100, inFlight: 32, duration: duration},
 		scenario{kind: paced, members: 1000, pace: 50, duration: duration},
-		scenario{kind: paced, members: 100, pace: 1000, duration: 2 * duration},
+		scenario{kind: paced, members: 100, pace: 1000, duration: 2 * duration}, // long enough for the stuck one to be closed
 		scenario{kind: paced, members: 100, pace: 1000, stuck: true, duration: 2 * duration},
 		scenario{kind: idle, members: crowd},
 		scenario{kind: churn, members: 1, inFlight: 8, duration: duration},
@@ -75,7 +86,7 @@ func scenarios(quick bool) []scenario {
 
 // run measures all scenarios, each in turn on all peers, as often as there are
 // rounds, and prints the medians.
-func run(scenarios []scenario, names []string, rounds int) error {
+func run(scenarios []scenario, names []string, rounds int) (reports []report, err error) {
 	for _, s := range scenarios {
 		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
 		results := map[string][]result{}
@@ -83,15 +94,17 @@ func run(scenarios []scenario, names []string, rounds int) error {
 			for _, name := range able {
 				r, err := s.measure(name)
 				if err != nil {
-					return fmt.Errorf("%s, %s: %w", s, name, err)
+					return nil, fmt.Errorf("%s, %s: %w", s, name, err)
 				}
 				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s %s\n", s, round+1, rounds, name, r)
 				results[name] = append(results[name], r)
 			}
 		}
 		if len(able) > 0 {
-			report(s, able, results)
+			r := report{s, able, results}
+			fmt.Println("\n" + r.table())
+			reports = append(reports, r)
 		}
 	}
-	return nil
+	return reports, nil
 }

@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
@@ -34,6 +37,8 @@ type peer struct {
 	bounded bool
 	// binary is another build of this command. Defaults to this one.
 	binary string
+	// script is run by node instead.
+	script string
 }
 
 func (p peer) hello(groups []string) hello {
@@ -59,17 +64,44 @@ var peers = map[string]peer{
 	"coder":   {open: openCoder, answers: true},
 	"nbio":    {listen: listenNBIO, answers: true},
 	"floor":   {open: openFloor, ungrouped: true},
+	"node":    {script: "node/server.mjs", answers: true},
 
 	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
 	"centrifuge-history": {open: func() (http.Handler, func(string) error) { return openCentrifuge(1000) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
 }
 
-// peerNames begins with this hub.
+// peerNames are those that can run here. They begin with this hub.
 func peerNames() []string {
 	names := slices.Sorted(maps.Keys(peers))
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "hub" })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "hub" || !peers[name].runs() })
 	return append([]string{"hub"}, names...)
 }
+
+// runs reports whether what the peer needs is there.
+func (p peer) runs() bool {
+	if p.script == "" {
+		return true
+	}
+	_, absent := exec.LookPath("node")
+	_, missing := os.Stat(filepath.Join(filepath.Dir(p.script), "node_modules"))
+	return absent == nil && missing == nil
+}
+
+// command is what starts a server of the peer.
+func (p peer) command(name string, groups int) (*exec.Cmd, error) {
+	number := strconv.Itoa(groups)
+	switch {
+	case p.script != "":
+		return exec.Command("node", "--expose-gc", p.script, number), nil
+	case p.binary != "":
+		return exec.Command(p.binary, "serve", strings.TrimSuffix(name, beforeSuffix), number), nil
+	}
+	self, err := os.Executable()
+	return exec.Command(self, "serve", name, number), err
+}
+
+// beforeSuffix marks the hub of another build.
+const beforeSuffix = "-before"
 
 // serve is the process of one peer.
 func serve(name string, groups int) error {
@@ -102,6 +134,7 @@ func serve(name string, groups int) error {
 			return err
 		}
 		if count == collect {
+			runtime.GC() // pools let go at the second one
 			debug.FreeOSMemory()
 			fmt.Println()
 		}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 )
 
 // String is the progress of a round.
@@ -29,7 +31,7 @@ var (
 	memory  = column{"KiB for a connection", "%.2f", func(r result) float64 { return r.memory }}
 )
 
-// columns of a scenario; the first is compared with this hub's.
+// columns of a scenario. The first two are compared with this hub's.
 func (s scenario) columns() []column {
 	switch s.kind {
 	case idle:
@@ -41,35 +43,6 @@ func (s scenario) columns() []column {
 	}
 }
 
-// report prints one table of medians, and ratios to the first peer.
-func report(s scenario, names []string, results map[string][]result) {
-	columns := s.columns()
-	fmt.Printf("\n#### %s\n\n| server | %s | × %s |", s, columns[0].title, names[0])
-	for _, c := range columns[1:] {
-		fmt.Printf(" %s |", c.title)
-	}
-	fmt.Print("\n|---|")
-	for range len(columns) + 1 {
-		fmt.Print("---:|")
-	}
-	fmt.Println()
-	first := columns[0].median(results[names[0]])
-	for _, name := range names {
-		value := columns[0].median(results[name])
-		fmt.Printf("| %s | "+columns[0].format+" | %.2f |", name, value, value/first)
-		for _, c := range columns[1:] {
-			fmt.Printf(" "+c.format+" |", c.median(results[name]))
-		}
-		if bound := ceiling.median(results[name]); slices.ContainsFunc(columns, column.limits) && bound < 1.3*value {
-			fmt.Print(" generator-bound")
-		}
-		fmt.Println()
-	}
-}
-
-// limits reports whether it says how much the generator takes.
-func (c column) limits() bool { return c.title == ceiling.title }
-
 func (c column) median(results []result) float64 {
 	var values []float64
 	for _, r := range results {
@@ -77,4 +50,68 @@ func (c column) median(results []result) float64 {
 	}
 	slices.Sort(values)
 	return values[len(values)/2]
+}
+
+// report is what was measured.
+type report struct {
+	scenario scenario
+	names    []string // this hub is the first
+	results  map[string][]result
+}
+
+// table shows medians, and how many times the hub's they are.
+func (r report) table() string {
+	var b strings.Builder
+	columns := r.scenario.columns()
+	fmt.Fprintf(&b, "#### %s\n\n| server |", r.scenario)
+	for i, c := range columns {
+		fmt.Fprintf(&b, " %s |", c.title)
+		if i < 2 {
+			fmt.Fprintf(&b, " × %s |", r.names[0])
+		}
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---:|", len(columns)+min(len(columns), 2)) + "\n")
+	for _, name := range r.names {
+		fmt.Fprintf(&b, "| %s |", name)
+		for i, c := range columns {
+			value := c.median(r.results[name])
+			fmt.Fprintf(&b, " "+c.format, value)
+			if c.title == ceiling.title && value < 1.3*rate.median(r.results[name]) {
+				b.WriteString(", generator-bound")
+			}
+			b.WriteString(" |")
+			if i < 2 {
+				fmt.Fprintf(&b, " %.2f |", value/c.median(r.results[r.names[0]]))
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// What stands between these lines of the page is written by this command.
+const (
+	beginMark = "<!-- written by make bench-peers -->\n"
+	endMark   = "<!-- end -->\n"
+)
+
+// write puts all tables into the page, and the chart beside it.
+func write(reports []report, page, chart string) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(text), beginMark)
+	_, after, ended := strings.Cut(rest, endMark)
+	if !found || !ended {
+		return fmt.Errorf("%s: there is no place between %q and %q", page, beginMark, endMark)
+	}
+	var tables strings.Builder
+	for _, r := range reports {
+		tables.WriteString("\n" + r.table())
+	}
+	if err := os.WriteFile(page, []byte(before+beginMark+tables.String()+"\n"+endMark+after), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(chart, []byte(draw(reports)), 0o644)
 }

@@ -112,7 +112,7 @@ func (s scenario) measure(name string) (r result, err error) {
 type playFunc func(*generator, *server, time.Duration) (deliveries int, err error)
 
 func (s scenario) saturate(g *generator, server *server, play playFunc) (r result, err error) {
-	if _, err := play(g, server, time.Second/4); err != nil { // warm up
+	if _, err := play(g, server, min(s.duration, time.Second)/4); err != nil { // warm up
 		return r, err
 	}
 	m := begin(server)

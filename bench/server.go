@@ -24,15 +24,11 @@ type server struct {
 }
 
 func start(name string, groups int) (*server, error) {
-	binary := peers[name].binary
-	if binary == "" {
-		var err error
-		if binary, err = os.Executable(); err != nil {
-			return nil, err
-		}
+	command, err := peers[name].command(name, groups)
+	if err != nil {
+		return nil, err
 	}
-	s := &server{command: exec.Command(binary, "serve", strings.TrimSuffix(name, "-before"), strconv.Itoa(groups))}
-	var err error
+	s := &server{command: command}
 	s.command.Stderr = os.Stderr
 	if s.input, err = s.command.StdinPipe(); err != nil {
 		return nil, err
