@@ -37,8 +37,8 @@ type Config struct {
 	// Defaults to 25 seconds.
 	PingInterval time.Duration
 
-	// DeadAfter is the time without a frame after which a connection is taken
-	// for dead. It should be at least twice the PingInterval.
+	// DeadAfter is the time without a frame, exact to a 64th, after which a
+	// connection is taken for dead. It should be at least twice the PingInterval.
 	// Defaults to 60 seconds.
 	DeadAfter time.Duration
 

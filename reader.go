@@ -19,6 +19,7 @@ const closeTimeout = 5 * time.Second
 func (c *Conn) read() {
 	defer c.hub.exit()
 	err := c.readFrames()
+	c.handOver()
 	c.partWith(err)
 	c.cut()
 	c.hub.remove(c)

@@ -35,8 +35,8 @@ func deepen(at uint8) byte {
 }
 
 func (c *Conn) serveAll(batch []inbound) {
+	c.slow.Store(false)
 	if len(batch) > 1 {
-		c.slow.Store(false)
 		timer := time.AfterFunc(maxHold, c.release)
 		defer timer.Stop()
 	}

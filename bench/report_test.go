@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWrite writes a page twice: what stands around the tables stays, and the
+// chart is XML with a bar for each server.
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	page, chart := filepath.Join(dir, "page.md"), filepath.Join(dir, "chart.svg")
+	if err := os.WriteFile(page, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reports := []report{{
+		scenario: scenario{kind: requests, members: 100, inFlight: 32, duration: time.Second},
+		names:    []string{"hub", "gws"},
+		results: map[string][]result{
+			"hub": {{rate: 300, cpu: 1, ceiling: 301}, {rate: 100, cpu: 2, ceiling: 301}, {rate: 200, cpu: 9, ceiling: 301}},
+			"gws": {{rate: 100, cpu: 4, ceiling: 129}},
+		},
+	}}
+	for range 2 {
+		if err := write(reports, page, chart); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "before\n" + beginMark + `
+#### 32 requests at a time on each of 100 connections
+
+| server | a second | × hub | server CPU µs for each | × hub | generator's ceiling |
+|---|---:|---:|---:|---:|---:|
+| hub | 200 | 1.00 | 2.00 | 1.00 | 301 |
+| gws | 100 | 0.50 | 4.00 | 2.00 | 129, generator-bound |
+
+` + endMark + "after\n"
+	if got := read(t, page); got != want {
+		t.Errorf("the page is\n%s", got)
+	}
+	bars := 0
+	for d := xml.NewDecoder(strings.NewReader(read(t, chart))); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if element, ok := token.(xml.StartElement); ok && element.Name.Local == "rect" {
+			bars++
+		}
+	}
+	if bars != 2 {
+		t.Errorf("the chart has %d bars", bars)
+	}
+	if err := write(reports, chart, chart); err == nil {
+		t.Error("a page without marks was written to")
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
