@@ -59,7 +59,7 @@ func newGenerator(address string, count int, hello func(connection int) hello) (
 }
 
 func (g *generator) connect(address string, h hello) error {
-	conn, err := dialHello(&net.Dialer{}, address, h)
+	conn, err := dialHello(address, h)
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ type hello struct {
 }
 
 // dialHello opens a connection and says hello on it.
-func dialHello(dialer *net.Dialer, address string, h hello) (*net.TCPConn, error) {
-	conn, err := dialer.Dial("tcp", address)
+func dialHello(address string, h hello) (*net.TCPConn, error) {
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -60,10 +60,10 @@ func main() {
 
 // scenarios are all that is measured.
 func scenarios(quick bool) []scenario {
-	duration := 3 * time.Second
+	duration := 2500 * time.Millisecond
 	sizes, crowd := []int{100, 1000, 10_000}, 10_000
 	if quick {
-		duration, sizes, crowd = 400*time.Millisecond, []int{1000}, 1000
+		duration, sizes, crowd = 300*time.Millisecond, []int{1000}, 1000
 	}
 	var all []scenario
 	for _, size := range sizes {
@@ -77,8 +77,8 @@ func scenarios(quick bool) []scenario {
 		scenario{kind: requests, members: 100, inFlight: 1, duration: duration},
 		scenario{kind: requests, members: 100, inFlight: 32, duration: duration},
 		scenario{kind: paced, members: 1000, pace: 50, duration: duration},
-		scenario{kind: paced, members: 100, pace: 1000, duration: 2 * duration}, // long enough for the stuck one to be closed
-		scenario{kind: paced, members: 100, pace: 1000, stuck: true, duration: 2 * duration},
+		scenario{kind: paced, members: 100, pace: 1000, buffer: 64 << 10, duration: 3 * duration}, // so long that the stuck one is closed
+		scenario{kind: paced, members: 100, pace: 1000, buffer: 64 << 10, stuck: true, duration: 3 * duration},
 		scenario{kind: idle, members: crowd},
 		scenario{kind: churn, members: 1, inFlight: 8, duration: duration},
 	)

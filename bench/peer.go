@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // peer is a library under measurement: a thin server made of it.
@@ -109,7 +111,8 @@ func serve(name string, groups int) error {
 	if !known {
 		return fmt.Errorf("unknown; there are %s", strings.Join(peerNames(), ", "))
 	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	buffer, _ := strconv.Atoi(os.Getenv(bufferEnv))
+	listener, err := (&net.ListenConfig{Control: sendBuffer(buffer)}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -146,6 +149,23 @@ func serve(name string, groups int) error {
 		}
 	}
 	return lines.Err()
+}
+
+// bufferEnv tells a server how large the send buffers of its sockets are.
+const bufferEnv = "BENCH_SEND_BUFFER"
+
+// sendBuffer sets that of a listener, from which its connections have it. The
+// kernel's own, of megabytes, would hide for long that nobody reads.
+func sendBuffer(size int) func(network, address string, raw syscall.RawConn) error {
+	return func(_, _ string, raw syscall.RawConn) (err error) {
+		if size == 0 {
+			return nil
+		}
+		failed := raw.Control(func(fd uintptr) {
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, size)
+		})
+		return errors.Join(failed, err)
+	}
 }
 
 // profile writes a profile of the process's CPU time into the file that

@@ -119,7 +119,7 @@ func (s scenario) comeAndGo(server *server, p peer) (result, error) {
 	for range s.inFlight {
 		group.Go(func() error {
 			for time.Now().Before(end) {
-				conn, err := dialHello(&net.Dialer{}, server.address, p.hello(s.groupsOf(0)))
+				conn, err := dialHello(server.address, p.hello(s.groupsOf(0)))
 				if err != nil {
 					return err
 				}
@@ -137,16 +137,11 @@ func (s scenario) comeAndGo(server *server, p peer) (result, error) {
 	return m.end(int(count.Load())), err
 }
 
-// dialStuck opens a connection that is never read and takes little: a buffer that
-// is small from the beginning keeps those of the server's kernel small too.
+// dialStuck opens a connection that takes little and is never read.
 func dialStuck(address string, h hello) (net.Conn, error) {
-	small := func(_, _ string, raw syscall.RawConn) (err error) {
-		if failed := raw.Control(func(fd uintptr) {
-			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
-		}); failed != nil {
-			return failed
-		}
-		return err
+	conn, err := dialHello(address, h)
+	if err == nil {
+		err = conn.SetReadBuffer(4096)
 	}
-	return dialHello(&net.Dialer{Control: small}, address, h)
+	return conn, err
 }

@@ -9,12 +9,13 @@ import (
 // scenario is one way to use a server.
 type scenario struct {
 	kind     kind
-	members  int // connections
-	groups   int // Defaults to one.
-	each     int // of the groups, in which each connection is. Defaults to one.
-	inFlight int // messages on the way at most: of all, or of each connection
-	pace     int // messages a second
-	stuck    bool
+	members  int  // connections
+	groups   int  // Defaults to one.
+	each     int  // of the groups, in which each connection is. Defaults to one.
+	inFlight int  // messages on the way at most: of all, or of each connection
+	pace     int  // messages a second
+	stuck    bool // one connection more that does not read
+	buffer   int  // send buffer of the server's sockets, bytes. Defaults to what the kernel thinks.
 	duration time.Duration
 }
 
@@ -79,7 +80,7 @@ type result struct {
 
 // measure runs the scenario once.
 func (s scenario) measure(name string) (r result, err error) {
-	server, err := start(name, max(s.groups, 1))
+	server, err := start(name, max(s.groups, 1), s.buffer)
 	if err != nil {
 		return r, err
 	}

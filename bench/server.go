@@ -23,13 +23,14 @@ type server struct {
 	address string
 }
 
-func start(name string, groups int) (*server, error) {
+func start(name string, groups, buffer int) (*server, error) {
 	command, err := peers[name].command(name, groups)
 	if err != nil {
 		return nil, err
 	}
 	s := &server{command: command}
 	s.command.Stderr = os.Stderr
+	s.command.Env = append(os.Environ(), bufferEnv+"="+strconv.Itoa(buffer))
 	if s.input, err = s.command.StdinPipe(); err != nil {
 		return nil, err
 	}
