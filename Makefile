@@ -3,8 +3,9 @@ GOFUMPT     := go run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
+RESUMES     ?= 100000
 
-.PHONY: help run test check integration race fuzz bench bench-peers e2e fmt
+.PHONY: help run test check integration race schedules fuzz bench bench-peers e2e fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -28,8 +29,11 @@ race: ## repeat the tests COUNT times, also by the way that sockets take which m
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
+schedules: ## play RESUMES random schedules of resuming, and ten times fewer of the hub alone
+	go test -run '^(TestResume|TestSchedules)$$' -resumes $(RESUMES) -schedules $$(($(RESUMES) / 10)) -timeout 60m .
+
 fuzz: ## run each fuzz target for FUZZTIME
-	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \
+	@for target in FuzzRequest FuzzGroupName FuzzPattern FuzzWant; do \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; done
 
 bench: ## measure what doc/BENCHMARKS.md shows
