@@ -151,7 +151,7 @@ export class Rohrpost {
   }
 
   async unsubscribe(what) {
-    const group = this.#find(what) ?? new Group(dataOf(what));
+    const group = this.#find(what) ?? Object.assign(new Group(dataOf(what)), { joined: this.#open });
     if (group.users) group.users--;
     return this.#release(group);
   }
@@ -164,7 +164,7 @@ export class Rohrpost {
       fail: (error) => this.#fail(error),
       release: () => {
         watch.group.watches.delete(watch);
-        this.#release(watch.group).catch((error) => this.#fail(error));
+        this.#sweep();
       },
     });
     watch.group = group;
@@ -189,12 +189,14 @@ export class Rohrpost {
     return group;
   }
 
-  // A page may take the group again at once.
+  // A page may take the group again at once. And while a name is on its way it
+  // may be that of this group.
   async #release(group) {
     await null;
-    if (group.users || group.watches.size || group.gone) return { group: group.name };
+    const unsure = [...this.#groups.values()].some((g) => g.asking && (g === group || !g.name));
+    if (group.used || group.gone || unsure) return { group: group.name };
     this.#forget(group, closed());
-    if (!this.#open) return; // and so in no group
+    if (!group.joined) return;
     return this.call("unsubscribe", group.data).catch((error) => {
       if (error.code === "refused") throw error;
     });
@@ -221,10 +223,15 @@ export class Rohrpost {
     this.#request("subscribe", { ...group.data, since, state }, (error, reply = {}) => {
       group.asking = undefined;
       if (group.gone) return;
-      if (!error) return this.#confirm(group, reply, asking);
-      group.fresh ||= asking.fresh;
-      if (error.code === "refused") this.#refused(group, error, asking);
+      if (error) group.fresh ||= asking.fresh;
+      if (!error) this.#confirm(group, reply, asking);
+      else if (error.code === "refused") this.#refused(group, error, asking);
+      this.#sweep();
     });
+  }
+
+  #sweep() {
+    for (const group of this.#groups.values()) if (!group.used) this.#release(group).catch((error) => this.#fail(error));
   }
 
   #refused(group, error, asking) {
@@ -242,14 +249,16 @@ export class Rohrpost {
 
   #confirm(group, reply, asking) {
     group = this.#name(group, reply.group);
-    const { position: before, loose } = group;
+    const before = group.position;
     const now = reply.epoch === undefined ? undefined : { epoch: reply.epoch, offset: reply.offset };
     const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.joined;
     const missed = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
-    // Asked without a position: what came in between was not told.
-    group.hole = !missed && !reply.recovered && !loose && ahead;
-    if (missed || !before || (loose && ahead && !reply.recovered)) group.position = now;
+    // Asked without a position: what came in between was not told. If a resync
+    // is still to be told, it covers that.
+    const skipped = !missed && !reply.recovered && ahead;
+    group.hole = skipped && !group.resync;
+    if (missed || !before || (skipped && group.resync)) group.position = now;
     group.target = reply.recovered && ahead ? now.offset : undefined;
     group.joined = group.confirmed = true;
     group.loose = false;
@@ -472,6 +481,9 @@ class Group {
   constructor(data, position) {
     this.data = data;
     this.position = position;
+  }
+  get used() {
+    return this.users || this.watches.size;
   }
   get stateful() {
     return this.state || this.watches.size > 0;
