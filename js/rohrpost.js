@@ -1,5 +1,5 @@
-const opening = 10_000; // ms that a connection may take to open
-const frame = 16; // ms in which changes are gathered for one notification
+const opening = 10_000; // ms that a connection may take
+const frame = 16; // ms that changes are gathered for one notification
 
 export class RohrpostError extends Error {
   name = "RohrpostError";
@@ -55,11 +55,9 @@ export class Rohrpost {
   }
 
   once(type, handler) {
-    const first = (...values) => {
-      this.off(type, handler);
-      handler(...values);
-    };
-    return this.on(type, Object.assign(first, { handler }));
+    const first = (...values) => this.off(type, handler) && handler(...values);
+    first.handler = handler;
+    return this.on(type, first);
   }
 
   off(type, handler) {
@@ -68,7 +66,7 @@ export class Rohrpost {
   }
 
   #emit(type, ...values) {
-    for (const handler of (this.#handlers.get(type) ?? [])) {
+    for (const handler of this.#handlers.get(type) ?? []) {
       try {
         handler(...values);
       } catch (error) {
@@ -103,13 +101,17 @@ export class Rohrpost {
     if (this.#closed) return call.done(closed());
     if (!this.#open) return this.#queue.add(call);
     call.sent = true;
-    this.#request(call.name, call.data, call.done);
+    try {
+      this.#request(call.name, call.data, call.done);
+    } catch (error) {
+      call.done(error); // what is no JSON
+    }
   }
 
   #request(type, data, reply, renewable = true) {
     const token = this.#token;
     this.#pending.set(++this.#id, async (error, value) => {
-      // What was refused was not done: it may be asked once more.
+      // What was refused was not done.
       if (!renewable || error?.message !== "ACCESS_DENIED" || !(await this.#renew(token))) reply(error, value);
       else if (this.#open) this.#request(type, data, reply, false);
       else reply(lost());
@@ -189,8 +191,8 @@ export class Rohrpost {
     return group;
   }
 
-  // A page may take the group again at once. And while a name is on its way it
-  // may be that of this group.
+  // The page may take the group again at once, and a name on its way may be
+  // that of this group.
   async #release(group) {
     await null;
     const unsure = [...this.#groups.values()].some((g) => g.asking && (g === group || !g.name));
@@ -212,8 +214,7 @@ export class Rohrpost {
     this.#update();
   }
 
-  // One request at a time: what comes before its reply follows the position
-  // before, what comes after it the position in it.
+  // One request at a time: what comes after its reply follows the position in it.
   #ask(group) {
     if (!this.#open || group.asking || group.gone) return;
     const state = group.stateful || undefined;
@@ -242,7 +243,7 @@ export class Rohrpost {
     }
     if (group.watches.size || !group.waiting.length) this.#fail(Object.assign(error, { group: group.name ?? group.data }));
     if (asking.state && !group.state && group.users) {
-      for (const watch of group.watches) watch._end(error); // perhaps it is only the state
+      for (const watch of group.watches) watch._end(error); // perhaps only the state
       this.#ask(group);
     } else this.#forget(group, error);
   }
@@ -254,8 +255,7 @@ export class Rohrpost {
     const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.joined;
     const missed = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
-    // Asked without a position: what came in between was not told. If a resync
-    // is still to be told, it covers that.
+    // Not told, since there was no position; a resync to come covers it.
     const skipped = !missed && !reply.recovered && ahead;
     group.hole = skipped && !group.resync;
     if (missed || !before || (skipped && group.resync)) group.position = now;
@@ -462,7 +462,7 @@ export class Rohrpost {
   }
 }
 
-// One subscription on the server, and who shares it here.
+// A subscription on the server, shared.
 class Group {
   users = 0; // subscribe() without unsubscribe()
   watches = new Set();
@@ -472,9 +472,9 @@ class Group {
   asking; // on its way
   joined; // on this connection
   confirmed; // on any
-  hole; // something is missing
-  loose; // something was left out: any offset may come next
-  target; // the offset up to which missed messages are coming
+  hole; // in the messages
+  loose; // any offset may come next
+  target; // the offset up to which it is catching up
   resync; // to be told with the state
   failures = 0;
 
@@ -498,7 +498,7 @@ class Watch {
   #owner;
   #map = new Map();
   #items;
-  #offset; // of the newest change in the items
+  #offset; // of the newest change
   #loaded = false;
   #closed = false;
   #listeners = new Set();
