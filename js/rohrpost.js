@@ -104,7 +104,7 @@ export class Rohrpost {
     try {
       this.#request(call.name, call.data, call.done);
     } catch (error) {
-      call.done(error); // what is no JSON
+      call.done(error);
     }
   }
 
@@ -128,7 +128,6 @@ export class Rohrpost {
     this.#token = (typeof token === "function" ? await token() : token) ?? "";
   }
 
-  // Is there another token?
   async #renew(refused) {
     try {
       if (this.#token === refused) await (this.#renewing ??= this.#askToken().finally(() => (this.#renewing = undefined)));
@@ -144,8 +143,10 @@ export class Rohrpost {
     if (this.#closed) throw closed();
     const group = this.#group(what);
     group.users++;
-    if (what.state) group.state = group.fresh = true;
-    else if (group.joined) return { group: group.name, ...group.position };
+    if (what.state) {
+      group.state = true;
+      group.fresh ||= !what.since || what.since !== group.position;
+    } else if (group.joined) return { group: group.name, ...group.position };
     return new Promise((resolve, reject) => {
       group.waiting.push({ resolve, reject });
       this.#ask(group);
@@ -171,8 +172,8 @@ export class Rohrpost {
     });
     watch.group = group;
     group.watches.add(watch);
-    const given = options.items && options.since && options.since === group.position;
-    if (!given && !group.asking?.fresh) group.fresh = true;
+    const { items, since } = options;
+    if (!(items && since && since === group.position) && !group.asking?.fresh) group.fresh = true;
     this.#ask(group);
     return watch;
   }
@@ -613,7 +614,7 @@ class Watch {
   }
 }
 
-// Pages that lost the server together must not return together.
+// Pages that left together must not return together.
 function backoff(attempts) {
   return 500 + Math.random() * (Math.min(20_000, 1000 * 2 ** attempts) - 500);
 }

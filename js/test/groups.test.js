@@ -152,6 +152,18 @@ test("a page that was made by the server goes on from there", async (t) => {
   assert.deepEqual(await subscribed, reply);
 });
 
+test("such a page need not load the state", async (t) => {
+  const { network, page } = await connected(t);
+  const since = { epoch: "e", offset: 3 };
+  const subscribed = page.subscribe({ group: "a", since, state: true });
+  assert.deepEqual(network.last.requests()[0].data, { group: "a", since, state: true });
+  network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 3, recovered: true, missed: 0 });
+  assert.equal((await subscribed).state, undefined);
+  network.last.deliver({ type: "subscription-update", data: { type: "update", group: "a", offset: 4 } });
+  page.subscribe({ group: "a", since, state: true }).catch(() => {});
+  assert.deepEqual(network.last.requests()[1].data, { group: "a", state: true }, "another part of the page may be too late");
+});
+
 test("a state that is asked for comes with the answer, and with every resync once", async (t) => {
   const { network, page, of } = await connected(t);
   const subscribed = page.subscribe({ group: "a", state: true });
