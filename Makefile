@@ -4,7 +4,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
 
-.PHONY: help run test check integration race fuzz bench bench-peers e2e fmt
+.PHONY: help run test check integration race faults fuzz bench bench-peers e2e fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -27,6 +27,10 @@ integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a se
 race: ## repeat the tests COUNT times, also by the way that sockets take which may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
+
+faults: ## 1,000 connections that break for a minute, 100 kills of a server under load; prints figures
+	go test -count=1 -v -timeout 15m -run 'TestJitter|TestKilled' ./internal/faults \
+		-jitter-duration 60s -jitter-conns 1000 -jitter-rate 200 -kills 100
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \
