@@ -18,7 +18,7 @@ const (
 func (h *Hub) catchUp(gr *group) {
 	h.tasks.start(func(ctx context.Context) {
 		for failures := 0; ctx.Err() == nil; {
-			at, ok := h.groups.look(gr)
+			at, turns, ok := h.groups.look(gr)
 			if !ok {
 				return
 			}
@@ -26,7 +26,7 @@ func (h *Hub) catchUp(gr *group) {
 			p, posts, err := h.history(reading, gr.name, at.Offset, maxMissed)
 			cancel()
 			if err == nil {
-				if h.groups.mend(gr, p, posts) {
+				if h.groups.mend(gr, turns, p, posts) {
 					return
 				}
 				continue
@@ -41,18 +41,17 @@ func (h *Hub) catchUp(gr *group) {
 	})
 }
 
-// look returns the position of a gate that is behind. What is turned away from now on
-// may not be in the history that is read next.
-func (g *groups) look(gr *group) (at Position, ok bool) {
+// look returns the position of a gate that is behind, and how often it has turned
+// something away: all that is in the history that is read next.
+func (g *groups) look(gr *group) (at Position, turns uint, ok bool) {
 	defer g.lock(gr)()
-	gr.gate.turned = Position{}
-	return gr.gate.Position, !gr.gone
+	return gr.gate.Position, gr.gate.turns, !gr.gone
 }
 
 // mend hands the members what the history has after the position of the gate, or
 // tells them to load their state again if that is not all. It reports whether the
 // gate is behind no more.
-func (g *groups) mend(gr *group, p Position, posts []post) bool {
+func (g *groups) mend(gr *group, turns uint, p Position, posts []post) bool {
 	defer g.lock(gr)()
 	gate := &gr.gate
 	if p.Epoch != gate.Epoch || p.Offset < gate.Offset || !whole(posts, gate.Offset, p.Offset) {
@@ -67,19 +66,19 @@ func (g *groups) mend(gr *group, p Position, posts []post) bool {
 			gr.tell(&posts[i])
 		}
 	}
-	gate.behind = !gate.covers(p) && !gr.gone
+	gate.behind = gate.turns != turns && !gate.covers(p) && !gr.gone
 	return !gate.behind
 }
 
 // jump gives up what was missed: the members have to load their state again.
 func (g *groups) jump(gr *group) {
 	defer g.lock(gr)()
-	at := gr.gate.turned
-	if at.Epoch == "" {
-		at = gr.gate.Position
+	at, gate := gr.gate.turned, &gr.gate
+	if gate.turns == 0 || at.Epoch == gate.Epoch && at.Offset < gate.Offset {
+		at = gate.Position // it was a check that said so
 	}
 	gr.resync(at, "broker")
-	gr.gate.behind = false
+	gate.behind = false
 }
 
 // resync lets the gate jump to a position, and tells the members.

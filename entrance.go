@@ -210,7 +210,19 @@ func (e *entrance) finish() (done bool, err error) {
 		ops = append(ops, op{kind: opJoin, conn: c, part: part})
 	}
 	c.worker.add(ops...)
+	e.count()
 	return true, nil
+}
+
+// count notes how it went for who has been away.
+func (e *entrance) count() {
+	switch counters := &e.hub.counters; {
+	case e.reply.Recovered == nil:
+	case *e.reply.Recovered:
+		counters.recovered.Add(1)
+	default:
+		counters.unrecovered.Add(1)
+	}
 }
 
 // follows returns the messages after the base that are for this connection alone. The

@@ -9,7 +9,8 @@ type gate struct {
 	ready chan struct{} // closed when the gate opens; nil: it is open
 
 	behind bool     // somebody reads what was missed
-	turned Position // the latest that did not pass since
+	turned Position // the latest that did not pass
+	turns  uint     // how many did not
 }
 
 // verdict is what a gate says of a message.
@@ -33,7 +34,10 @@ func (g *gate) check(epoch string, offset uint64) verdict {
 		g.Offset = offset
 		return passes
 	}
-	g.turned = Position{epoch, offset}
+	g.turns++
+	if epoch != g.turned.Epoch || offset > g.turned.Offset {
+		g.turned = Position{epoch, offset}
+	}
 	return missing
 }
 
@@ -42,11 +46,10 @@ func (g *gate) open(at Position) (behind bool) {
 	g.Position = at
 	close(g.ready)
 	g.ready = nil
-	return !g.covers(at)
+	return g.turns > 0 && !g.covers(at)
 }
 
-// covers reports whether nothing was turned away that is not known to who has read
-// up to a position.
+// covers reports whether nothing is missing to who has read up to a position.
 func (g *gate) covers(read Position) bool {
-	return g.turned.Epoch == "" || g.turned.Epoch == read.Epoch && g.turned.Offset <= read.Offset
+	return g.turned.Epoch == read.Epoch && g.turned.Offset <= read.Offset
 }

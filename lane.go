@@ -20,6 +20,7 @@ const maxLost = 1000
 // something waits.
 type lane struct {
 	remote *remote
+	limit  int // bytes that may wait
 
 	mu      sync.Mutex // guards what follows
 	waiting []errand
@@ -46,7 +47,7 @@ func (e *errand) bytes() (n int) {
 func (l *lane) add(e errand) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bytes += e.bytes(); l.bytes > maxLane {
+	if l.bytes += e.bytes(); l.bytes > l.limit {
 		l.bytes -= e.bytes()
 		l.lose(e.batch)
 	} else {

@@ -44,7 +44,23 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"holds replies behind a slow handler", "runner.go", "time.AfterFunc(maxHold, c.release)", "time.AfterFunc(time.Hour, c.release)", "TestRepliesDoNotWaitForSlowHandlers"},
 		{"goes on holding them", "runner.go", "if c.slow.Load() {", "if false {", "TestRepliesDoNotWaitForSlowHandlers"},
 		{"forgets when a request ended", "requestcontext.go", "if c.err != nil { // it has ended before", "if false {", "TestRequestContext"},
-		{"lets another member go", "groups.go", "if int(place) < len(p.members) {", "if false {", "TestSchedules"},
+		{"lets another member go", "group.go", "if int(place) < len(p.members) {", "if false {", "TestSchedules"},
+
+		{"keeps nothing while it reads", "arrival.go", "if p.plain || a.lossy {", "if true {", "TestResume"},
+		{"does not look for gaps", "gate.go", "offset == g.Offset+1", "offset > g.Offset", "TestResume"},
+		{"does not look for duplicates", "gate.go", "return duplicate", "return passes", "TestResume"},
+		{"accepts an old epoch", "entrance.go", "case p.Epoch != since.Epoch, since.Offset", "case since.Offset", "TestResume"},
+		{"takes another epoch for the same", "gate.go", "epoch == g.Epoch && offset == g.Offset+1", "offset == g.Offset+1", "TestResume"},
+		{"gives an epoch again", "stream.go", "rand.Text()[:epochSize]", `rand.Text()[:0] + "AAAAAAAAAAAAAAAAAAAA"`, "TestResume"},
+		{"forgets the oldest message that is kept", "stream.go", "from = min(offset-before,", "from = min(offset-before+1,", "TestResume"},
+		{"moves on after handing over", "gate.go", "		g.Offset = offset\n		return passes", "		return passes", "TestResume"},
+		{"holds a lock while it reads", "entrance.go", "	e.begin()\n	e.reply =", "	defer e.hub.groups.lock(e.group)()\n	e.reply =", "TestResume"},
+		{"takes what is trimmed for whole", "entrance.go", "case !whole(posts, from, p.Offset):", "case false:", "TestResume"},
+		{"tells what is new before the answer", "entrance.go", "c.worker.add(ops...)", "slices.Reverse(ops); c.worker.add(ops...)", "TestResume"},
+		{"does not look for the last message", "groups.go", "broker.Epoch == now.Epoch && broker.Offset > now.Offset {", "false {", "TestResume"},
+		{"says nothing of a history that has ended", "catchup.go", "		gr.resync(p, reason)", "		gate.Position, _ = p, reason", "TestResume"},
+		{"tells only who asked", "entrance.go", "			e.group.tell(&e.read[i])", "", "TestResume"},
+		{"takes the position after the state", "entrance.go", "	if !e.lossy() {", "	if e.begin(); !e.lossy() {", "TestResume"},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {
 			source, err := os.ReadFile(mutant.file)
@@ -72,6 +88,9 @@ func testOverlaid(t *testing.T, file, text, test string) (string, error) {
 	arguments := []string{"test", "-overlay", config, "-run", "^" + test + "$"}
 	if test == "TestPrograms" || test == "TestCatalogue" {
 		arguments = append(arguments, "./internal/writetest", "-programs", "1000")
+	}
+	if test == "TestResume" {
+		arguments = append(arguments, "-resumes", "3000")
 	}
 	command := exec.CommandContext(t.Context(), "go", arguments...)
 	output, err := command.CombinedOutput()

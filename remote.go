@@ -40,7 +40,7 @@ type order struct {
 
 func newRemote(h *Hub) *remote {
 	r := &remote{hub: h, check: make(chan struct{}, 1)}
-	r.lane.remote = r
+	r.lane.remote, r.lane.limit = r, maxLane
 	return r
 }
 

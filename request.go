@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 )
@@ -24,6 +25,16 @@ type Request struct {
 	mu       sync.Mutex // guards what follows
 	answered bool
 	done     chan struct{} // closed by the answer; nil: nobody waits for it
+}
+
+type requestKey struct{}
+
+// RequestFrom returns the subscribe request for which a function given to Hub.Allow or
+// Hub.State is called, nil for any other context. A token in the request is its
+// Field("auth_jwt"): who checks it there needs no Config.Authenticate.
+func RequestFrom(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
 }
 
 // Bind decodes Data into v, as json.Unmarshal does. Its error is an *Error: a

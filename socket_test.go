@@ -105,14 +105,30 @@ func (s *fakeSocket) SetWriteDeadline(time.Time) error { return nil }
 func (s *fakeSocket) frames(t *testing.T) (messages []string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rest := s.taken
+	return parseFrames(t, s.taken)
+}
+
+// received is what frames is of what was taken since the last call.
+func (s *fakeSocket) received(t *testing.T) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	messages, _ := parseFrames(t, s.taken)
+	s.taken = s.taken[:0]
+	return messages
+}
+
+func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	for len(rest) > 0 {
-		require.Zero(t, code, "nothing follows a close frame")
+		if code != 0 {
+			require.Fail(t, "nothing follows a close frame")
+		}
 		kind, length, header := rest[0], int(rest[1]), 2
 		if length == 126 {
 			length, header = int(binary.BigEndian.Uint16(rest[2:])), 4
 		}
-		require.GreaterOrEqual(t, len(rest), header+length, "no frame ends half-way")
+		if len(rest) < header+length {
+			require.Fail(t, "no frame ends half-way")
+		}
 		payload := rest[header : header+length]
 		switch rest = rest[header+length:]; kind {
 		case finalText:

@@ -9,6 +9,8 @@ type Stats struct {
 	Groups      int // groups with at least one member
 	Memberships int // members of all groups
 
+	Recovered     uint64 // subscriptions that got all they had missed
+	Unrecovered   uint64 // subscriptions that have to load the state instead
 	Published     uint64 // messages to groups, those without members included
 	Delivered     uint64 // messages handed to a member
 	Refused       uint64 // connections refused before the upgrade
@@ -21,6 +23,7 @@ type Stats struct {
 type counters struct {
 	published, delivered, refused, slow atomic.Uint64
 	skipped, untracked                  atomic.Uint64
+	recovered, unrecovered              atomic.Uint64
 }
 
 // Stats returns the figures of the hub. It is cheap and may be called at any
@@ -33,6 +36,8 @@ func (h *Hub) Stats() Stats {
 		Connections:   connections,
 		Groups:        int(h.groups.count.Load()),
 		Memberships:   int(h.groups.memberships.Load()),
+		Recovered:     h.counters.recovered.Load(),
+		Unrecovered:   h.counters.unrecovered.Load(),
 		Published:     h.counters.published.Load(),
 		Delivered:     h.counters.delivered.Load(),
 		Refused:       h.counters.refused.Load(),
