@@ -166,3 +166,20 @@ func isClosed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// The last frame counts, or one that came a 64th of DeadAfter before it.
+func TestDeadAfterIsExactToA64th(t *testing.T) {
+	for _, last := range []time.Duration{0, 500 * time.Millisecond, time.Second, 30*time.Second + time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			hub := quiet(Config{PingInterval: -1})
+			ws := pipe(t, hub)
+			time.Sleep(last)
+			send(t, ws, `{"id":1,"type":"ping"}`)
+			start := time.Now()
+			_ = closeCode(ws)
+			assert.LessOrEqual(t, time.Since(start), time.Minute)
+			assert.Greater(t, time.Since(start), time.Minute-time.Minute/64)
+			require.NoError(t, hub.Shutdown(context.Background()))
+		})
+	}
+}
