@@ -11,6 +11,7 @@ const notForPages = {
   "missing-fields": "the module always sends type and id",
   "duplicate-keys": "the module encodes objects, which have no key twice",
   "invalid-utf8": "browsers encode text frames themselves",
+  "resume-refused": "the module gives positions back as they came",
 };
 
 const folder = new URL("../../testdata/conversations/", import.meta.url);
