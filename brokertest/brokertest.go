@@ -42,12 +42,12 @@ type Config struct {
 	End func(t *testing.T, b Broker, stream string)
 
 	// DeliversMore says that deliver also gets messages of streams that its hub is not
-	// subscribed to any more, or another hub is. A hub passes over them.
-	// Defaults to that being a failure.
+	// subscribed to any more, or another hub is, which a hub passes over.
+	// Defaults to false: the broker is held to deliver no more than it must.
 	DeliversMore bool
 
 	// Concurrent says that deliver is called concurrently with batches that have no
-	// stream in common. Defaults to that being a failure.
+	// stream in common. Defaults to false: it is held to deliver one at a time.
 	Concurrent bool
 
 	// Patience is the time that a message has to arrive, and Run to end.
