@@ -59,8 +59,9 @@ type Conn struct {
 	count  int  // of the groups that it wants to be in
 	gone   bool // has left its groups for good
 
-	nodes ends // these belong to the worker
-	said  bool // the farewell is the last frame of the connection
+	nodes  ends  // these belong to the worker
+	handed int64 // bytes in nodes that still count as waiting
+	said   bool  // the farewell is the last frame of the connection
 
 	reading sync.Mutex // guards the read deadline
 	leaving bool       // the last read deadline is set

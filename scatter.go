@@ -21,8 +21,7 @@ func (w *worker) scatter(ops []op) {
 		case opBatch:
 			w.postBatch(o.batch)
 		case opDirect:
-			o.conn.out.direct.Add(-int64(len(o.frame)))
-			w.give(o.conn, o.frame)
+			w.giveDirect(o.conn, o.frame)
 		case opJoin:
 			o.conn.joined(o.part)
 		case opLeave:
@@ -89,6 +88,16 @@ func (w *worker) give(c *Conn, f frame) {
 	c.nodes.last = at
 }
 
+// giveDirect is give for a frame that counts as waiting until it is written.
+func (w *worker) giveDirect(c *Conn, f frame) {
+	if c.said {
+		c.out.direct.Add(-int64(len(f)))
+		return
+	}
+	c.handed += int64(len(f))
+	w.give(c, f)
+}
+
 // farewell is the last that a connection gets.
 func (w *worker) farewell(c *Conn) {
 	if c.said {
@@ -125,4 +134,6 @@ func (w *worker) writeNodes(c *Conn) {
 	w.join()
 	w.write(c)
 	w.list.reset()
+	c.out.direct.Add(-c.handed)
+	c.handed = 0
 }
