@@ -8,8 +8,16 @@ import (
 )
 
 // openHub is this hub, with its default Config but for the limit of connections.
-func openHub() (http.Handler, func(string) error) {
-	hub := rohrpost.NewHub(rohrpost.Config{MaxConnections: -1})
+func openHub() (http.Handler, func(string) error) { return open(rohrpost.Config{}) }
+
+// openForgetful is this hub without a history.
+func openForgetful() (http.Handler, func(string) error) {
+	return open(rohrpost.Config{NoHistory: true})
+}
+
+func open(config rohrpost.Config) (http.Handler, func(string) error) {
+	config.MaxConnections = -1
+	hub := rohrpost.NewHub(config)
 	hub.Allow("{group}", rohrpost.Anyone)
 	return hub, func(group string) error {
 		return hub.Publish(context.Background(), rohrpost.Change{

@@ -59,14 +59,15 @@ func (p peer) hello(groups []string) hello {
 func groupName(number int) string { return "group-" + strconv.Itoa(number) }
 
 var peers = map[string]peer{
-	"hub":     {open: openHub, answers: true, bounded: true},
-	"gorilla": {open: openGorilla, answers: true},
-	"melody":  {open: openMelody, answers: true},
-	"gws":     {open: openGWS, answers: true},
-	"coder":   {open: openCoder, answers: true},
-	"nbio":    {listen: listenNBIO, answers: true},
-	"floor":   {open: openFloor, ungrouped: true},
-	"node":    {script: "node/server.mjs", answers: true},
+	"hub":            {open: openHub, answers: true, bounded: true},
+	"hub-no-history": {open: openForgetful, answers: true, bounded: true},
+	"gorilla":        {open: openGorilla, answers: true},
+	"melody":         {open: openMelody, answers: true},
+	"gws":            {open: openGWS, answers: true},
+	"coder":          {open: openCoder, answers: true},
+	"nbio":           {listen: listenNBIO, answers: true},
+	"floor":          {open: openFloor, ungrouped: true},
+	"node":           {script: "node/server.mjs", answers: true},
 
 	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
 	"centrifuge-history": {open: func() (http.Handler, func(string) error) { return openCentrifuge(1000) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
