@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,43 +77,58 @@ func (ch Change) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object of change in %s: %w", ch.Group, err)
 	}
-	var fields json.RawMessage
-	if len(ch.UpdatedFields) > 0 {
-		if fields, err = encodeValue(ch.UpdatedFields); err != nil {
-			return nil, fmt.Errorf("updated fields of change in %s: %w", ch.Group, err)
-		}
-		object = withUpdatedFields(object, fields)
+	size := len(object) + len(ch.Type) + len(ch.Group) + 160
+	for _, field := range ch.UpdatedFields {
+		size += 2 * (len(field) + 3)
 	}
-	data := []byte{'{'}
-	data = appendPart(data, `"type":`, encodeString(ch.Type))
-	data = appendPart(data, `"group":`, encodeString(ch.Group))
-	data = appendPart(data, `"object":`, object)
-	data = appendPart(data, `"updated_fields":`, fields)
-	data = append(data, '}')
-	return envelope{id: randomID(), typ: encodeString(changeMessage), data: data}.encode(), nil
+	b := append(make([]byte, 0, size), `{"id":`...)
+	b = appendUint(b, randomInteger())
+	b = append(b, `,"type":"`+changeMessage+`","data":{"type":`...)
+	b = appendString(b, ch.Type)
+	b = append(b, `,"group":`...)
+	b = appendString(b, ch.Group)
+	b = append(b, `,"object":`...)
+	if len(ch.UpdatedFields) == 0 {
+		return append(append(b, object...), "}}"...), nil
+	}
+	if ch.lists(object) {
+		b = append(b, trimSpace(object[:len(object)-1])...)
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(ch.appendFields(b), '}')
+	} else {
+		b = append(b, object...)
+	}
+	return append(ch.appendFields(append(b, ',')), "}}"...), nil
 }
 
-// withUpdatedFields returns object with one key more, in new bytes. Anything
-// but a JSON object, and an object that has the key, comes back as it is.
-func withUpdatedFields(object, fields json.RawMessage) json.RawMessage {
-	const key = "updated_fields"
+const updatedFields = "updated_fields"
+
+// lists reports whether the updated fields are to stand in the object too: it has
+// no such key of its own.
+func (ch Change) lists(object json.RawMessage) bool {
 	if object[0] != '{' {
-		return object
+		return false
 	}
-	empty := true
-	for k := range pairs(object) {
-		if unquote(k) == key {
-			return object
+	if !bytes.Contains(object, []byte(updatedFields)) && !bytes.Contains(object, []byte{'\\'}) {
+		return true
+	}
+	for key := range pairs(object) {
+		if unquote(key) == updatedFields {
+			return false
 		}
-		empty = false
 	}
-	body := trimSpace(object[:len(object)-1])
-	out := make([]byte, 0, len(object)+len(fields)+len(key)+4)
-	out = append(out, body...)
-	if !empty {
-		out = append(out, ',')
+	return true
+}
+
+func (ch Change) appendFields(b []byte) []byte {
+	b = append(b, `"`+updatedFields+`":[`...)
+	for i, field := range ch.UpdatedFields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, field)
 	}
-	out = append(out, `"updated_fields":`...)
-	out = append(out, fields...)
-	return append(out, '}')
+	return append(b, ']')
 }

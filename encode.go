@@ -84,14 +84,18 @@ func idProblem(raw json.RawMessage) string {
 }
 
 func encodeString(s string) json.RawMessage {
+	return appendString(make([]byte, 0, len(s)+2), s)
+}
+
+func appendString(b []byte, s string) []byte {
 	if isPlain(s) {
-		return append(append(append(make([]byte, 0, len(s)+2), '"'), s...), '"')
+		return append(append(append(b, '"'), s...), '"')
 	}
 	raw, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // encoding/json encodes every string
 	}
-	return raw
+	return append(b, raw...)
 }
 
 // isPlain reports whether encoding/json would escape nothing in s.

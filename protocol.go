@@ -58,12 +58,14 @@ func appendPart(b []byte, key string, value json.RawMessage) []byte {
 	return append(b, value...)
 }
 
-// randomID returns an integer in [2^52, 2^53): exact in JavaScript, and above
+func randomID() json.RawMessage { return appendUint(nil, randomInteger()) }
+
+// randomInteger returns an integer in [2^52, 2^53): exact in JavaScript, and above
 // every counter and every clock in milliseconds a page could number its
 // requests with, so that it never answers a request by accident.
-func randomID() json.RawMessage {
+func randomInteger() uint64 {
 	const low = 1 << 52
-	return appendUint(nil, low+rand.Uint64N(low))
+	return low + rand.Uint64N(low)
 }
 
 // validGroup reports whether name fits the grammar of group names,
