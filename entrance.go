@@ -45,6 +45,9 @@ func (e *entrance) enter(ctx context.Context, name string) error {
 	}
 	defer e.depart()
 	for try := range maxAttempts {
+		if try > 0 {
+			pause(ctx, time.Millisecond<<(3*try))
+		}
 		ready, err := e.prepare(ctx)
 		if err != nil {
 			return err
@@ -57,7 +60,6 @@ func (e *entrance) enter(ctx context.Context, name string) error {
 				return err
 			}
 		}
-		pause(ctx, time.Millisecond<<(3*try))
 	}
 	return errUnavailable
 }

@@ -23,7 +23,7 @@ var halves = map[string][]string{
 	"socket": {
 		"access.go", "arrival.go", "broker.go", "carry.go", "catchup.go", "config.go", "conn.go", "door.go", "entrance.go", "feed.go",
 		"frame.go", "gate.go", "group.go", "groups.go", "handler.go", "history.go", "hub.go", "identity.go", "inbox.go", "keepalive.go",
-		"lane.go", "link.go", "memory.go", "origin.go", "outlet.go", "pattern.go", "position.go", "reader.go", "remote.go", "reply.go",
+		"lane.go", "link.go", "membership.go", "memory.go", "origin.go", "outlet.go", "pattern.go", "position.go", "reader.go", "remote.go", "reply.go",
 		"requestcontext.go", "rules.go", "runner.go", "scatter.go", "shutdown.go", "socket_linux.go", "socket_other.go", "spread.go", "state.go", "stats.go",
 		"stream.go", "sweep.go", "tasks.go", "upgrade.go", "worker.go",
 	},
