@@ -4,7 +4,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
 
-.PHONY: help run test check integration race fuzz bench bench-peers e2e fmt
+.PHONY: help run test check js integration race fuzz bench bench-peers e2e fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -20,6 +20,9 @@ check: ## formatting, vet, staticcheck and tidiness of all modules
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+
+js: ## run the tests of the module for pages (installs Node.js)
+	js/test/run.sh
 
 integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
 	cd internal/integration && go test -race -shuffle=on -timeout 20m ./...

@@ -1,0 +1,72 @@
+package js
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestHandler(t *testing.T) {
+	mounted := http.NewServeMux()
+	mounted.Handle("/static/rohrpost/", http.StripPrefix("/static/rohrpost", Handler()))
+	mounted.Handle("/rohrpost.js", Handler())
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		file, kind   string
+	}{
+		{"GET", "/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
+		{"GET", "/static/rohrpost/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
+		{"GET", "/static/rohrpost/rohrpost.d.ts", 200, "rohrpost.d.ts", "application/typescript; charset=utf-8"},
+		{"HEAD", "/rohrpost.js", 200, "", "text/javascript; charset=utf-8"},
+		{"GET", "/static/rohrpost/", 404, "", ""},
+		{"GET", "/static/rohrpost/js.go", 404, "", ""},
+		{"GET", "/static/rohrpost/package.json", 404, "", ""},
+		{"POST", "/rohrpost.js", 405, "", ""},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			mounted.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))
+			assert.Equal(t, tt.status, w.Code)
+			if tt.kind != "" {
+				assert.Equal(t, tt.kind, w.Header().Get("Content-Type"))
+				assert.Equal(t, "no-cache", w.Header().Get("Cache-Control"))
+			}
+			if tt.file != "" {
+				want, err := os.ReadFile(tt.file)
+				require.NoError(t, err)
+				assert.Equal(t, string(want), w.Body.String())
+			}
+		})
+	}
+}
+
+func TestHandlerUnmounted(t *testing.T) {
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/rohrpost.js", nil))
+	assert.Equal(t, 200, w.Code)
+}
+
+func TestHandlerIsAskedWhetherACopyIsGood(t *testing.T) {
+	h := Handler()
+	get := func(path, tag string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("If-None-Match", tag)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	first := get("/rohrpost.js", "")
+	tag := first.Header().Get("ETag")
+	require.Regexp(t, `^"[0-9a-f]{24}"$`, tag)
+
+	again := get("/rohrpost.js", tag)
+	assert.Equal(t, http.StatusNotModified, again.Code)
+	assert.Empty(t, again.Body.String())
+	assert.Equal(t, http.StatusOK, get("/rohrpost.js", `"old"`).Code)
+	assert.NotEqual(t, tag, get("/rohrpost.d.ts", "").Header().Get("ETag"))
+}

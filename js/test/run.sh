@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs the tests of the module; installs what they need on Debian.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! command -v npm >/dev/null; then
+	apt-get update && apt-get install -y nodejs npm
+fi
+npm ci --no-audit --no-fund
+npm test

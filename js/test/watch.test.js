@@ -1,0 +1,283 @@
+// Live collections.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connected, settled } from "./support.js";
+
+async function board(t, options = {}, state = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
+  const all = await connected(t, { random: () => 0 });
+  const watch = all.page.watch("board", options);
+  let offset = 10;
+  const requests = () => all.network.last.requests("subscribe");
+  const reply = (data, error) => all.network.last.reply(requests().at(-1), data && { group: "board", epoch: "e", ...data }, error);
+  const change = (type, object, at = ++offset) =>
+    all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at } });
+  assert.equal(watch.status, "connecting");
+  if (state) reply({ offset, state });
+  return { ...all, watch, requests, reply, change };
+}
+
+test("the state, then changes in their order", async (t) => {
+  const { watch, requests, change } = await board(t);
+  assert.deepEqual(requests()[0].data, { group: "board", state: true });
+  assert.equal(watch.status, "live");
+  change("create", { id: 3, title: "three", by: "ann" });
+  change("update", { id: 1, title: "ONE", updated_fields: ["title"] });
+  change("delete", { id: 2 });
+  change("update", { id: 3, title: "THREE" });
+  change("update", { id: 4, title: "moved here" });
+  change("hint", { id: 5 });
+  assert.deepEqual(watch.items, [
+    { id: 1, title: "ONE" },
+    { id: 3, title: "THREE", by: "ann" },
+    { id: 4, title: "moved here" },
+  ]);
+  assert.equal(watch.get(1).title, "ONE");
+  assert.equal(watch.get(2), undefined);
+});
+
+test("replace takes updates as whole items", async (t) => {
+  const { watch, change } = await board(t, { replace: true });
+  change("update", { id: 1, done: true });
+  assert.deepEqual(watch.get(1), { id: 1, done: true });
+});
+
+test("other keys: a field, a function, several columns", async (t) => {
+  const state = [{ id: [1, "a"], slug: "x" }, { id: [1, "b"], slug: "y" }];
+  for (const [options, key] of [[{}, [1, "b"]], [{ key: "slug" }, "y"], [{ key: (item) => item.slug + "!" }, "y!"]]) {
+    const { page, watch, change } = await board(t, options, state);
+    change("update", { id: [1, "b"], slug: "y", n: 1 });
+    assert.deepEqual(watch.get(key), { id: [1, "b"], slug: "y", n: 1 });
+    assert.equal(watch.items.length, 2);
+    page.close();
+  }
+});
+
+test("snapshots do not change, and are the same until something has", async (t) => {
+  const { watch, change } = await board(t);
+  const before = watch.items;
+  const first = before[0];
+  assert.equal(watch.items, before);
+  change("update", { id: 1, title: "new" });
+  assert.notEqual(watch.items, before);
+  assert.equal(watch.items, watch.items);
+  assert.equal(before[0], first);
+  assert.equal(first.title, "one");
+  assert.equal(watch.items[1], before[1], "what has not changed is the same");
+  assert.throws(() => watch.items.push({}), TypeError);
+});
+
+test("500 changes are one notification, even in tasks of their own", async (t) => {
+  const { clock, watch, change } = await board(t);
+  await clock.run(100);
+  const calls = [];
+  const end = watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
+  assert.deepEqual(calls, [[2, 0]], "at once, as stores of Svelte do");
+  for (let n = 0; n < 500; n++) {
+    change("create", { id: 100 + n });
+    await settled();
+  }
+  await clock.run(100);
+  assert.deepEqual(calls.slice(1), [[502, 500]]);
+  end();
+  change("delete", { id: 100 });
+  await clock.run(100);
+  assert.equal(calls.length, 2);
+});
+
+test("a subscriber that throws disturbs nobody", async (t) => {
+  const { clock, watch, change, of } = await board(t);
+  const calls = [];
+  watch.subscribe(() => {
+    throw new Error("oops");
+  });
+  watch.subscribe((items) => calls.push(items.length));
+  change("create", { id: 3 });
+  await clock.run(100);
+  assert.equal(calls.at(-1), 3);
+  assert.ok(of("error").every((e) => e.message === "oops"));
+});
+
+test("iteration gives the newest items and ends with the watch", async (t) => {
+  const { clock, watch, change } = await board(t);
+  const seen = [];
+  const done = (async () => {
+    for await (const items of watch) seen.push(items.length);
+  })();
+  await clock.run(100);
+  change("create", { id: 3 });
+  change("create", { id: 4 });
+  await clock.run(100);
+  change("delete", { id: 1 });
+  await clock.run(100);
+  watch.close();
+  await done;
+  assert.deepEqual(seen, [2, 4, 3]);
+});
+
+test("a change that the state has already is not made again", async (t) => {
+  const { watch, change, reply } = await board(t, {}, null);
+  reply({ offset: 20, state: [{ id: 1, title: "newest" }] });
+  change("update", { id: 1, title: "older" }, 20);
+  assert.equal(watch.get(1).title, "newest");
+});
+
+test("a resync loads the state again", async (t) => {
+  const { clock, watch, requests, reply, change, of } = await board(t);
+  await clock.run(100);
+  const calls = [];
+  watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
+  change("resync", { reason: "rows" });
+  assert.deepEqual(requests()[1].data, { group: "board", state: true });
+  change("update", { id: 1, title: "meanwhile" });
+  assert.equal(watch.get(1).title, "meanwhile");
+  reply({ offset: 12, state: [{ id: 9 }] });
+  await clock.run(100);
+  assert.deepEqual(calls, [[2, 0], [1, 0]]);
+  assert.deepEqual(of("resync"), [{ group: "board", reason: "rows", state: [{ id: 9 }] }]);
+});
+
+test("after a lost connection: what was missed, or the state", async (t) => {
+  const { clock, network, watch, requests, reply, change, of } = await board(t);
+  const again = async () => {
+    network.last.drop();
+    assert.equal(watch.status, "stale");
+    await clock.run(500);
+    network.last.open();
+    assert.equal(watch.status, "catching up");
+    assert.equal(requests()[0].data.state, true);
+  };
+  await again();
+  assert.deepEqual(requests()[0].data.since, { epoch: "e", offset: 10 });
+  reply({ offset: 11, recovered: true, missed: 1 });
+  change("delete", { id: 1 });
+  assert.deepEqual(watch.items, [{ id: 2, title: "two" }]);
+  await again();
+  reply({ epoch: "f", offset: 0, recovered: false, reason: "epoch", state: [{ id: 3 }] });
+  assert.deepEqual(watch.items, [{ id: 3 }]);
+  assert.equal(of("resync").length, 1);
+});
+
+test("a connection that is lost while the state is loaded", async (t) => {
+  const { clock, network, watch, requests, reply, change } = await board(t);
+  change("resync", { reason: "rows" });
+  network.last.drop();
+  await clock.run(500);
+  network.last.open();
+  assert.deepEqual(requests()[0].data, { group: "board", state: true }, "still without a position");
+  reply({ offset: 30, state: [] });
+  assert.deepEqual(watch.items, []);
+});
+
+test("a second watch has its own state, and the first nothing twice", async (t) => {
+  const { clock, network, page, watch, requests, reply, change } = await board(t);
+  const heard = [];
+  page.on("board", (_, data) => heard.push(data.offset));
+  change("create", { id: 3 });
+  const second = page.watch("board");
+  const third = page.watch({ group: "board" });
+  assert.equal(requests().length, 2);
+  assert.deepEqual(requests()[1].data, { group: "board", state: true });
+  const state = [{ id: 3 }, { id: 4 }];
+  reply({ offset: 12, state });
+  // 12 is in the state, but the handlers have not heard it.
+  assert.deepEqual(requests()[2].data, { group: "board", since: { epoch: "e", offset: 11 }, state: true });
+  reply({ offset: 12, recovered: true, missed: 1 });
+  change("create", { id: 4 }, 12);
+  assert.deepEqual(heard, [11, 12]);
+  for (const w of [watch, second, third]) assert.deepEqual(w.items, state);
+  watch.close();
+  third.close();
+  await settled();
+  assert.equal(network.last.requests("unsubscribe").length, 0);
+  second.close();
+  second.close();
+  await settled();
+  assert.equal(network.last.requests("unsubscribe").length, 1);
+  await clock.run(5000);
+});
+
+test("to let go of a group and take it at once sends nothing", async (t) => {
+  const { network, page, watch } = await board(t);
+  const sent = network.last.sent.length;
+  watch.close();
+  page.subscribe("board");
+  await settled();
+  assert.equal(network.last.sent.length, sent);
+});
+
+test("items that came with the page are not loaded again", async (t) => {
+  const since = { epoch: "e", offset: 10 };
+  const { network, page } = await connected(t);
+  const given = page.watch("board", { items: [{ id: 1 }], since });
+  assert.deepEqual(given.items, [{ id: 1 }]);
+  const [request] = network.last.requests();
+  assert.deepEqual(request.data, { group: "board", since, state: true });
+  network.last.reply(request, { group: "board", epoch: "e", offset: 11, recovered: true, missed: 1 });
+  network.last.deliver({ type: "subscription-update", data: { type: "delete", group: "board", object: { id: 1 }, offset: 11 } });
+  assert.deepEqual(given.items, []);
+  const late = page.watch("board", { items: [{ id: 1 }], since });
+  assert.equal(network.last.requests().at(-1).data.since, undefined, "they are too old by now");
+  late.close();
+});
+
+test("ready, and a watch that is refused", async (t) => {
+  const { clock, watch } = await board(t);
+  clock.run(100);
+  assert.equal(await watch.ready, watch);
+  for (const text of ["ACCESS_DENIED", "This group has no state."]) {
+    const { page, watch, reply, of } = await board(t, {}, null);
+    const ended = (async () => {
+      for await (const items of watch) assert.fail(items);
+    })().catch((error) => error);
+    reply(undefined, text);
+    await settled();
+    assert.equal(watch.status, "closed");
+    assert.equal((await ended).message, text);
+    await assert.rejects(watch.ready, { code: "refused", message: text });
+    assert.deepEqual(of("error").map((e) => e.message), [text]);
+    page.close();
+  }
+});
+
+test("a group without a state keeps its subscribers", async (t) => {
+  const { network, page } = await connected(t);
+  const subscribed = page.subscribe("a");
+  network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 1 });
+  await subscribed;
+  const watch = page.watch("a");
+  network.last.reply(network.last.requests()[1], undefined, "This group has no state.");
+  await settled();
+  assert.equal(watch.status, "closed");
+  const again = network.last.requests()[2];
+  assert.deepEqual(again.data, { group: "a", since: { epoch: "e", offset: 1 } });
+  network.last.reply(again, { group: "a", epoch: "e", offset: 1, recovered: true, missed: 0 });
+  assert.equal(page.status, "live");
+});
+
+test("states and changes that make no sense", async (t) => {
+  for (const state of [{ id: 1 }, "text", [null], [{ title: "no key" }]]) {
+    const { page, watch, of } = await board(t, {}, state);
+    assert.equal(watch.status, "closed");
+    assert.equal(of("error").length, 1);
+    page.close();
+  }
+  const { watch, change, of } = await board(t);
+  for (const object of [null, [1], 5, { title: "no key" }]) change("update", object);
+  assert.equal(of("error").length, 4);
+  assert.equal(watch.items.length, 2);
+  change("delete", { id: 1 });
+  assert.equal(watch.items.length, 1);
+});
+
+test("the end of the page's connection is that of its watches", async (t) => {
+  const { page, watch } = await board(t, {}, null);
+  const seen = [];
+  const done = (async () => {
+    for await (const items of watch) seen.push(items);
+  })();
+  page.close();
+  await done;
+  await watch.ready;
+  assert.equal(watch.status, "closed");
+  assert.equal(watch.error, undefined);
+});
