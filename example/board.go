@@ -99,12 +99,12 @@ func column(tx *gorm.DB, name string) (cards []Card, err error) {
 // addCard puts a new card at the end of its column.
 func addCard(tx *gorm.DB, card *Card) error {
 	return tx.Transaction(func(tx *gorm.DB) error {
-		others, err := column(tx, card.Column)
-		if err != nil {
+		var last []Card
+		if err := tx.Where(&Card{Column: card.Column}).Order("position DESC").Limit(1).Find(&last).Error; err != nil {
 			return err
 		}
-		if len(others) > 0 {
-			card.Position = others[len(others)-1].Position + 1
+		if len(last) > 0 {
+			card.Position = last[0].Position + 1
 		}
 		return tx.Create(card).Error
 	})

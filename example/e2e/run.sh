@@ -12,7 +12,7 @@ fi
 npm ci --no-audit --no-fund
 programs=$(mktemp -d)
 trap 'rm -rf "$programs"' EXIT
-go build -o "$programs/" ..
+go build -o "$programs/" .. ./tokens
 export BOARD=$programs/example TOKENS=$programs/tokens
 if [ $# -gt 0 ]; then
 	node "$@"

@@ -17,6 +17,7 @@ export function get(id) {
 export function inColumn(column, cards = all()) {
   const here = cards.filter((card) => card.column === column);
   const list = here.filter((card) => !card.placed).sort((a, b) => a.position - b.position || a.id - b.id);
-  for (const card of here) if (card.placed) list.splice(card.position, 0, card);
+  const placed = here.filter((card) => card.placed).sort((a, b) => a.placed - b.placed);
+  for (const card of placed) list.splice(card.position, 0, card);
   return list;
 }

@@ -52,17 +52,17 @@ export function overrule(which = () => true) {
   }
 }
 
-// wished returns the cards as they are if all wishes come true.
+// wished returns the cards as they are if all wishes come true. placed tells those
+// that are wished to a place, and in which order.
 export function wished(cards) {
   const changes = new Map();
+  let placed = 0;
   for (const { type, id, fields, overruled } of wishes) {
-    if (type === "update" && !overruled) changes.set(id, { ...changes.get(id), ...fields });
+    if (type !== "update" || overruled) continue;
+    const place = "position" in fields && { placed: ++placed };
+    changes.set(id, { ...changes.get(id), ...fields, ...place });
   }
-  if (changes.size === 0) return cards;
-  return cards.map((card) => {
-    const fields = changes.get(card.id);
-    return fields ? { ...card, ...fields, placed: "position" in fields } : card;
-  });
+  return changes.size === 0 ? cards : cards.map((card) => (changes.has(card.id) ? { ...card, ...changes.get(card.id) } : card));
 }
 
 function agree(fields, card) {
