@@ -4,7 +4,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
 
-.PHONY: help run test check js integration race fuzz bench bench-peers e2e fmt
+.PHONY: help run test check js integration race fuzz bench bench-peers e2e screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -48,6 +48,9 @@ bench-peers: ## this hub beside its peers; QUICK=1 for less of it
 
 e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh
+
+screenshot: ## take the picture of the example that the README shows
+	example/e2e/run.sh screenshot.mjs ../../doc/board.png
 
 fmt: ## format all Go files
 	$(GOFUMPT) -w .
