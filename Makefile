@@ -3,8 +3,9 @@ GOFUMPT     := go run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 COUNT       ?= 50
 FUZZTIME    ?= 30s
+RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race fuzz bench bench-peers e2e screenshot fmt
+.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -31,8 +32,15 @@ race: ## repeat the tests COUNT times, also by the way that sockets take which m
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
+schedules: ## play RESUMES random schedules of resuming, and ten times fewer of the hub alone
+	go test -run '^(TestResume|TestSchedules)$$' -resumes $(RESUMES) -schedules $$(($(RESUMES) / 10)) -timeout 60m .
+
+faults: ## 1,000 connections that break for a minute, 100 kills of a server under load; prints figures
+	go test -count=1 -v -timeout 15m -run 'TestJitter|TestKilled' ./internal/faults \
+		-jitter-duration 60s -jitter-conns 1000 -jitter-rate 200 -kills 100
+
 fuzz: ## run each fuzz target for FUZZTIME
-	@for target in FuzzRequest FuzzGroupName FuzzPattern; do \
+	@for target in FuzzRequest FuzzGroupName FuzzPattern FuzzWant; do \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; done
 
 bench: ## measure what doc/BENCHMARKS.md shows

@@ -22,9 +22,10 @@ type Broker interface {
 	// Run delivers the messages of the streams that this hub is subscribed to, until
 	// ctx ends, and returns why it ended. It is called again after an error; what was
 	// lost meanwhile is found by Positions. It calls deliver with what was published
-	// together, one batch at a time, the messages of a stream in their order. deliver
-	// waits for nothing and calls no method of the broker. Neither side changes the
-	// payload any more.
+	// together, the messages of a stream in their order. Batches that have no stream
+	// in common may be delivered at the same time, and messages of other streams too:
+	// the hub passes over them. deliver waits for nothing and calls no method of the
+	// broker. Neither side changes the payload any more.
 	Run(ctx context.Context, deliver func(batch []BrokerMessage)) error
 
 	// Publish appends messages to their streams, kept together and in order. A

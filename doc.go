@@ -4,10 +4,10 @@
 // reaches, as a small JSON message over WebSocket, exactly the connections that
 // may see it.
 //
-//	db.Create(&article)                                                browser
-//	     |                                                                ^
-//	 plugin.go --> commit.go (hold until COMMIT) --> Hub.Publish --> hub.go --> conn.go
-//	 ...... database half: gorm, no sockets ......   protocol.go   ... socket half ...
+//	db.Create(&article)                                                            browser
+//	     |                                                                            ^
+//	 plugin.go --> commit.go (hold until COMMIT) --> Hub.Publish --> broker --> hub.go --> conn.go
+//	 ...... database half: gorm, no sockets ......   protocol.go   ........ socket half ........
 //
 // # Promises
 //
@@ -24,12 +24,13 @@
 //   - What the hub starts, Shutdown ends and waits for. NewHub and Plugin start
 //     nothing.
 //
-// A connection that was away has missed what was sent meanwhile: pages load
-// their state again after they reconnect.
+// A connection that was away gets what it has missed, in order and once, or is told
+// to load its state again; doc/RESUME.md says how.
 //
 // # Reading order
 //
 // The database half: mixins.go, plugin.go, commit.go, then write.go and
 // announce.go. The language of both: protocol.go, request.go, change.go. The
-// socket half: hub.go, conn.go, then groups.go, worker.go and outlet.go.
+// socket half: hub.go, conn.go, then groups.go, worker.go and outlet.go. History and
+// resuming: broker.go, memory.go, gate.go, entrance.go.
 package rohrpost

@@ -19,6 +19,7 @@ type door struct {
 func (d door) GroupOf(data json.RawMessage) (string, error) { return d.conn.groupOf(data) }
 
 func (d door) Enter(ctx context.Context, group string, want handlers.Want) error {
+	ctx = context.WithValue(ctx, requestKey{}, d.request)
 	if err := d.conn.authorize(ctx, group); err != nil {
 		return err
 	}

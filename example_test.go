@@ -2,6 +2,7 @@ package rohrpost_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +51,40 @@ func ExampleHub_Allow() {
 	// {"id":1,"type":"subscribe","data":{"group":"news"}}
 	// {"id":2,"type":"subscribe","data":{"group":"inbox-ann"}}
 	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED"}
+}
+
+// A token may come with the request to subscribe, as rohrpost-js sends it.
+func ExampleRequestFrom() {
+	hub := rohrpost.NewHub(rohrpost.Config{NoHistory: true})
+	hub.Allow("inbox-{user}", func(ctx context.Context, _ *rohrpost.Conn, p rohrpost.Params) error {
+		var token string
+		_ = json.Unmarshal(rohrpost.RequestFrom(ctx).Field("auth_jwt"), &token) // without one it is empty
+		if token != "valid for "+p["user"] {
+			return rohrpost.Errorf("not yours")
+		}
+		return nil
+	})
+	conversation(hub,
+		`{"id": 1, "type": "subscribe", "auth_jwt": "valid for ann", "data": {"group": "inbox-ann"}}`,
+		`{"id": 2, "type": "subscribe", "auth_jwt": "valid for ann", "data": {"group": "inbox-bob"}}`,
+		`{"id": 3, "type": "subscribe", "data": {"group": "inbox-bob"}}`)
+	// Output:
+	// {"id":1,"type":"subscribe","data":{"group":"inbox-ann"}}
+	// {"id":2,"type":"subscribe","error":"ACCESS_DENIED"}
+	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED"}
+}
+
+// A page gets the state of a group together with the subscription, and all changes
+// after it.
+func ExampleHub_State() {
+	hub := rohrpost.NewHub(rohrpost.Config{NoHistory: true})
+	hub.Allow("list-{id}", rohrpost.Anyone)
+	hub.State("list-{id}", func(_ context.Context, _ *rohrpost.Conn, p rohrpost.Params) (any, error) {
+		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + p["id"]}}, nil
+	})
+	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "state": true}}`)
+	// Output:
+	// {"id":1,"type":"subscribe","data":{"group":"list-7","state":[{"id":"1","title":"from the database, where list_id = 7"}]}}
 }
 
 // A handler answers requests of one type. Only the text of an *Error reaches

@@ -25,11 +25,17 @@ const (
 
 // BenchmarkFanout publishes changes to one group of 1,000 members on real
 // sockets, which live in a process of their own, with at most 64 changes on the
-// way: deliveries per second, and the CPU time that this process needs for one.
+// way: deliveries per second, and the CPU time that this process needs for one. A
+// history is kept, and is not, in turn.
 //
-//	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 100x -count 3 .
+//	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 200x -count 5 .
 func BenchmarkFanout(b *testing.B) {
-	hub := NewHub(Config{})
+	b.Run("history", func(b *testing.B) { benchmarkFanout(b, Config{}) })
+	b.Run("none", func(b *testing.B) { benchmarkFanout(b, Config{NoHistory: true}) })
+}
+
+func benchmarkFanout(b *testing.B, config Config) {
+	hub := NewHub(config)
 	hub.Allow("all", Anyone)
 	server := httptest.NewServer(hub)
 	defer server.Close()

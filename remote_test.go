@@ -141,6 +141,8 @@ func TestLaneIsBounded(t *testing.T) {
 		broker.down.Store(true)
 		hub.remote.lane.limit = 100 << 10
 		text := strings.Repeat("x", 1<<10)
+		require.NoError(t, hub.Publish(t.Context(), change(0)))
+		synctest.Wait() // it is being tried
 		for range 1000 {
 			require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: text}))
 		}

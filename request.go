@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"context"
 	"encoding/json"
 	"sync/atomic"
 )
@@ -22,6 +23,16 @@ type Request struct {
 	fields   map[string]json.RawMessage // all other top-level fields
 	answered atomic.Bool
 	done     chan struct{} // closed by the answer
+}
+
+type requestKey struct{}
+
+// RequestFrom returns the subscribe request for which a function given to Hub.Allow or
+// Hub.State is called, nil for any other context. A token in the request is its
+// Field("auth_jwt"): who checks it there needs no Config.Authenticate.
+func RequestFrom(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
 }
 
 // Bind decodes Data into v, as json.Unmarshal does. Its error is an *Error: a

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	resumes     = flag.Int("resumes", 5000, "random schedules of resuming to run")
+	resumes     = flag.Int("resumes", 2000, "random schedules of resuming to run")
 	resumesSeed = flag.Uint64("resumes-seed", 1, "seed of the first of them")
 )
 
@@ -30,7 +30,7 @@ var (
 func TestResume(t *testing.T) {
 	count := *resumes
 	if testing.Short() {
-		count = min(count, 2000)
+		count = min(count, 200)
 	}
 	var next atomic.Uint64
 	for range runtime.GOMAXPROCS(0) {
@@ -221,10 +221,13 @@ func (r *resumeRun) whole(group string, since Position) bool {
 func (r *resumeRun) expire() {
 	m := r.memory()
 	for i := range m.shards {
-		m.shards[i].mu.Lock()
-		m.began = m.began.Add(-m.limits.TTL)
-		m.sweepShard(&m.shards[i])
-		m.shards[i].mu.Unlock()
+		sh := &m.shards[i]
+		sh.mu.Lock()
+		for e := sh.left.Front(); e != nil; e = e.Next() {
+			e.Value.(*stream).until = 0
+		}
+		m.sweepShard(sh)
+		sh.mu.Unlock()
 	}
 }
 

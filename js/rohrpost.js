@@ -32,8 +32,8 @@ export class Rohrpost {
   #handlers = new Map();
   #listening = new AbortController();
 
-  constructor(url, options) {
-    this.#options = { token: "", pingInterval: 5000, timeout: 2000, WebSocket: globalThis.WebSocket, ...options };
+  constructor(url, { token, pingInterval = 5000, timeout = 2000, WebSocket = globalThis.WebSocket } = {}) {
+    this.#options = { token, pingInterval, timeout, WebSocket };
     this.#url = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
     const { signal } = this.#listening;
     const listen = (target, type, handler) => target?.addEventListener?.(type, handler, { signal });
@@ -198,7 +198,7 @@ export class Rohrpost {
     await null;
     const unsure = [...this.#groups.values()].some((g) => g.asking && (g === group || !g.name));
     if (group.used || group.gone || unsure) return { group: group.name };
-    this.#forget(group, closed());
+    this.#forget(group, closed("unsubscribed"));
     if (!group.joined) return;
     return this.call("unsubscribe", group.data).catch((error) => {
       if (error.code === "refused") throw error;
@@ -495,7 +495,8 @@ class Group {
 }
 
 class Watch {
-  #options;
+  #key;
+  #replace;
   #owner;
   #map = new Map();
   #items;
@@ -507,10 +508,11 @@ class Watch {
   #timer;
   #next = [];
 
-  constructor(options, owner) {
-    this.#options = { key: "id", ...options };
+  constructor({ key = "id", replace, items, since }, owner) {
+    this.#key = typeof key === "function" ? key : (item) => item[key];
+    this.#replace = replace;
     this.#owner = owner;
-    if (options.items) this._load(options.items, options.since?.offset);
+    if (items) this._load(items, since?.offset);
     this.ready = this[Symbol.asyncIterator]().next().then(() => this);
     this.ready.catch(() => {});
   }
@@ -558,7 +560,7 @@ class Watch {
 
   _load(state, offset) {
     try {
-      this.#map = new Map(state.map((item) => [this.#key(item), item]));
+      this.#map = new Map(state.map((item) => [this.#keyOf(item), item]));
     } catch (error) {
       this.#owner.fail(error);
       return this._end(error);
@@ -572,13 +574,13 @@ class Watch {
   _apply(change) {
     const { type, object, offset, epoch } = change;
     if (!this.#loaded || (!epoch && offset <= this.#offset)) return; // the state has it
-    this.#offset = offset;
+    this.#offset = offset ?? this.#offset;
     if (!["create", "update", "delete"].includes(type)) return;
     try {
-      const key = this.#key(object);
+      const key = this.#keyOf(object);
       const { updated_fields, ...item } = object;
       if (type === "delete") this.#map.delete(key);
-      else this.#map.set(key, this.#options.replace ? item : { ...this.#map.get(key), ...item });
+      else this.#map.set(key, this.#replace ? item : { ...this.#map.get(key), ...item });
       this.#changes.push(change);
       this.#touch();
     } catch (error) {
@@ -586,11 +588,10 @@ class Watch {
     }
   }
 
-  #key(item) {
-    const { key } = this.#options;
-    const value = flat(typeof key === "function" ? key(item) : item[key]);
-    if (value === undefined) throw new RohrpostError("protocol", `no key in ${JSON.stringify(item)}`);
-    return value;
+  #keyOf(item) {
+    const key = flat(this.#key(item));
+    if (key === undefined) throw new RohrpostError("protocol", `no key in ${JSON.stringify(item)}`);
+    return key;
   }
 
   // Each message is a task of its own: microtasks would gather nothing.

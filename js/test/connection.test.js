@@ -24,6 +24,16 @@ test("http addresses are those of WebSocket, relative ones the page's own", asyn
   page.close();
 });
 
+test("what is undefined is the default", async (t) => {
+  const { clock, network, page } = await connected(t, { token: undefined, pingInterval: undefined, timeout: undefined });
+  network.last.deliver({});
+  const call = page.call("a", undefined, { timeout: undefined });
+  await clock.run(1999);
+  assert.equal(network.last.sent.length, 2);
+  assert.equal(network.last.sent[1].auth_jwt, "");
+  await Promise.all([assert.rejects(call, { code: "timeout" }), clock.run(1)]);
+});
+
 test("frames are those of rohrpost-js", async (t) => {
   const { clock, network, page } = await connected(t, { token: "secret" });
   failure(page.subscribe({ type: "collection", id: 52 }));

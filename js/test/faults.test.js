@@ -49,7 +49,12 @@ class Script {
   }
 
   async play() {
-    for (let n = 60 + this.world.below(120); n > 0; n--) {
+    if (this.random() < 0.8) {
+      this.world.pump();
+      await settled();
+      this.world.pump();
+    }
+    for (let n = 80 + this.world.below(160); n > 0; n--) {
       await this.step();
       await settled();
     }
@@ -63,15 +68,15 @@ class Script {
     const { world } = this;
     const conn = world.pick(world.conns);
     const steps = [
-      [30, () => world.publish(world.group())],
-      [35, () => conn?.deliver()],
-      [20, () => conn?.deaf || conn?.serve()],
-      [15, () => conn?.finish()],
-      [10, () => this.clock.run(world.below(1500))],
-      [20, () => world.accept()],
+      [50, () => world.publish(world.group())],
+      [50, () => conn?.deliver(1 + world.below(6))],
+      [60, () => conn?.deaf || (conn?.serve() && this.random() < 0.7 && conn.finish())],
+      [30, () => conn?.finish()],
+      [40, () => this.clock.run(world.below(1000))],
+      [30, () => world.accept()],
       [2, () => world.refuse()],
       [3, () => conn?.cut(world.pick([1006, 1001, 1012, 4001, 4008, 4000]), world.pick(["", "", "retry_after=2"]))],
-      [2, () => conn && (conn.deaf = true)],
+      [1, () => conn && (conn.deaf = true)],
       [4, () => world.history && conn?.repeat()],
       [4, () => world.history && this.swaps && conn?.out.length > 1 && conn.swap()],
       [6, () => this.zombie()],
@@ -127,7 +132,7 @@ class Script {
   }
 
   check() {
-    assert.equal(this.page.status, "live", String(this.error));
+    assert.equal(this.page.status, "live", `status ${this.page.status}, ${this.error}`);
     for (const watch of this.watches) {
       const table = this.world.groups.get(watch.group.name).table;
       const items = [...watch.items].sort((a, b) => a.id - b.id);

@@ -10,7 +10,7 @@ async function board(t, options = {}, state = [{ id: 1, title: "one" }, { id: 2,
   const requests = () => all.network.last.requests("subscribe");
   const reply = (data, error) => all.network.last.reply(requests().at(-1), data && { group: "board", epoch: "e", ...data }, error);
   const change = (type, object, at = ++offset) =>
-    all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at } });
+    all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at ?? undefined } });
   assert.equal(watch.status, "connecting");
   if (state) reply({ offset, state });
   return { ...all, watch, requests, reply, change };
@@ -112,6 +112,15 @@ test("iteration gives the newest items and ends with the watch", async (t) => {
   watch.close();
   await done;
   assert.deepEqual(seen, [2, 4, 3]);
+});
+
+test("a message without an offset does not confuse the order", async (t) => {
+  const { watch, change } = await board(t);
+  change("update", { id: 1, title: "11" });
+  change("hint", {}, null);
+  change("update", { id: 1, title: "12" });
+  change("update", { id: 1, title: "11" }, 11);
+  assert.equal(watch.get(1).title, "12");
 });
 
 test("a change that the state has already is not made again", async (t) => {

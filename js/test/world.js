@@ -210,7 +210,7 @@ class Conn {
   // out, and then what follows the position.
   subscribe(data, answer) {
     const { world } = this;
-    if (world.random() < 0.05) return answer("UNAVAILABLE");
+    if (world.random() < 0.03) return answer("UNAVAILABLE");
     const group = world.groups.get(nameOf(data));
     this.members.set(group.name, []);
     const position = world.history ? { epoch: group.epoch, offset: group.top } : {};
@@ -248,10 +248,13 @@ class Conn {
     return true;
   }
 
-  deliver() {
-    if (this.deaf || this.socket.closed || !this.out.length) return false;
-    this.socket.deliver(this.out.shift());
-    return true;
+  deliver(frames = 1) {
+    let some = false;
+    for (; frames > 0 && !this.deaf && !this.socket.closed && this.out.length; frames--) {
+      this.socket.deliver(this.out.shift());
+      some = true;
+    }
+    return some;
   }
 
   // A broker that repeats or swaps messages: of one group, with offsets.
