@@ -37,15 +37,25 @@ async function open(ms) {
 }
 
 const noted = (page) => page.evaluate(() => window.noted);
-const whoami = (page) => page.evaluate(() => window.hub.call("whoami"));
+const count = (page) => page.evaluate(() => window.hub.call("count"));
 
 test("a call whose token is refused is made with another one", async () => {
   const page = await open(60_000);
-  assert.deepEqual(await whoami(page), { token: "0", asked: 1 });
+  assert.deepEqual(await count(page), { asked: 1 });
   await post("/revoke");
-  assert.deepEqual(await whoami(page), { token: "1", asked: 3 }); // refused once
-  assert.deepEqual(await whoami(page), { token: "1", asked: 4 });
+  assert.deepEqual(await count(page), { asked: 3 }); // refused once
+  assert.deepEqual(await count(page), { asked: 4 });
   assert.deepEqual(await noted(page), { tokens: ["0", "1"], news: [], statuses: ["live"], errors: [] });
+  await page.close();
+});
+
+test("so is a subscription", async () => {
+  const page = await open(60_000);
+  await post("/revoke");
+  const { group } = await page.evaluate(() => window.hub.subscribe("secrets"));
+  assert.equal(group, "secrets");
+  const { tokens, errors } = await noted(page);
+  assert.deepEqual({ tokens, errors }, { tokens: ["1", "2"], errors: [] });
   await page.close();
 });
 
@@ -58,6 +68,6 @@ test("when its identity has expired, the page comes back with another one and ha
   await post("/news?title=meanwhile");
   await page.waitForFunction(() => window.noted.news.length === 2);
   const { tokens, news, errors } = await noted(page);
-  assert.deepEqual({ tokens: tokens.slice(0, 2), news, errors }, { tokens: ["1", "2"], news: ["before", "meanwhile"], errors: [] });
+  assert.deepEqual({ tokens: tokens.slice(0, 2), news, errors }, { tokens: ["2", "3"], news: ["before", "meanwhile"], errors: [] });
   await page.close();
 });

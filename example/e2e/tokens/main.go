@@ -1,6 +1,6 @@
 // Command tokens is a server for the tests that asks for tokens: for the cookie of
-// a connection, and for that of each call. Whoever has one can be told that it is
-// worth nothing any more.
+// a connection, for a subscription and for a call. All that it has given can be
+// made worthless.
 package main
 
 import (
@@ -37,7 +37,8 @@ func newHandler() http.Handler {
 	var t tokens
 	hub := rohrpost.NewHub(rohrpost.Config{Authenticate: t.authenticate})
 	hub.Allow("news", rohrpost.Anyone)
-	hub.Handle("whoami", t.whoami)
+	hub.Allow("secrets", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) error { return t.check(rohrpost.RequestFrom(ctx)) })
+	hub.Handle("count", t.count)
 
 	mux := http.NewServeMux()
 	mux.Handle("/ws/rohrpost/", hub)
@@ -74,14 +75,19 @@ func (t *tokens) authenticate(r *http.Request) (user rohrpost.Identity, err erro
 	return rohrpost.Identity{ID: "guest", Expires: time.Now().Add(time.Duration(ms) * time.Millisecond)}, err
 }
 
-// whoami answers who has the newest token, and how often somebody has asked.
-func (t *tokens) whoami(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
+// count answers how often it was asked, with whatever token.
+func (t *tokens) count(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
 	asked := t.asked.Add(1)
+	return map[string]int64{"asked": asked}, t.check(r)
+}
+
+// check refuses a request without the newest token.
+func (t *tokens) check(r *rohrpost.Request) error {
 	var token string
 	if err := json.Unmarshal(r.Field("auth_jwt"), &token); err != nil || token != t.current() {
-		return nil, rohrpost.Errorf("ACCESS_DENIED")
+		return rohrpost.Errorf("ACCESS_DENIED")
 	}
-	return map[string]any{"token": token, "asked": asked}, nil
+	return nil
 }
 
 func (t *tokens) current() string { return strconv.FormatInt(t.newest.Load(), 10) }
