@@ -5,7 +5,7 @@ COUNT       ?= 50
 FUZZTIME    ?= 30s
 RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e fmt
+.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -58,6 +58,9 @@ bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for l
 
 e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh
+
+screenshot: ## take the picture of the example that the README shows
+	example/e2e/run.sh screenshot.mjs ../../doc/board.png
 
 fmt: ## format all Go files
 	$(GOFUMPT) -w .

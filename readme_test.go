@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/js"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/sqlite"
@@ -19,33 +20,37 @@ import (
 
 // README begins
 type Article struct {
-	rohrpost.NotifyOnChange // every committed change is announced
-	gorm.Model
-	Title string
+	rohrpost.NotifyOnChange `rohrpost:"group:articles"` // every committed change is announced
+
+	ID    uint   `json:"id"`
+	Title string `json:"title"`
 }
 
-func newServer(file string) (*gorm.DB, *rohrpost.Hub, http.Handler, error) {
-	hub := rohrpost.NewHub(rohrpost.Config{})
-	hub.Allow("article-{id}", rohrpost.Anyone) // who may subscribe; nobody without a rule
+// PushNotificationData is what pages get to see of an article.
+func (a Article) PushNotificationData([]string, string) any { return a }
 
-	db, err := gorm.Open(sqlite.Open(file), &gorm.Config{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := db.Use(rohrpost.Plugin(hub)); err != nil {
-		return nil, nil, nil, err
-	}
+func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; nobody without a rule
+	hub.State("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) (any, error) {
+		articles := []Article{} // what a page begins with
+		err := db.WithContext(ctx).Order("id").Find(&articles).Error
+		return articles, err
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/ws/rohrpost/", hub)
-	return db, hub, mux, nil
+	mux.Handle("/rohrpost/", js.Handler()) // the module for pages
+	return hub, mux, db.Use(rohrpost.Plugin(hub))
 }
 
 // README ends
 
 func Example() {
-	db, hub, handler, err := newServer("file:readme?mode=memory&cache=shared")
+	db, err := gorm.Open(sqlite.Open("file:readme?mode=memory&cache=shared"), &gorm.Config{})
 	check(err)
 	check(db.AutoMigrate(&Article{}))
+	hub, handler, err := newServer(db)
+	check(err)
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	check(db.Create(&Article{Title: "Pneumatic post"}).Error)
@@ -53,9 +58,9 @@ func Example() {
 	// A page would do this.
 	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws/rohrpost/", nil)
 	check(err)
-	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"type": "article", "id": 1}}`)))
-	answer, _, _ := strings.Cut(read(ws), `,"epoch":`) // which is random
-	fmt.Println(answer)
+	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "articles", "state": true}}`)))
+	_, state, _ := strings.Cut(read(ws), `"state":`) // the epoch is random
+	fmt.Println(state)
 
 	check(db.Model(&Article{}).Where("id = ?", 1).Update("title", "Pneumatic dispatch").Error)
 	_, data, _ := strings.Cut(read(ws), `"data":`) // the id is a random number
@@ -63,8 +68,8 @@ func Example() {
 	check(ws.Close())
 	check(hub.Shutdown(context.Background()))
 	// Output:
-	// {"id":1,"type":"subscribe","data":{"group":"article-1"
-	// {"type":"update","group":"article-1","object":{"id":1,"updated_fields":["title"]},"updated_fields":["title"],"offset":1}}
+	// [{"id":1,"title":"Pneumatic post"}]}}
+	// {"type":"update","group":"articles","object":{"id":1,"title":"Pneumatic dispatch","updated_fields":["title"]},"updated_fields":["title"],"offset":1}}
 }
 
 func read(ws *websocket.Conn) string {

@@ -31,15 +31,8 @@ func (a *api) register(mux *http.ServeMux) {
 }
 
 func (a *api) list(_ http.ResponseWriter, r *http.Request) (int, any, error) {
-	var cards []Card
-	if err := a.db.WithContext(r.Context()).Order("position, id").Find(&cards).Error; err != nil {
-		return 0, nil, fmt.Errorf("list the cards: %w", err)
-	}
-	views := make([]cardView, len(cards)) // [] rather than null
-	for i, c := range cards {
-		views[i] = c.view()
-	}
-	return http.StatusOK, views, nil
+	cards, err := cardViews(a.db.WithContext(r.Context()))
+	return http.StatusOK, cards, err
 }
 
 func (a *api) create(w http.ResponseWriter, r *http.Request) (int, any, error) {

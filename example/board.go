@@ -22,9 +22,11 @@ const (
 	maxTitle   = 120     // characters
 )
 
-// Card is a task on the board. The marker is all it takes to announce it.
+// Card is a task on the board. The marker is all it takes to announce it. Its tag
+// is for long columns: a card that moves to the top of one moves all others down.
 type Card struct {
-	rohrpost.NotifyOnChange
+	rohrpost.NotifyOnChange `rohrpost:"rows:1000"`
+
 	ID        uint
 	Title     string `gorm:"not null"`
 	Column    string `gorm:"not null;index:place,priority:1"`
@@ -52,6 +54,28 @@ func (c Card) view() cardView {
 	return cardView{ID: c.ID, Title: c.Title, Column: c.Column, Position: c.Position}
 }
 
+// cardViews reads the whole board.
+func cardViews(tx *gorm.DB) ([]cardView, error) {
+	var cards []Card
+	if err := tx.Order("position, id").Find(&cards).Error; err != nil {
+		return nil, fmt.Errorf("list the cards: %w", err)
+	}
+	views := make([]cardView, len(cards)) // [] rather than null
+	for i, c := range cards {
+		views[i] = c.view()
+	}
+	return views, nil
+}
+
+// showBoard lets everybody watch the board: a page that subscribes gets the cards,
+// and from there on every change of them.
+func showBoard(hub *rohrpost.Hub, db *gorm.DB) {
+	hub.Allow(boardGroup, rohrpost.Anyone)
+	hub.State(boardGroup, func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) (any, error) {
+		return cardViews(db.WithContext(ctx))
+	})
+}
+
 // BeforeSave is GORM's hook ahead of every create and update.
 func (c *Card) BeforeSave(*gorm.DB) error {
 	c.Title = strings.TrimSpace(c.Title)
@@ -75,12 +99,12 @@ func column(tx *gorm.DB, name string) (cards []Card, err error) {
 // addCard puts a new card at the end of its column.
 func addCard(tx *gorm.DB, card *Card) error {
 	return tx.Transaction(func(tx *gorm.DB) error {
-		others, err := column(tx, card.Column)
-		if err != nil {
+		var last []Card
+		if err := tx.Where(&Card{Column: card.Column}).Order("position DESC").Limit(1).Find(&last).Error; err != nil {
 			return err
 		}
-		if len(others) > 0 {
-			card.Position = others[len(others)-1].Position + 1
+		if len(last) > 0 {
+			card.Position = last[0].Position + 1
 		}
 		return tx.Create(card).Error
 	})
@@ -121,7 +145,8 @@ func moveCard(tx *gorm.DB, card *Card, to string, position int) error {
 func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, func() error, error) {
 	// A transaction that will write says so when it begins, so that two of them
 	// wait for each other instead of failing half-way.
-	dsn := file + "?_journal_mode=WAL&_txlock=immediate"
+	// When the power fails, the last moment may be lost, but never the file.
+	dsn := file + "?_journal_mode=WAL&_synchronous=NORMAL&_txlock=immediate"
 	if file == "" {
 		dsn = "file:board?mode=memory&cache=shared&_txlock=immediate"
 	}

@@ -27,9 +27,9 @@ type testBoard struct {
 
 func openTestBoard(t *testing.T, file string) testBoard {
 	hub := rohrpost.NewHub(rohrpost.Config{})
-	hub.Allow(boardGroup, rohrpost.Anyone)
 	db, closeDB, err := openBoard(t.Context(), file, hub)
 	require.NoError(t, err)
+	showBoard(hub, db)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/js"
 	"gorm.io/gorm"
 )
 
@@ -51,12 +52,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 
 	hub := rohrpost.NewHub(rohrpost.Config{})
-	hub.Allow(boardGroup, rohrpost.Anyone)
 	db, closeDB, err := openBoard(ctx, *file, hub)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeDB()) }()
+	showBoard(hub, db)
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
 	if err != nil {
@@ -96,6 +97,7 @@ func newHandler(hub *rohrpost.Hub, db *gorm.DB) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(files))
 	mux.Handle("/ws/rohrpost/", hub)
+	mux.Handle("/rohrpost/", js.Handler())
 	newAPI(db).register(mux)
 	return secure(http.NewCrossOriginProtection().Handler(mux))
 }

@@ -1,78 +1,16 @@
-// Two people share the board: what one does, the other sees. The example is
-// built and started here, on a free port and with a file as its database.
+// Two people share the board: what one does, the other sees.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { Stage, add, card, news } from "./support.mjs";
 
-const folder = mkdtempSync(join(tmpdir(), "board-"));
-const program = join(folder, "board");
-let server, address = "127.0.0.1:0", browser, ann, bob;
-const failures = [];
+const stage = new Stage();
+let ann, bob;
 
 before(async () => {
-  execFileSync("go", ["build", "-o", program, "."], { cwd: join(import.meta.dirname, ".."), stdio: "inherit" });
-  await start();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
-  [ann, bob] = await Promise.all([open("ann"), open("bob")]);
+  await stage.set();
+  [ann, bob] = await Promise.all([stage.open("ann"), stage.open("bob")]);
 });
-
-after(async () => {
-  await browser?.close();
-  server?.kill("SIGKILL"); // it may be stopped
-  rmSync(folder, { recursive: true, force: true });
-});
-
-// start runs the example until it has printed its address, and keeps that one
-// for the next start.
-function start() {
-  server = spawn(program, ["-addr", address, "-db", join(folder, "board.db")], { stdio: ["ignore", "pipe", "inherit"] });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.once("exit", (code) => reject(new Error(`the example ended with ${code}`)));
-    server.stdout.on("data", (text) => {
-      address = /http:\/\/([^/]+)\//.exec(text)?.[1] ?? address;
-      resolve();
-    });
-  });
-}
-
-async function stop(signal) {
-  server.removeAllListeners("exit");
-  const ended = new Promise((resolve) => server.once("exit", resolve));
-  server.kill(signal);
-  await ended;
-}
-
-async function open(name) {
-  const page = await (await browser.newContext()).newPage();
-  page.setDefaultTimeout(15_000);
-  page.on("pageerror", (error) => failures.push(`${name}: ${error}`));
-  page.on("console", (message) => {
-    const lost = /WebSocket connection|Failed to load resource|ERR_CONNECTION/.test(message.text()); // while the server is away
-    if (message.type() === "error" && !lost) failures.push(`${name}: ${message.text()}`);
-  });
-  await page.goto(`http://${address}/`);
-  await live(page);
-  return page;
-}
-
-const live = (page) => page.locator('#state[data-state="live"]').waitFor();
-const card = (page, title, column = "") =>
-  page.locator(`${column && `[data-column="${column}"]`} .card`, { has: page.getByText(title, { exact: true }) });
-
-async function add(page, title) {
-  await page.getByLabel("New task").fill(title);
-  await page.keyboard.press("Enter");
-  await card(page, title).waitFor();
-}
+after(() => stage.strike());
 
 test("a card made by one is seen by the other", async () => {
   await add(ann, "Write the letter");
@@ -88,7 +26,7 @@ test("so are renaming, moving and deleting, with the mouse", async () => {
   await card(bob, "Write <b>two</b> letters", "doing").waitFor();
   await card(bob, "Write <b>two</b> letters").getByRole("button", { name: "Delete" }).click();
   await card(ann, "Write <b>two</b> letters").waitFor({ state: "detached" });
-  assert.match(await ann.locator("#news").textContent(), /was deleted/);
+  assert.match(await news(ann), /was deleted/);
 });
 
 test("the keyboard is enough, and keeps its place", async () => {
@@ -135,32 +73,21 @@ test("a card that goes while it is renamed asks for nothing", async () => {
   await card(bob, "Short-lived").press("Delete");
   await card(ann, "Short-lived").waitFor({ state: "detached" });
   await ann.waitForLoadState("networkidle");
-  assert.match(await ann.locator("#news").textContent(), /was deleted/);
+  assert.match(await news(ann), /was deleted/);
 });
 
-for (const signal of ["SIGKILL", "SIGTERM"]) {
-  test(`after a restart (${signal}) both are live again and have missed nothing`, async () => {
-    await stop(signal);
-    await Promise.all([ann, bob].map((page) => page.locator('#state:not([data-state="live"])').waitFor()));
-    await start();
-    await Promise.all([live(ann), live(bob)]);
-    await add(ann, `After ${signal}`);
-    await card(bob, `After ${signal}`).waitFor();
-    await card(bob, "Seal it").waitFor();
-  });
-}
-
-test("a server that says nothing any more counts as lost", async () => {
-  server.kill("SIGSTOP");
-  await Promise.all([ann, bob].map((page) => page.locator('#state:not([data-state="live"])').waitFor()));
-  server.kill("SIGCONT");
-  await Promise.all([live(ann), live(bob)]);
-  await add(ann, "Awake again");
-  await card(bob, "Awake again").waitFor();
+test("a card that is moved while it is renamed keeps what is typed", async () => {
+  await add(ann, "On the move");
+  await card(ann, "On the move").dblclick();
+  await ann.keyboard.type("half");
+  await card(bob, "On the move").press("ArrowRight");
+  await ann.locator('[data-column="doing"] .card input').waitFor();
+  await ann.keyboard.type(" and half");
+  await ann.keyboard.press("Enter");
+  await card(bob, "half and half", "doing").waitFor();
 });
 
 test("both see the same, and nothing went wrong", async () => {
-  const board = (page) => page.$$eval("section", (all) => all.map((s) => [...s.querySelectorAll("p")].map((p) => p.textContent)));
-  assert.deepEqual(await board(ann), await board(bob));
-  assert.deepEqual(failures, []);
+  await stage.same(ann, bob);
+  assert.deepEqual(stage.failures, []);
 });

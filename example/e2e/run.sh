@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Drives the example in headless Chromium; installs what it needs on Debian.
+# With arguments: run.sh FILE [ARGUMENT...] runs this file instead of all tests.
 set -euo pipefail
 cd "$(dirname "$0")"
 if ! command -v chromium >/dev/null; then
@@ -9,4 +10,12 @@ if ! command -v npm >/dev/null; then
 	apt-get update && apt-get install -y nodejs npm
 fi
 npm ci --no-audit --no-fund
-node --test board.e2e.mjs
+programs=$(mktemp -d)
+trap 'rm -rf "$programs"' EXIT
+go build -o "$programs/" .. ./tokens
+export BOARD=$programs/example TOKENS=$programs/tokens
+if [ $# -gt 0 ]; then
+	node "$@"
+else
+	node --test --test-concurrency=1 ./*.e2e.mjs # two at a time would slow each other down
+fi

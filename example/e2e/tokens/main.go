@@ -1,0 +1,93 @@
+// Command tokens is a server for the tests that asks for tokens: for the cookie of
+// a connection, for a subscription and for a call. All that it has given can be
+// made worthless.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/js"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:0", "`address` to listen on")
+	flag.Parse()
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("Tokens are at http://%s/\n", listener.Addr())
+	log.Fatal((&http.Server{Handler: newHandler(), ReadHeaderTimeout: time.Second}).Serve(listener))
+}
+
+// tokens knows the newest token, a number.
+type tokens struct{ newest, asked atomic.Int64 }
+
+func newHandler() http.Handler {
+	var t tokens
+	hub := rohrpost.NewHub(rohrpost.Config{Authenticate: t.authenticate})
+	hub.Allow("news", rohrpost.Anyone)
+	hub.Allow("secrets", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) error { return t.check(rohrpost.RequestFrom(ctx)) })
+	hub.Handle("count", t.count)
+
+	mux := http.NewServeMux()
+	mux.Handle("/ws/rohrpost/", hub)
+	mux.Handle("/rohrpost/", js.Handler())
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+	})
+	mux.HandleFunc("GET /token", t.give)
+	mux.HandleFunc("POST /revoke", func(http.ResponseWriter, *http.Request) { t.newest.Add(1) })
+	mux.HandleFunc("POST /news", func(w http.ResponseWriter, r *http.Request) {
+		if err := hub.Publish(r.Context(), rohrpost.Change{Group: "news", Type: rohrpost.Create, Object: r.FormValue("title")}); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	return mux
+}
+
+// give gives the newest token twice: for the requests of the page, and as a
+// cookie for its connection, where a page can put nothing else.
+func (t *tokens) give(w http.ResponseWriter, _ *http.Request) {
+	token := t.current()
+	http.SetCookie(w, &http.Cookie{Name: "token", Value: token, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	fmt.Fprint(w, token)
+}
+
+// authenticate lets in who has the newest token, for as many milliseconds as the
+// address says.
+func (t *tokens) authenticate(r *http.Request) (user rohrpost.Identity, err error) {
+	cookie, err := r.Cookie("token")
+	if err != nil || cookie.Value != t.current() {
+		return user, rohrpost.Errorf("Unauthorized")
+	}
+	ms, err := strconv.Atoi(r.FormValue("ms"))
+	return rohrpost.Identity{ID: "guest", Expires: time.Now().Add(time.Duration(ms) * time.Millisecond)}, err
+}
+
+// count answers how often it was asked, with whatever token.
+func (t *tokens) count(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
+	asked := t.asked.Add(1)
+	return map[string]int64{"asked": asked}, t.check(r)
+}
+
+// check refuses a request without the newest token.
+func (t *tokens) check(r *rohrpost.Request) error {
+	var token string
+	if err := json.Unmarshal(r.Field("auth_jwt"), &token); err != nil || token != t.current() {
+		return rohrpost.Errorf("ACCESS_DENIED")
+	}
+	return nil
+}
+
+func (t *tokens) current() string { return strconv.FormatInt(t.newest.Load(), 10) }
