@@ -37,7 +37,9 @@ func newHandler() http.Handler {
 	var t tokens
 	hub := rohrpost.NewHub(rohrpost.Config{Authenticate: t.authenticate})
 	hub.Allow("news", rohrpost.Anyone)
-	hub.Allow("secrets", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) error { return t.check(rohrpost.RequestFrom(ctx)) })
+	hub.Allow("secrets", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) error {
+		return t.check(rohrpost.RequestFrom(ctx))
+	})
 	hub.Handle("count", t.count)
 
 	mux := http.NewServeMux()
