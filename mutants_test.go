@@ -63,6 +63,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"takes the position after the state", "entrance.go", "	if !e.lossy() {", "	if e.begin(); !e.lossy() {", "TestResume"},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {
+			t.Parallel()
 			source, err := os.ReadFile(mutant.file)
 			require.NoError(t, err)
 			require.Equal(t, 1, strings.Count(string(source), mutant.old), "the place to change must be unique")
