@@ -175,8 +175,8 @@ func (c *Conn) logLost(err error) {
 }
 
 func (c *Conn) logFailed(r *Request, err error) {
-	if c.ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)) {
-		return // the connection has ended, and the handler with it
+	if c.ending.Load() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)) {
+		return // the connection is at its end, and the handler with it
 	}
 	c.hub.log.Error("handling a request", "type", safeName(r.Type), "user", c.user.ID, "error", err)
 }

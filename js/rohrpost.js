@@ -567,7 +567,7 @@ class Watch {
     }
     this.#loaded = true;
     this.#offset = offset;
-    this.#changes = [];
+    this.#changes = undefined; // more than changes
     this.#touch();
   }
 
@@ -581,7 +581,7 @@ class Watch {
       const { updated_fields, ...item } = object;
       if (type === "delete") this.#map.delete(key);
       else this.#map.set(key, this.#replace ? item : { ...this.#map.get(key), ...item });
-      this.#changes.push(change);
+      this.#changes?.push(change);
       this.#touch();
     } catch (error) {
       this.#owner.fail(error);
@@ -599,7 +599,7 @@ class Watch {
     this.#items = undefined;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      const changes = this.#changes;
+      const changes = this.#changes ?? [];
       this.#changes = [];
       for (const listener of this.#listeners) this.#tell(listener, changes);
       for (const resolve of this.#next.splice(0)) resolve();

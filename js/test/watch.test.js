@@ -84,6 +84,15 @@ test("500 changes are one notification, even in tasks of their own", async (t) =
   assert.equal(calls.length, 2);
 });
 
+test("a state and changes that come together are no mere changes", async (t) => {
+  const { clock, watch, change } = await board(t);
+  const calls = [];
+  watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
+  change("create", { id: 3 });
+  await clock.run(100);
+  assert.deepEqual(calls.at(-1), [3, 0], "without changes the state was loaded");
+});
+
 test("a subscriber that throws disturbs nobody", async (t) => {
   const { clock, watch, change, of } = await board(t);
   const calls = [];
