@@ -192,7 +192,7 @@ export class Rohrpost {
     return group;
   }
 
-  // The page may take the group again at once, and a name on its way may be
+  // The page may take the group again at once; a name on its way may be
   // that of this group.
   async #release(group) {
     await null;
@@ -256,7 +256,7 @@ export class Rohrpost {
     const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.joined;
     const missed = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
-    // Not told, since there was no position; a resync to come covers it.
+    // Not told: there was no position; a resync to come covers it.
     const skipped = !missed && !reply.recovered && ahead;
     group.hole = skipped && !group.resync;
     if (missed || !before || (skipped && group.resync)) group.position = now;
@@ -272,7 +272,7 @@ export class Rohrpost {
     this.#update();
   }
 
-  // Two ways to ask for a group may come to the same name.
+  // Two ways to ask may come to one name.
   #name(group, name) {
     const twin = this.#names.get(name) ?? group;
     this.#names.set(name, twin);
@@ -567,7 +567,7 @@ class Watch {
     }
     this.#loaded = true;
     this.#offset = offset;
-    this.#changes = undefined; // more than changes
+    this.#changes = undefined; // it is all new
     this.#touch();
   }
 
