@@ -128,7 +128,7 @@ func (g *generator) poll(patience time.Duration) error {
 	for _, event := range events[:n] {
 		read, err := syscall.Read(int(event.Fd), g.buffer)
 		if err != nil || read == 0 {
-			return fmt.Errorf("a connection was closed: %w", err)
+			return fmt.Errorf("a connection was closed: %v", err)
 		}
 		m, before := g.members[event.Fd], g.received
 		g.count(m, g.buffer[:read])
