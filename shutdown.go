@@ -35,6 +35,9 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		c.cut()
 	}
 	h.tasks.cancel()
+	if h.memory != nil {
+		h.memory.close()
+	}
 	return fmt.Errorf("shut down with %d connections left: %w", len(left), ctx.Err())
 }
 
