@@ -100,6 +100,13 @@ func TestPosition(t *testing.T) {
 	later, err := hub.Position(t.Context(), "g")
 	require.NoError(t, err)
 	assert.Equal(t, Position{p.Epoch, 1}, later)
+
+	encoded := false
+	spy := marshalFunc(func() any { encoded = true; return nil })
+	require.NoError(t, hub.Send("g", Message{Data: spy}))
+	assert.False(t, encoded, "a plain message is kept for nobody")
+	require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: spy}))
+	assert.True(t, encoded, "a change is")
 	require.NoError(t, hub.Shutdown(t.Context()))
 	_, err = hub.Position(t.Context(), "g")
 	require.ErrorIs(t, err, ErrClosed)

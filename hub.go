@@ -75,8 +75,8 @@ func (h *Hub) Send(group string, m Message) error {
 	if m.empty() {
 		return fmt.Errorf("send to group: %w", errEmptyMessage)
 	}
-	heard, err := h.heard(group)
-	if heard {
+	err := h.count(group)
+	if err == nil && h.present(group) {
 		var payload []byte
 		if payload, err = m.encode(); err == nil {
 			err = h.send(group, payload)
@@ -95,8 +95,8 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 	if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
 		return errors.New("send raw to group: not a JSON object")
 	}
-	heard, err := h.heard(group)
-	if heard {
+	err := h.count(group)
+	if err == nil && h.present(group) {
 		err = h.send(group, bytes.Clone(m)) // the caller may use his bytes again
 	}
 	if err != nil {
@@ -134,7 +134,7 @@ func (h *Hub) post(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error) {
 	if ch.hasPattern() {
 		return h.postAll(batch, ch)
 	}
-	if heard, err := h.heard(ch.Group); !heard {
+	if err := h.count(ch.Group); err != nil || !h.listens(ch.Group) {
 		return batch, err
 	}
 	if ch.Object == (notMade{}) {
@@ -169,23 +169,24 @@ func (h *Hub) postAll(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error
 	return batch, errors.Join(errs...)
 }
 
-// heard counts a message to the group and reports whether anybody is to have
-// it: for nobody it need not be encoded.
-func (h *Hub) heard(group string) (bool, error) {
+// count counts a message to the group. It fails if there can be none.
+func (h *Hub) count(group string) error {
 	if !validGroup(group) {
-		return false, fmt.Errorf("malformed group name %.250q", group)
+		return fmt.Errorf("malformed group name %.250q", group)
 	}
 	if h.closed.Load() {
-		return false, ErrClosed
+		return ErrClosed
 	}
 	h.counters.published.Add(1)
-	return h.listens(group), nil
+	return nil
 }
 
-// listens reports whether somebody gets what is sent to the group, or will.
-func (h *Hub) listens(group string) bool {
-	return h.remote != nil || h.groups.has(group) || h.memory.has(group)
-}
+// present reports whether somebody gets what is sent to the group: for nobody it
+// need not be encoded.
+func (h *Hub) present(group string) bool { return h.remote != nil || h.groups.has(group) }
+
+// listens reports whether somebody gets a change in the group, now or later.
+func (h *Hub) listens(group string) bool { return h.present(group) || h.memory.has(group) }
 
 // matching returns the groups that are listened to and match, sorted.
 func (h *Hub) matching(p pattern) []string {

@@ -170,7 +170,7 @@ func (w *worker) flood(p *part) {
 		return
 	}
 	w.stale = append(w.stale, p)
-	w.pending = append(w.pending, op{kind: opPost, part: p, frame: seal(resyncPayload(p.group.name, "flood"), 0)})
+	w.pending = append(w.pending, op{kind: opPost, part: p, frame: textFrame(resyncPayload(p.group.name, "flood"))})
 }
 
 // run does what was taken, and what is pending until nothing is.
