@@ -20,11 +20,12 @@ func (h *Hub) useBroker() {
 func (h *Hub) carry(batch []BrokerMessage) error {
 	switch {
 	case len(batch) == 0:
-		return nil
 	case h.memory != nil:
 		return h.memory.Publish(context.Background(), batch)
+	default:
+		h.remote.publish(batch)
 	}
-	return h.remote.publish(batch)
+	return nil
 }
 
 // deliver hands what comes from the broker to the members of the groups. It is the

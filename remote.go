@@ -52,7 +52,7 @@ func (r *remote) start() {
 }
 
 // publish lets the lane carry messages.
-func (r *remote) publish(batch []BrokerMessage) error {
+func (r *remote) publish(batch []BrokerMessage) {
 	for i := range batch {
 		if batch[i].ID == "" {
 			batch[i].ID = rand.Text()
@@ -60,7 +60,6 @@ func (r *remote) publish(batch []BrokerMessage) error {
 	}
 	r.start()
 	r.lane.add(errand{batch: batch})
-	return nil
 }
 
 // listen lets the broker deliver, again and again.
@@ -150,7 +149,7 @@ func backOff(failures int) time.Duration {
 func (r *remote) tellAll(ch *Change) BrokerMessage {
 	object, _ := encodeValue(ch.Object) // without one it is a resync as well
 	payload, _ := json.Marshal(order{Resync: ch.Group, Object: object})
-	return BrokerMessage{Stream: controlStream, Payload: payload, Plain: true}
+	return BrokerMessage{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}
 }
 
 // told does what hubs are told. All of them publish the same: the broker takes it
@@ -173,7 +172,7 @@ func (r *remote) told(m *BrokerMessage) {
 		batch = append(batch, BrokerMessage{Stream: group, ID: m.ID + ":" + group, Payload: payload})
 	}
 	if len(batch) > 0 {
-		_ = r.publish(batch)
+		r.publish(batch)
 	}
 }
 

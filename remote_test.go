@@ -164,6 +164,24 @@ func TestLaneIsBounded(t *testing.T) {
 	})
 }
 
+// Too many groups to name are told by one order; the next such order is another one,
+// which no broker takes for the same.
+func TestLaneTellsAllAgain(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, _ *faulty) {
+		ws := pipe(t, hub)
+		join(t, ws, "g")
+		lost := map[string]bool{}
+		for n := range maxLost + 1 {
+			lost[fmt.Sprint("g-", n)] = true
+		}
+		for offset := range 2 {
+			require.NoError(t, hub.remote.lane.do(t.Context(), &errand{lost: lost}))
+			assert.Contains(t, receive(t, ws), fmt.Sprintf(`"object":{"reason":"flood"},"offset":%d}}`, offset+1))
+		}
+		require.NoError(t, ws.Close())
+	})
+}
+
 func TestLostLastMessageIsFound(t *testing.T) {
 	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
 		ws := pipe(t, hub)
