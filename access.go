@@ -17,9 +17,10 @@ func Anyone(context.Context, *Conn, Params) error { return nil }
 
 // Allow lets connections subscribe to the groups that match the pattern, if
 // allow agrees by returning nil. Without it nobody can subscribe to anything.
-// Any error refuses; it is logged unless it is an *Error, and the other end
-// reads "ACCESS_DENIED" in any case, as for a group that does not exist. allow
-// is called concurrently, with Config.AuthorizeTimeout as deadline.
+// Any error refuses, and the other end reads "ACCESS_DENIED", as for a group that
+// does not exist, or "UNAVAILABLE" for ErrUnavailable. What is no *Error is
+// logged, and so is ErrUnavailable. allow is called concurrently, with
+// Config.AuthorizeTimeout as deadline.
 //
 // A pattern is literal text and placeholders, as in "project-{project}-{id}".
 // A placeholder stands for one or more characters, "-" included, up to the
@@ -40,7 +41,7 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 }
 
 // authorize is the one way into a group for a request. It returns nil or
-// errDenied, the same for every reason.
+// errDenied, the same for every reason but ErrUnavailable.
 func (c *Conn) authorize(ctx context.Context, group string) error {
 	if !validGroup(group) {
 		return errDenied
@@ -58,10 +59,14 @@ func (c *Conn) authorize(ctx context.Context, group string) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := readable(err); !ok && c.ctx.Err() == nil {
+	refusal := errDenied
+	if errors.Is(err, ErrUnavailable) {
+		refusal = ErrUnavailable
+	}
+	if _, ok := readable(err); (!ok || refusal != errDenied) && c.ctx.Err() == nil {
 		c.hub.log.Error("refusing a group", "group", group, "user", c.user.ID, "error", err)
 	}
-	return errDenied
+	return refusal
 }
 
 func (h *Hub) ruleFor(group string) (allowFunc, Params) {

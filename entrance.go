@@ -61,7 +61,7 @@ func (e *entrance) enter(ctx context.Context, name string) error {
 			}
 		}
 	}
-	return errUnavailable
+	return ErrUnavailable
 }
 
 // arrive waits until the gate of the group is open.
@@ -84,7 +84,7 @@ func (e *entrance) arrive(ctx context.Context, name string) error {
 		return nil
 	case <-ctx.Done():
 		e.depart()
-		return errUnavailable
+		return ErrUnavailable
 	}
 }
 
@@ -146,7 +146,7 @@ func (e *entrance) recover(ctx context.Context, since Position) (bool, error) {
 	p, posts, err := e.hub.history(ctx, e.group.name, from, maxMissed)
 	if err != nil {
 		e.hub.log.Error("reading a history", "group", e.group.name, "error", err)
-		return false, errUnavailable
+		return false, ErrUnavailable
 	}
 	if e.reply.Reason = e.unrecoverable(since, from, p, posts); e.reply.Reason != "" {
 		return false, nil

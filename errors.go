@@ -22,6 +22,12 @@ var (
 	Later error = laterError{}
 )
 
+// ErrUnavailable is what a function of Allow or State returns, alone or wrapped,
+// when it cannot tell now, because its database is away: the other end reads
+// "UNAVAILABLE", and js/ asks again after a while. A group that is refused
+// otherwise it gives up.
+var ErrUnavailable = Errorf("UNAVAILABLE")
+
 var (
 	errEmptyMessage = Errorf("Cannot send an empty message.")
 	errNoRequest    = Errorf("You have to provide a message ID and handler on success messages.")
@@ -30,7 +36,6 @@ var (
 	errTooMany      = Errorf("Too many groups.")
 	errBinary       = Errorf("Binary messages are not supported.")
 	errNoState      = Errorf("This group has no state.")
-	errUnavailable  = Errorf("UNAVAILABLE")
 )
 
 // internalError is all that a connection gets to read of an error that was not

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"strings"
@@ -78,6 +79,28 @@ func TestDeniedLooksAlwaysTheSame(t *testing.T) {
 	send(t, ws, `{"id":1,"type":"subscribe"}`)
 	assert.Equal(t, `{"id":1,"type":"subscribe","error":"ACCESS_DENIED"}`, receive(t, ws))
 	assert.Zero(t, hub.Stats().Memberships)
+}
+
+func TestUnavailableIsNoRefusal(t *testing.T) {
+	var log strings.Builder
+	hub := NewHub(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	var away atomic.Bool
+	away.Store(true)
+	hub.Allow("group", func(context.Context, *Conn, Params) error {
+		if away.Load() {
+			return fmt.Errorf("%w: the database is away", ErrUnavailable)
+		}
+		return nil
+	})
+	ws := dial(t, serve(t, hub))
+	const subscribe = `{"id":1,"type":"subscribe","data":{"group":"group"}}`
+	send(t, ws, subscribe)
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
+	away.Store(false)
+	send(t, ws, subscribe)
+	assert.Contains(t, receive(t, ws), `"data":{"group":"group"`)
+	require.NoError(t, hub.Shutdown(t.Context()))
+	assert.Equal(t, 1, strings.Count(log.String(), "the database is away"))
 }
 
 func TestHandlersMayFail(t *testing.T) {
