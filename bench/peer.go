@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,8 +153,12 @@ func serve(name string, groups int) error {
 	return lines.Err()
 }
 
-// bufferEnv tells a server how large the send buffers of its sockets are.
-const bufferEnv = "BENCH_SEND_BUFFER"
+// What a server is told: how large the send buffers of its sockets are, and the
+// titles in its messages.
+const (
+	bufferEnv = "BENCH_SEND_BUFFER"
+	titleEnv  = "BENCH_TITLE"
+)
 
 // sendBuffer sets that of a listener, from which its connections have it. The
 // kernel's own, of megabytes, would hide for long that nobody reads.
@@ -207,7 +212,12 @@ type object struct {
 	UpdatedFields []string `json:"updated_fields,omitempty"`
 }
 
-func newObject() object { return object{ID: 7, Title: strings.Repeat("x", 80)} }
+var title = sync.OnceValue(func() string {
+	size, _ := strconv.Atoi(os.Getenv(titleEnv))
+	return strings.Repeat("x", cmp.Or(size, 80))
+})
+
+func newObject() object { return object{ID: 7, Title: title()} }
 
 // message encodes a change like the ones that this hub publishes.
 func message(group string) []byte {

@@ -14,8 +14,9 @@ type scenario struct {
 	each     int  // of the groups, in which each connection is. Defaults to one.
 	inFlight int  // messages on the way at most: of all, or of each connection
 	pace     int  // messages a second
+	title    int  // bytes of the title in a message. Defaults to 80.
 	stuck    bool // one connection more that does not read
-	buffer   int  // send buffer of the server's sockets, bytes. Defaults to what the kernel thinks.
+	buffer   int  // send buffer of the server's sockets, bytes, to see what one does that does not read. Defaults to what the kernel thinks.
 	duration time.Duration
 }
 
@@ -37,10 +38,8 @@ func (s scenario) String() string {
 		return fmt.Sprintf("%d idle connections", s.members)
 	case s.kind == churn:
 		return "connect, say hello and close"
-	case s.stuck:
-		return fmt.Sprintf("%d messages a second to %d members and one that does not read", s.pace, s.members)
 	case s.kind == paced:
-		return fmt.Sprintf("%d messages a second to %d members", s.pace, s.members)
+		return s.pacedName()
 	case s.each > 1:
 		return fmt.Sprintf("saturated, %d connections in %d groups each", s.members, s.each)
 	case s.groups > 1:
@@ -51,9 +50,20 @@ func (s scenario) String() string {
 	return fmt.Sprintf("saturated fan-out to %d members", s.members)
 }
 
+func (s scenario) pacedName() string {
+	what, whom := "messages", fmt.Sprintf("%d members", s.members)
+	if s.title > 0 {
+		what = fmt.Sprintf("messages of %d KiB", s.title>>10)
+	}
+	if s.stuck {
+		whom += " and one that does not read"
+	}
+	return fmt.Sprintf("%d %s a second to %s", s.pace, what, whom)
+}
+
 // able reports whether the peer can do it.
 func (s scenario) able(p peer) bool {
-	return (s.kind != requests || p.answers) && (s.groups < 2 || !p.ungrouped) && (!s.stuck || p.bounded)
+	return (s.kind != requests || p.answers) && (s.groups < 2 || !p.ungrouped) && (s.buffer == 0 || p.bounded)
 }
 
 // groupsOf names the groups of a connection.
@@ -80,7 +90,7 @@ type result struct {
 
 // measure runs the scenario once.
 func (s scenario) measure(name string) (r result, err error) {
-	server, err := start(name, max(s.groups, 1), s.buffer)
+	server, err := start(name, s)
 	if err != nil {
 		return r, err
 	}

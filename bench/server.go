@@ -23,30 +23,30 @@ type server struct {
 	address string
 }
 
-func start(name string, groups, buffer int) (*server, error) {
-	command, err := peers[name].command(name, groups)
+func start(name string, s scenario) (*server, error) {
+	command, err := peers[name].command(name, max(s.groups, 1))
 	if err != nil {
 		return nil, err
 	}
-	s := &server{command: command}
-	s.command.Stderr = os.Stderr
-	s.command.Env = append(os.Environ(), bufferEnv+"="+strconv.Itoa(buffer))
-	if s.input, err = s.command.StdinPipe(); err != nil {
+	command.Stderr = os.Stderr
+	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", bufferEnv, s.buffer), fmt.Sprintf("%s=%d", titleEnv, s.title))
+	started := &server{command: command}
+	if started.input, err = command.StdinPipe(); err != nil {
 		return nil, err
 	}
-	output, err := s.command.StdoutPipe()
+	output, err := command.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.command.Start(); err != nil {
+	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
-	s.output = bufio.NewReader(output)
-	if s.address, err = s.line(); err != nil {
-		s.stop()
+	started.output = bufio.NewReader(output)
+	if started.address, err = started.line(); err != nil {
+		started.stop()
 		return nil, err
 	}
-	return s, nil
+	return started, nil
 }
 
 func (s *server) line() (string, error) {
