@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -93,12 +94,12 @@ func dialHello(address string, h hello) (*net.TCPConn, error) {
 		return nil, err
 	}
 	response := make([]byte, 0, 1024)
-	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) {
-		one := make([]byte, 1)
-		if _, err := io.ReadFull(conn, one); err != nil {
-			return nil, fmt.Errorf("handshake: %w: %s", err, response)
+	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) { // nothing follows before we have said hello
+		n, err := conn.Read(response[len(response):cap(response)])
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("handshake: %w: %s", cmp.Or(err, io.ErrShortBuffer), response)
 		}
-		response = append(response, one...)
+		response = response[:len(response)+n]
 	}
 	if !bytes.HasPrefix(response, []byte("HTTP/1.1 101")) {
 		return nil, fmt.Errorf("handshake: %s", response)
