@@ -36,7 +36,7 @@ func (s scenario) drawn() (c column, better string, ok bool) {
 		return cpu, "server CPU µs for a delivery, less is better", true
 	case s.kind == requests && s.inFlight > 1:
 		return rate, "replies a second, more is better", true
-	case s.kind == paced && s.members == 1000:
+	case s.kind == paced && s.buffer == 0:
 		return p99, "p99 in ms, less is better", true
 	case s.kind == idle:
 		return memory, "KiB for a connection, less is better", true

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// patience is how long a server may be silent.
+const patience = 10 * time.Second
+
 // generator is many connections read by one thread, by epoll and without a
 // goroutine for each: what it can take is far above what most servers give.
 type generator struct {
@@ -50,7 +53,7 @@ func newGenerator(address string, count int, hello func(connection int) hello) (
 		answers += len(h.frames)
 	}
 	for g.received < answers {
-		if err := g.poll(10 * time.Second); err != nil {
+		if err := g.poll(patience); err != nil {
 			g.close()
 			return nil, fmt.Errorf("%d of %d answers: %w", g.received, answers, err)
 		}
@@ -85,6 +88,9 @@ type hello struct {
 // dialHello opens a connection and says hello on it.
 func dialHello(address string, h hello) (*net.TCPConn, error) {
 	conn, err := net.Dial("tcp", address)
+	if err == nil {
+		err = conn.SetDeadline(time.Now().Add(patience))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +115,14 @@ func dialHello(address string, h hello) (*net.TCPConn, error) {
 		said = append(said, maskedFrame(frame)...)
 	}
 	_, err = conn.Write(said)
-	return conn.(*net.TCPConn), err
+	return conn.(*net.TCPConn), errors.Join(err, conn.SetDeadline(time.Time{}))
 }
 
 // poll reads what has come, and waits for something if nothing has.
-func (g *generator) poll(patience time.Duration) error {
+func (g *generator) poll(timeout time.Duration) error {
 	g.ready = g.ready[:0]
 	var events [256]syscall.EpollEvent
-	n, err := syscall.EpollWait(g.poller, events[:], int(patience.Milliseconds()))
+	n, err := syscall.EpollWait(g.poller, events[:], int(timeout.Milliseconds()))
 	if errors.Is(err, syscall.EINTR) {
 		return nil
 	}

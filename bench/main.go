@@ -95,7 +95,8 @@ func run(scenarios []scenario, names []string, rounds int) (reports []report) {
 		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
 		results := map[string][]result{}
 		for round := range rounds {
-			for _, name := range slices.Clone(able) {
+			turned := slices.Concat(able[round%len(able):], able[:round%len(able)]) // nobody is always the first
+			for _, name := range turned {
 				r, err := s.measure(name)
 				if err != nil { // that is a result too: the others go on
 					fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s fails: %v\n", s, round+1, rounds, name, err)

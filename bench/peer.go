@@ -34,8 +34,8 @@ type peer struct {
 	greeting string
 	// answers: it answers pings of this hub's protocol.
 	answers bool
-	// ungrouped: all connections are in one group.
-	ungrouped bool
+	// floor: it only writes. All connections are in one group, and none ends.
+	floor bool
 	// bounded: a connection that does not read holds up nobody.
 	bounded bool
 	// binary is another build of this command. Defaults to this one.
@@ -67,7 +67,7 @@ var peers = map[string]peer{
 	"gws":            {open: openGWS, answers: true},
 	"coder":          {open: openCoder, answers: true},
 	"nbio":           {listen: listenNBIO, answers: true},
-	"floor":          {open: openFloor, ungrouped: true},
+	"floor":          {open: openFloor, floor: true},
 	"node":           {script: "node/server.mjs", answers: true},
 
 	"centrifuge":         {open: func() (http.Handler, func(string) error) { return openCentrifuge(0) }, greeting: `{"id":1,"connect":{}}`, bounded: true},
@@ -212,6 +212,7 @@ type object struct {
 	UpdatedFields []string `json:"updated_fields,omitempty"`
 }
 
+// title is that of all messages.
 var title = sync.OnceValue(func() string {
 	size, _ := strconv.Atoi(os.Getenv(titleEnv))
 	return strings.Repeat("x", cmp.Or(size, 80))

@@ -29,7 +29,7 @@ func (s scenario) play(g *generator, server *server, duration time.Duration) (de
 		if arrived == sent {
 			return g.received - base, nil
 		}
-		if err := g.poll(10 * time.Second); err != nil {
+		if err := g.poll(patience); err != nil {
 			return 0, fmt.Errorf("after %d of %d messages: %w", arrived, sent, err)
 		}
 	}
@@ -48,7 +48,7 @@ func (s scenario) ask(g *generator, _ *server, duration time.Duration) (answers 
 		sent += s.inFlight
 	}
 	for g.received-base < sent {
-		if err := g.poll(10 * time.Second); err != nil {
+		if err := g.poll(patience); err != nil {
 			return 0, err
 		}
 		for _, fd := range g.ready {
@@ -93,7 +93,7 @@ func (s scenario) keepPace(g *generator, server *server, p peer) (r result, err 
 				sent = append(sent, now)
 			}
 		}
-		if time.Since(began) > s.duration+10*time.Second {
+		if time.Since(began) > s.duration+patience {
 			return r, fmt.Errorf("%d of %d deliveries", len(took), total*s.members)
 		}
 		_ = g.poll(time.Millisecond) // nothing may have come
@@ -123,6 +123,7 @@ func (s scenario) comeAndGo(server *server, p peer) (result, error) {
 				if err != nil {
 					return err
 				}
+				_ = conn.SetReadDeadline(time.Now().Add(patience)) // an error comes with the read
 				_, err = conn.Read(make([]byte, 512))
 				_ = conn.SetLinger(0) // or the machine runs out of ports
 				if err = errors.Join(err, conn.Close()); err != nil {

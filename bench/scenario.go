@@ -63,7 +63,8 @@ func (s scenario) pacedName() string {
 
 // able reports whether the peer can do it.
 func (s scenario) able(p peer) bool {
-	return (s.kind != requests || p.answers) && (s.groups < 2 || !p.ungrouped) && (s.buffer == 0 || p.bounded)
+	mayBeFloor := s.groups < 2 && s.kind != churn
+	return (s.kind != requests || p.answers) && (mayBeFloor || !p.floor) && (s.buffer == 0 || p.bounded)
 }
 
 // groupsOf names the groups of a connection.
