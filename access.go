@@ -42,7 +42,7 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 
 // authorize is the one way into a group for a request. It returns nil or
 // errDenied, the same for every reason but ErrUnavailable.
-func (c *Conn) authorize(ctx context.Context, group string) error {
+func (c *Conn) authorize(parent context.Context, group string) error {
 	if !validGroup(group) {
 		return errDenied
 	}
@@ -50,8 +50,8 @@ func (c *Conn) authorize(ctx context.Context, group string) error {
 	if allow == nil {
 		return errDenied
 	}
-	ctx, cancel := withTimeout(ctx, c.hub.config.AuthorizeTimeout)
-	defer cancel()
+	ctx := newRequestContext(parent, c.hub.config.AuthorizeTimeout)
+	defer ctx.end()
 	err := guard(func() error { return allow(ctx, c, params) })
 	if err == nil {
 		err = ctx.Err() // decided too late

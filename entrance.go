@@ -211,7 +211,7 @@ func (e *entrance) finish() (done bool, err error) {
 	if part, joins := c.join(e.group); joins {
 		ops = append(ops, op{kind: opJoin, conn: c, part: part})
 	}
-	c.worker.add(ops...)
+	c.worker.hold(ops...) // it leaves with the other replies
 	e.count()
 	return true, nil
 }

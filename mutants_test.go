@@ -56,7 +56,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"moves on after handing over", "gate.go", "		g.Offset = offset\n		return passes", "		return passes", "TestResume"},
 		{"holds a lock while it reads", "entrance.go", "	e.begin()\n	e.reply =", "	defer e.hub.groups.lock(e.group)()\n	e.reply =", "TestResume"},
 		{"takes what is trimmed for whole", "entrance.go", "case !whole(posts, from, p.Offset):", "case false:", "TestResume"},
-		{"tells what is new before the answer", "entrance.go", "c.worker.add(ops...)", "slices.Reverse(ops); c.worker.add(ops...)", "TestResume"},
+		{"tells what is new before the answer", "entrance.go", "c.worker.hold(ops...)", "slices.Reverse(ops); c.worker.hold(ops...)", "TestResume"},
 		{"does not look for the last message", "groups.go", "broker.Epoch == now.Epoch && broker.Offset > now.Offset {", "false {", "TestResume"},
 		{"says nothing of a history that has ended", "catchup.go", "		gr.resync(p, reason)", "		gate.Position, _ = p, reason", "TestResume"},
 		{"tells only who asked", "entrance.go", "			e.group.tell(&e.read[i])", "", "TestResume"},

@@ -1,7 +1,6 @@
 package rohrpost
 
 import (
-	"errors"
 	"io"
 	"net"
 	"time"
@@ -104,17 +103,17 @@ func (c *Conn) handOver() {
 // partWith does what the end of reading asks for, before the TCP connection is
 // closed.
 func (c *Conn) partWith(err error) {
-	var closed *websocket.CloseError
-	var broken net.Error
-	switch {
-	case errors.As(err, &closed):
-		if closed.Code != websocket.CloseAbnormalClosure { // that is a plain end of file
-			c.end(closed.Code, "", true) // answer with the code that came
+	switch err := err.(type) { // they are not wrapped, and errors.As costs as much as a write
+	case *websocket.CloseError:
+		if err.Code != websocket.CloseAbnormalClosure { // that is a plain end of file
+			c.end(err.Code, "", true) // answer with the code that came
 			<-c.wrote
 		}
-	case errors.As(err, &broken), errors.Is(err, io.EOF): // dead, cut, or gone without a word
+	case net.Error: // dead or cut
 	default:
-		c.linger()
+		if err != io.EOF { // gone without a word
+			c.linger()
+		}
 	}
 }
 

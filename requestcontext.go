@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// requestContext is the context of one handler: context.WithTimeout, but what
-// that costs is made only when somebody waits for it or asks it for a value.
-// Most handlers do neither.
+// requestContext is the context of one handler, or of one function of Allow:
+// context.WithTimeout, but what that costs is made only when somebody waits for
+// it or asks it for a value. Most do neither.
 type requestContext struct {
-	parent   context.Context // ends with the connection
+	parent   context.Context // ends with the connection, at the latest
 	deadline time.Time       // zero: none
 
 	mu     sync.Mutex         // guards what follows
@@ -20,7 +20,11 @@ type requestContext struct {
 }
 
 func newRequestContext(parent context.Context, timeout time.Duration) *requestContext {
-	return &requestContext{parent: parent, deadline: deadline(timeout)}
+	at := deadline(timeout)
+	if sooner, ok := parent.Deadline(); ok && (at.IsZero() || sooner.Before(at)) {
+		at = sooner
+	}
+	return &requestContext{parent: parent, deadline: at}
 }
 
 // Deadline implements context.Context.

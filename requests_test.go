@@ -121,11 +121,16 @@ func TestRequestContext(t *testing.T) {
 		"ends, then times out":  {time.Second, func(_ context.CancelFunc, end func()) { end() }, func(context.CancelFunc, func()) { time.Sleep(2 * time.Second) }},
 		"both, nobody has seen": {time.Second, func(parent context.CancelFunc, end func()) { end(); parent() }, nothing},
 	} {
-		for _, looks := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, ", looks=", looks), func(t *testing.T) {
+		for i := range 4 {
+			looks, limited := i%2 == 1, i/2 == 1
+			t.Run(fmt.Sprint(name, ", looks=", looks, ", limited=", limited), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					parent, cancel := context.WithCancel(context.Background())
 					defer cancel()
+					if limited {
+						parent, cancel = context.WithTimeout(parent, 500*time.Millisecond)
+						defer cancel()
+					}
 					ours := newRequestContext(parent, test.timeout)
 					theirs, end := withTimeout(parent, test.timeout)
 					endBoth := func() { ours.end(); end() }

@@ -45,6 +45,9 @@ func (c *Conn) serveAll(batch []inbound) {
 			break
 		}
 		c.serve(in)
+		if c.slow.Load() {
+			c.worker.add()
+		}
 	}
 	c.worker.help()
 }
@@ -84,9 +87,6 @@ func (c *Conn) refuse(e envelope, err error) {
 func (c *Conn) respond(f frame, err error) {
 	if err == nil {
 		err = c.holdFrame(f)
-	}
-	if c.slow.Load() {
-		c.worker.add()
 	}
 	c.logLost(err)
 }

@@ -33,7 +33,7 @@ func (f *feed) receiveNow(fd uintptr) (done bool) {
 	case err == syscall.EAGAIN:
 		return false
 	case err != nil:
-		f.err = os.NewSyscallError("read", err)
+		f.err = err // an Errno is a net.Error
 	default:
 		f.err = io.EOF
 	}

@@ -97,10 +97,10 @@ func (w *worker) add(ops ...op) {
 }
 
 // hold is add for who calls help, or add, afterwards.
-func (w *worker) hold(o op) {
+func (w *worker) hold(ops ...op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending = append(w.pending, o)
+	w.append(ops)
 }
 
 // help does what is pending on the goroutine of the caller, unless the worker
@@ -175,6 +175,7 @@ func (w *worker) flood(p *part) {
 
 // run does what was taken, and what is pending until nothing is.
 func (w *worker) run(ops []op) {
+	deepen(0)
 	for ok := true; ok; ops, ok = w.take() {
 		w.do(ops)
 	}
