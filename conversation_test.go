@@ -297,7 +297,7 @@ func TestConversationHubIsDocumented(t *testing.T) {
 }
 
 // serve returns the WebSocket URL of the hub; both end with the test.
-func serve(t *testing.T, hub *Hub) string {
+func serve(t testing.TB, hub *Hub) string {
 	t.Helper()
 	s := httptest.NewServer(hub)
 	t.Cleanup(func() {
@@ -309,7 +309,7 @@ func serve(t *testing.T, hub *Hub) string {
 	return "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-func dial(t *testing.T, url string) *websocket.Conn {
+func dial(t testing.TB, url string) *websocket.Conn {
 	t.Helper()
 	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
 	require.NoError(t, err)

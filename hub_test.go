@@ -86,19 +86,28 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	hub := NewHub(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	var away atomic.Bool
 	away.Store(true)
-	hub.Allow("group", func(context.Context, *Conn, Params) error {
+	ask := func() error {
 		if away.Load() {
 			return fmt.Errorf("%w: the database is away", ErrUnavailable)
 		}
 		return nil
-	})
+	}
+	hub.Allow("group", func(context.Context, *Conn, Params) error { return ask() })
+	hub.Allow("stateful", Anyone)
+	hub.State("stateful", func(context.Context, *Conn, Params) (any, error) { return 7, ask() })
 	ws := dial(t, serve(t, hub))
+	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","state":true}}`
+	send(t, ws, load)
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
 	const subscribe = `{"id":1,"type":"subscribe","data":{"group":"group"}}`
 	send(t, ws, subscribe)
 	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
 	away.Store(false)
 	send(t, ws, subscribe)
 	assert.Contains(t, receive(t, ws), `"data":{"group":"group"`)
+	send(t, ws, load)
+	assert.Contains(t, receive(t, ws), `"state":7`)
+	go func() { _ = closeCode(ws) }()
 	require.NoError(t, hub.Shutdown(t.Context()))
 	assert.Equal(t, 1, strings.Count(log.String(), "the database is away"))
 }

@@ -71,6 +71,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			output, err := testOverlaid(t, mutant.file, wrong, mutant.test)
 			require.Error(t, err, "the variant was not caught:\n%s", output)
 			assert.Regexp(t, `(?m)^(--- FAIL: `+mutant.test+`|panic: )`, output, "it must build")
+			assert.NotContains(t, output, "panic: test timed out", "it must end")
 		})
 	}
 }

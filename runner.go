@@ -25,8 +25,9 @@ func (c *Conn) run() {
 }
 
 // deepen makes the stack of a new goroutine grow now, while there is nothing on
-// it. Handlers need more than the 2 KiB that it begins with, and moving a stack
-// with a dozen frames costs as much as all else that is done for a ping.
+// it. Handlers and workers need more than the 2 KiB that it begins with, and
+// moving a stack with a dozen frames costs as much as all else that is done for a
+// ping.
 //
 //go:noinline
 func deepen(at uint8) byte {

@@ -63,19 +63,19 @@ func quiet(config Config) *Hub {
 	return hub
 }
 
-func send(t *testing.T, ws *websocket.Conn, text string) {
+func send(t testing.TB, ws *websocket.Conn, text string) {
 	t.Helper()
 	require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(text)))
 }
 
-func receive(t *testing.T, ws *websocket.Conn) string {
+func receive(t testing.TB, ws *websocket.Conn) string {
 	t.Helper()
 	_, text, err := ws.ReadMessage()
 	require.NoError(t, err)
 	return string(text)
 }
 
-func join(t *testing.T, ws *websocket.Conn, group string) {
+func join(t testing.TB, ws *websocket.Conn, group string) {
 	t.Helper()
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`"}}`)
 	require.NoError(t, compareFrame(subscribed(1, group, 0), receive(t, ws)))

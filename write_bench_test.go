@@ -2,14 +2,11 @@ package rohrpost
 
 import (
 	"net"
-	"net/http/httptest"
 	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,18 +17,12 @@ import (
 //	go test -run '^$' -bench '^BenchmarkWrite$' -benchtime 300x -count 5 .
 func BenchmarkWrite(b *testing.B) {
 	const members = 1000
-	hub := NewHub(Config{})
-	hub.Allow("all", Anyone)
-	server := httptest.NewServer(hub)
-	defer server.Close()
-	url := "ws" + server.URL[len("http"):]
+	hub := quiet(Config{})
+	url := serve(b, hub)
 	var readers []net.Conn
 	for range members {
-		ws, _, err := websocket.DefaultDialer.Dial(url, nil)
-		require.NoError(b, err)
-		require.NoError(b, ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"type":"subscribe","data":{"group":"all"}}`)))
-		_, _, err = ws.ReadMessage()
-		require.NoError(b, err)
+		ws := dial(b, url)
+		join(b, ws, "all")
 		readers = append(readers, ws.NetConn())
 	}
 	plain, plainReaders := plainConnections(b, members)
@@ -59,10 +50,6 @@ func BenchmarkWrite(b *testing.B) {
 	b.ReportMetric(median(ours)/members, "ns/write")
 	b.ReportMetric(median(floor)/members, "floor-ns/write")
 	b.ReportMetric(median(ours)/median(floor), "ratio")
-	for _, c := range slices.Concat(readers, plainReaders, plain) {
-		_ = c.Close()
-	}
-	require.NoError(b, hub.Shutdown(b.Context()))
 }
 
 // plainConnections returns both ends of connections of net.
@@ -76,6 +63,7 @@ func plainConnections(b *testing.B, count int) (ends, others []net.Conn) {
 		end, err := listener.Accept()
 		require.NoError(b, err)
 		ends, others = append(ends, end), append(others, other)
+		b.Cleanup(func() { _ = other.Close(); _ = end.Close() })
 	}
 	return ends, others
 }

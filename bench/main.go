@@ -95,8 +95,7 @@ func run(scenarios []scenario, names []string, rounds int) (reports []report) {
 		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
 		results := map[string][]result{}
 		for round := range rounds {
-			turned := slices.Concat(able[round%len(able):], able[:round%len(able)]) // nobody is always the first
-			for _, name := range turned {
+			for _, name := range turned(able, round) { // nobody is always the first
 				r, err := s.measure(name)
 				if err != nil { // that is a result too: the others go on
 					fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s fails: %v\n", s, round+1, rounds, name, err)
@@ -114,4 +113,10 @@ func run(scenarios []scenario, names []string, rounds int) (reports []report) {
 		}
 	}
 	return reports
+}
+
+// turned returns the names, beginning with another one each round.
+func turned(names []string, round int) []string {
+	first := round % max(len(names), 1)
+	return slices.Concat(names[first:], names[:first])
 }

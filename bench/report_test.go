@@ -73,3 +73,17 @@ func read(t *testing.T, file string) string {
 	}
 	return string(text)
 }
+
+func TestTurned(t *testing.T) {
+	for _, test := range []struct {
+		names string
+		round int
+		want  string
+	}{
+		{"hub gws node", 0, "hub gws node"}, {"hub gws node", 1, "gws node hub"}, {"hub gws node", 5, "node hub gws"}, {"", 2, ""},
+	} {
+		if got := strings.Join(turned(strings.Fields(test.names), test.round), " "); got != test.want {
+			t.Errorf("round %d: %q, not %q", test.round, got, test.want)
+		}
+	}
+}
