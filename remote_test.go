@@ -170,6 +170,7 @@ func TestLaneTellsAllAgain(t *testing.T) {
 	withBroker(t, Config{}, func(t *testing.T, hub *Hub, _ *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
+		synctest.Wait() // the hub listens to the broker by now
 		lost := map[string]bool{}
 		for n := range maxLost + 1 {
 			lost[fmt.Sprint("g-", n)] = true
