@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // Params are what the placeholders of an Allow pattern stand for, by name.
@@ -43,7 +46,7 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 // authorize is the one way into a group for a request. It returns nil or
 // errDenied, the same for every reason but ErrUnavailable.
 func (c *Conn) authorize(parent context.Context, group string) error {
-	if !validGroup(group) {
+	if !wire.ValidGroup(group) {
 		return errDenied
 	}
 	allow, params := c.hub.ruleFor(group)
@@ -52,7 +55,7 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	}
 	ctx := newRequestContext(parent, c.hub.config.AuthorizeTimeout)
 	defer ctx.end()
-	err := guard(func() error { return allow(ctx, c, params) })
+	err := panics.Guard(func() error { return allow(ctx, c, params) })
 	if err == nil {
 		err = ctx.Err() // decided too late
 	}
@@ -78,15 +81,15 @@ func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 
 // groupOf maps the data of a request to a well-formed group name.
 func (c *Conn) groupOf(data json.RawMessage) (group string, err error) {
-	err = guard(func() (err error) {
+	err = panics.Guard(func() (err error) {
 		group, err = c.hub.config.GroupOf(data)
 		return err
 	})
-	var p *panicError
+	var p *panics.Error
 	if errors.As(err, &p) {
 		c.hub.log.Error("mapping data to a group", "user", c.user.ID, "error", err)
 	}
-	if err != nil || !validGroup(group) {
+	if err != nil || !wire.ValidGroup(group) {
 		return "", errDenied
 	}
 	return group, nil

@@ -2,18 +2,19 @@ package rohrpost
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 )
 
 // announce lets the changes of a statement wait for the end of its transaction,
 // and releases them at once where there is none. w is nil for a plain create.
 func (p *plugin) announce(db *gorm.DB, w *write, m *model) (err error) {
-	defer recovered(&err)
+	defer panics.Recover(&err)
 	pool := db.Statement.ConnPool
 	if w != nil {
 		pool = w.ConnPool
@@ -289,11 +290,11 @@ func (a *announcement) tell(op operation, fields []string, r *row, group string)
 	if a.plugin.config.NetEffect {
 		h.op, fields = a.tx.net(netKey{a.model, r.key.text, group}, op, fields)
 	}
-	h.change = Change{Group: group, UpdatedFields: fields}
+	h.change = wire.Change{Group: group, UpdatedFields: fields}
 	if h.op != nothing {
 		h.change.Type = writes[h.op]
-		err := h.change.check()
-		var object json.RawMessage
+		err := h.change.Check()
+		var object wire.Object
 		heard := err == nil && a.heard(group)
 		if heard {
 			object, err = a.model.object(h.op, fields, r)
@@ -306,7 +307,7 @@ func (a *announcement) tell(op operation, fields []string, r *row, group string)
 			return
 		}
 		if h.change.Object = object; !heard {
-			h.change.Object = notMade{}
+			h.change.Object = wire.Unrendered{}
 		}
 	}
 	a.tx.hold(h)

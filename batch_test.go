@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -169,8 +170,10 @@ func TestResyncOfAPattern(t *testing.T) {
 	ctx := context.Background()
 	require.NoError(t, hub.Publish(ctx, newResync("project-{id}", "rows"), newResync("nobody-{id}", "rows")))
 	assert.Equal(t, []string{`resync project-1 {"reason":"rows"}`, `resync project-2 {"reason":"rows"}`}, changesOf(t, hub, ws, "end"))
-	require.NoError(t, hub.Publish(ctx, newResync(anyGroup, "unknown")))
+	require.NoError(t, hub.Publish(ctx, newResync(wire.AnyGroup, "unknown")))
 	assert.Len(t, changesOf(t, hub, ws, "end"), 4)
 	require.Error(t, hub.Publish(ctx, newResync("project-{", "rows")))
 	require.Error(t, hub.Publish(ctx, Change{Group: "project-{id}", Type: Update}), "only a resync is for all")
 }
+
+func newResync(group, reason string) Change { return Change(wire.NewResync(group, reason)) }

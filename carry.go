@@ -1,6 +1,10 @@
 package rohrpost
 
-import "context"
+import (
+	"context"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
 
 // useBroker makes the broker of the hub.
 func (h *Hub) useBroker() {
@@ -10,7 +14,7 @@ func (h *Hub) useBroker() {
 	}
 	h.memory = NewMemory(h.config.History)
 	h.memory.off = h.config.NoHistory
-	h.memory.seal = func(payload []byte, offset uint64) []byte { return seal(payload, offset) }
+	h.memory.seal = func(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }
 	h.memory.listen(h.deliver)
 	h.broker = h.memory
 }
@@ -53,7 +57,7 @@ func (h *Hub) received(m *BrokerMessage) (post, bool) {
 	if !h.remote.accepts(m) {
 		return p, false
 	}
-	p.frame = seal(m.Payload, m.Offset)
+	p.frame = wire.ChangeFrame(m.Payload, m.Offset)
 	return p, true
 }
 

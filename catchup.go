@@ -3,6 +3,9 @@ package rohrpost
 import (
 	"context"
 	"time"
+
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 const (
@@ -16,7 +19,7 @@ const (
 // catchUp reads from the history what the gate of a group has missed, beside those
 // who publish.
 func (h *Hub) catchUp(gr *group) {
-	h.tasks.start(func(ctx context.Context) {
+	h.tasks.Go(func(ctx context.Context) {
 		for failures := 0; ctx.Err() == nil; {
 			at, turns, ok := h.groups.look(gr)
 			if !ok {
@@ -36,7 +39,7 @@ func (h *Hub) catchUp(gr *group) {
 				h.groups.jump(gr)
 				return
 			}
-			pause(ctx, 100*time.Millisecond<<failures)
+			tasks.Pause(ctx, 100*time.Millisecond<<failures)
 		}
 	})
 }
@@ -84,7 +87,7 @@ func (g *groups) jump(gr *group) {
 // resync lets the gate jump to a position, and tells the members.
 func (gr *group) resync(to Position, reason string) {
 	gr.gate.Position = to
-	f := resyncAt(gr.name, reason, to)
+	f := wire.ResyncFrame(gr.name, reason, to.Epoch, to.Offset)
 	for _, part := range gr.active() {
 		part.worker.add(op{kind: opPost, part: part, frame: f})
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 )
 
@@ -34,16 +35,16 @@ func AfterCommit(tx *gorm.DB, fn func()) error {
 func Notify(tx *gorm.DB, changes ...Change) error {
 	waiting := make([]held, len(changes))
 	for i, change := range changes {
-		if err := change.check(); err != nil {
+		if err := (*wire.Change)(&change).Check(); err != nil {
 			return err
 		}
-		object, err := encodeObject(change.Object)
+		object, err := wire.EncodeObject(change.Object)
 		if err != nil {
 			return err
 		}
 		change.Object = object
 		change.UpdatedFields = slices.Clone(change.UpdatedFields)
-		waiting[i] = held{change: change}
+		waiting[i] = held{change: wire.Change(change)}
 	}
 	return afterCommit(tx, waiting...)
 }

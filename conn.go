@@ -12,6 +12,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/sockio"
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // Close codes besides those of RFC 6455.
@@ -32,7 +35,7 @@ type Conn struct {
 	hub    *Hub
 	ws     *websocket.Conn
 	reader *bufio.Reader // of ws
-	feed   *feed
+	feed   *sockio.Reader
 	user   Identity
 	worker *worker
 	inbox  inbox
@@ -73,8 +76,8 @@ type farewell struct {
 	by     time.Time // zero: no deadline
 }
 
-func (f *farewell) frame() frame {
-	return controlFrame(websocket.CloseMessage, websocket.FormatCloseMessage(f.code, f.reason))
+func (f *farewell) frame() wire.Frame {
+	return wire.CloseFrame(f.code, f.reason)
 }
 
 func newConn(h *Hub, ws *websocket.Conn, w *upgradeWriter, user Identity) *Conn {
@@ -87,7 +90,7 @@ func newConn(h *Hub, ws *websocket.Conn, w *upgradeWriter, user Identity) *Conn 
 		worker: h.nextWorker(),
 		wrote:  make(chan struct{}),
 	}
-	c.out = outlet{conn: c, socket: w.link.Conn, try: c.worker.attempt(c.feed.raw)}
+	c.out = outlet{conn: c, socket: w.link.Conn, try: c.worker.attempt(c.feed.Raw())}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	w.link.conn = c
 	return c
@@ -142,7 +145,7 @@ func (c *Conn) Close(code int, reason string) error {
 func (c *Conn) settleDown(ctx context.Context) {
 	limit := half(c.hub.config.SendQueueBytes)
 	for ctx.Err() == nil && over(c.out.waiting(), limit) {
-		pause(ctx, 5*time.Millisecond)
+		tasks.Pause(ctx, 5*time.Millisecond)
 	}
 }
 
@@ -155,7 +158,7 @@ func (c *Conn) push(payload []byte) error {
 	return c.pushFrame(f)
 }
 
-func (c *Conn) pushFrame(f frame) error {
+func (c *Conn) pushFrame(f wire.Frame) error {
 	if err := c.admit(f); err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (c *Conn) pushFrame(f frame) error {
 }
 
 // holdFrame is pushFrame for who wakes the worker afterwards.
-func (c *Conn) holdFrame(f frame) error {
+func (c *Conn) holdFrame(f wire.Frame) error {
 	if err := c.admit(f); err != nil {
 		return err
 	}
@@ -173,7 +176,7 @@ func (c *Conn) holdFrame(f frame) error {
 }
 
 // admit notes that a frame is to wait for this connection, if it may.
-func (c *Conn) admit(f frame) error {
+func (c *Conn) admit(f wire.Frame) error {
 	if c.ending.Load() != nil {
 		return ErrClosed
 	}

@@ -1,7 +1,6 @@
 package rohrpost
 
 import (
-	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/sqlite"
@@ -105,10 +105,10 @@ type recorder struct {
 	counters *counters
 }
 
-func (r *recorder) publish(_ context.Context, changes ...Change) error {
+func (r *recorder) publish(changes []wire.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.changes = append(r.changes, changes...)
+	r.changes = append(r.changes, asChanges(changes)...)
 	return nil
 }
 

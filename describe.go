@@ -2,15 +2,17 @@ package rohrpost
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // groupsOf appends the names of the row's groups. The model's methods are the user's code: a
 // panic in them becomes an error.
 func (m *model) groupsOf(ctx context.Context, groups []string, op operation, r *row) (_ []string, err error) {
-	defer recovered(&err)
+	defer panics.Recover(&err)
 	switch {
 	case m.namesGroups:
 		for _, group := range r.value.Addr().Interface().(GroupsNamer).GroupNames(writes[op]) {
@@ -61,29 +63,29 @@ func (g *groupTemplate) name(ctx context.Context, m *model, r *row) (string, err
 
 // object is encoded here and now: what the user's value refers to may change
 // before the commit.
-func (m *model) object(op operation, fields []string, r *row) (object json.RawMessage, err error) {
-	defer recovered(&err)
+func (m *model) object(op operation, fields []string, r *row) (object wire.Object, err error) {
+	defer panics.Recover(&err)
 	if m.pushesData {
 		payload := r.value.Addr().Interface().(PushNotifier).PushNotificationData(fields, writes[op])
-		if object, err = encodeObject(payload); err != nil {
-			return nil, fmt.Errorf("build the payload: %w", err)
+		if object, err = wire.EncodeObject(payload); err != nil {
+			return object, fmt.Errorf("build the payload: %w", err)
 		}
 		return object, nil
 	}
 	if r.key.json == "" {
-		return nil, r.keyErr(context.Background(), m)
+		return object, r.keyErr(context.Background(), m)
 	}
-	return r.key.object(), nil
+	return wire.KeyObject(r.key.json), nil
 }
 
 // sends reports whether an update with these fields is to be sent: a model may
 // ask that one of them is in the object.
-func (m *model) sends(object json.RawMessage, fields []string) bool {
-	if m.tags[updating].alwaysSend || len(fields) == 0 || object[0] != '{' {
+func (m *model) sends(object wire.Object, fields []string) bool {
+	if m.tags[updating].alwaysSend || len(fields) == 0 || object.JSON()[0] != '{' {
 		return true
 	}
-	for key := range pairs(object) {
-		if slices.Contains(fields, unquote(key)) {
+	for key := range wire.Pairs(object.JSON()) {
+		if slices.Contains(fields, wire.Unquote(key)) {
 			return true
 		}
 	}

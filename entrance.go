@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 const (
@@ -46,7 +48,7 @@ func (e *entrance) enter(ctx context.Context, name string) error {
 	defer e.depart()
 	for try := range maxAttempts {
 		if try > 0 {
-			pause(ctx, time.Millisecond<<(3*try))
+			tasks.Pause(ctx, time.Millisecond<<(3*try))
 		}
 		ready, err := e.prepare(ctx)
 		if err != nil {
@@ -260,7 +262,7 @@ func (e *entrance) follows() ([]post, bool) {
 }
 
 // answer makes the answer to the request.
-func (e *entrance) answer(missed int) (frame, error) {
+func (e *entrance) answer(missed int) (wire.Frame, error) {
 	if e.base.Epoch != "" {
 		offset := e.base.Offset
 		if recovered := e.reply.Recovered; recovered != nil && *recovered {
@@ -273,5 +275,5 @@ func (e *entrance) answer(missed int) (frame, error) {
 	if err != nil {
 		return nil, err // the state is JSON already
 	}
-	return e.conn.reply(e.request, envelope{}, json.RawMessage(data))
+	return e.conn.reply(e.request, wire.Envelope{}, json.RawMessage(data))
 }

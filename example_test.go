@@ -54,11 +54,11 @@ func ExampleHub_Allow() {
 }
 
 // A token may come with the request to subscribe, as rohrpost-js sends it.
-func ExampleRequestFrom() {
+func ExampleRequestFromContext() {
 	hub := rohrpost.NewHub(rohrpost.Config{NoHistory: true})
 	hub.Allow("inbox-{user}", func(ctx context.Context, _ *rohrpost.Conn, p rohrpost.Params) error {
 		var token string
-		_ = json.Unmarshal(rohrpost.RequestFrom(ctx).Field("auth_jwt"), &token) // without one it is empty
+		_ = json.Unmarshal(rohrpost.RequestFromContext(ctx).Field("auth_jwt"), &token) // without one it is empty
 		if token != "valid for "+p["user"] {
 			return rohrpost.Errorf("not yours")
 		}

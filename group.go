@@ -1,6 +1,10 @@
 package rohrpost
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
 
 // group is one with members, or with connections on their way into it. It is
 // guarded by its shard.
@@ -24,7 +28,7 @@ type part struct {
 // post is a message on its way to a group.
 type post struct {
 	group  string
-	frame  frame
+	frame  wire.Frame
 	epoch  string
 	offset uint64 // 0: it has none
 	plain  bool   // no change

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/rohrpost/rohrpost/internal/shards"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // groups knows which groups there are, and hands messages for them to the workers
@@ -14,8 +17,8 @@ import (
 // Who joins or leaves does so by the same way: exactly what is published in
 // between is delivered.
 type groups struct {
-	spread      spread
-	shards      [shardCount]shard
+	spread      shards.Hash
+	shards      [shards.Count]shard
 	count       atomic.Int64
 	memberships atomic.Int64
 	fallsBehind func(*group) // its gate has missed something; called with the lock of the shard
@@ -28,14 +31,14 @@ type shard struct {
 }
 
 func newGroups(fallsBehind func(*group)) *groups {
-	g := &groups{spread: newSpread(), fallsBehind: fallsBehind}
+	g := &groups{spread: shards.New(), fallsBehind: fallsBehind}
 	for i := range g.shards {
 		g.shards[i].groups = make(map[string]*group)
 	}
 	return g
 }
 
-func (g *groups) shard(name string) *shard { return &g.shards[g.spread.index(name)] }
+func (g *groups) shard(name string) *shard { return &g.shards[g.spread.Index(name)] }
 
 // has reports whether the group has a member, or will have one soon.
 func (g *groups) has(name string) bool {
@@ -189,13 +192,13 @@ func (g *groups) publish(posts []post, budget int) {
 		}
 		return
 	}
-	var l locks
+	var l shards.Locks
 	for i := range posts {
-		at := g.spread.index(posts[i].group)
+		at := g.spread.Index(posts[i].group)
 		l[at] = &g.shards[at].mu
 	}
-	l.lock()
-	defer l.unlock()
+	l.Lock()
+	defer l.Unlock()
 	posts = slices.DeleteFunc(posts, func(p post) bool {
 		return !g.passes(g.shard(p.group).groups[p.group], &p)
 	})
@@ -244,7 +247,7 @@ func (g *groups) batches(posts []post, budget int) (batches []*batch) {
 
 // resyncFrames are what the groups are told instead where it may be too much; nil
 // where all posts together are not. A negative budget is none.
-func resyncFrames(posts []post, budget int) map[string]frame {
+func resyncFrames(posts []post, budget int) map[string]wire.Frame {
 	total := 0
 	latest := make(map[string]uint64)
 	for i := range posts {
@@ -254,9 +257,9 @@ func resyncFrames(posts []post, budget int) map[string]frame {
 	if budget < 0 || total <= budget {
 		return nil
 	}
-	frames := make(map[string]frame)
+	frames := make(map[string]wire.Frame)
 	for group, offset := range latest {
-		frames[group] = seal(resyncPayload(group, "size"), offset)
+		frames[group] = wire.ChangeFrame(wire.ResyncPayload(group, "size"), offset)
 	}
 	return frames
 }

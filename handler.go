@@ -19,13 +19,6 @@ import (
 // the error of ctx is answered "The request timed out.".
 type HandlerFunc func(ctx context.Context, c *Conn, r *Request) (any, error)
 
-// Reply is returned by a handler that answers with another type than the one of
-// the request, as ping does with "pong".
-type Reply struct {
-	Type string // Defaults to the type of the request.
-	Data any    // Defaults to no data.
-}
-
 // Handle registers the handler for requests of type name, and of the aliases.
 // It panics if there is one already, as for "ping", "subscribe" and
 // "unsubscribe", which every hub has. It may be called at any time.

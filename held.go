@@ -1,13 +1,17 @@
 package rohrpost
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
 
 // nothing is the net effect of a row that came and went.
 const nothing operation = -1
 
 // held waits in a transaction for its COMMIT: a change, or a function to call.
 type held struct {
-	change Change
+	change wire.Change
 	op     operation
 	model  *model // nil for a change that a program made itself
 	key    string
@@ -22,8 +26,8 @@ func (h held) limit() int {
 	return h.model.tags[h.op].rows
 }
 
-func changesIn(waiting []held) []Change {
-	changes := make([]Change, len(waiting))
+func changesIn(waiting []held) []wire.Change {
+	changes := make([]wire.Change, len(waiting))
 	for i := range waiting {
 		changes[i] = waiting[i].change
 	}
@@ -70,7 +74,7 @@ func (t *transaction) expect(count int) {
 // stale lets a "resync" wait for every group of the model.
 func (t *transaction) stale(m *model, reason string) {
 	for _, pattern := range m.patterns() {
-		t.hold(held{change: newResync(pattern, reason), model: m})
+		t.hold(held{change: wire.NewResync(pattern, reason), model: m})
 	}
 }
 
@@ -97,7 +101,7 @@ func (t *transaction) keepFunctions() {
 
 // flood notes the groups that the change may be for.
 func (t *transaction) flood(h held) {
-	patterns := []string{anyGroup}
+	patterns := []string{wire.AnyGroup}
 	if h.model != nil {
 		patterns = h.model.patterns()
 	}
@@ -140,7 +144,7 @@ func (t *transaction) take() []held {
 func (t *transaction) all() []held {
 	waiting := t.waiting
 	for _, pattern := range t.flooded {
-		waiting = append(waiting, held{change: newResync(pattern, "rows")})
+		waiting = append(waiting, held{change: wire.NewResync(pattern, "rows")})
 	}
 	return waiting
 }
@@ -183,7 +187,7 @@ func bounded(waiting []held) []held {
 	kept := waiting[:0]
 	for _, h := range waiting {
 		if counts[h.change.Group] > limits[h.change.Group] && h.change.Type != Resync {
-			h.change = newResync(h.change.Group, "rows")
+			h.change = wire.NewResync(h.change.Group, "rows")
 		}
 		if h.run == nil && h.change.Type == Resync {
 			if told[h.change.Group] {
@@ -206,7 +210,7 @@ func resyncs(waiting []held) []held {
 			continue
 		}
 		told[h.change.Group] = true
-		groups = append(groups, held{change: newResync(h.change.Group, "commit"), model: h.model, key: h.key})
+		groups = append(groups, held{change: wire.NewResync(h.change.Group, "commit"), model: h.model, key: h.key})
 	}
 	return groups
 }

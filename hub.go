@@ -14,6 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/sockio"
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // Hub knows all connections and all groups of a program, and is the
@@ -27,10 +30,10 @@ type Hub struct {
 	broker   Broker
 	memory   *Memory // the broker, if it is the hub's own
 	remote   *remote // the hub's end of any other broker
-	tasks    *tasks
+	tasks    *tasks.Group
 	workers  []*worker
 	turn     atomic.Uint32 // whose the next connection is
-	buffers  buffers
+	buffers  sockio.Buffers
 	portable bool // treat all sockets as those that cannot be asked not to wait; for tests
 	counters counters
 
@@ -59,7 +62,7 @@ func NewHub(c Config) *Hub {
 		drained:  make(chan struct{}),
 	}
 	h.groups = newGroups(h.catchUp)
-	h.tasks = newTasks()
+	h.tasks = tasks.New()
 	h.useBroker()
 	for range runtime.GOMAXPROCS(0) {
 		h.workers = append(h.workers, &worker{hub: h})
@@ -72,7 +75,7 @@ func NewHub(c Config) *Hub {
 // is sent to it. It waits for nobody. For a group without members the message
 // is not even encoded. After Shutdown it returns ErrClosed.
 func (h *Hub) Send(group string, m Message) error {
-	if m.empty() {
+	if (*wire.Message)(&m).Empty() {
 		return fmt.Errorf("send to group: %w", errEmptyMessage)
 	}
 	err := h.count(group)
@@ -91,7 +94,7 @@ func (h *Hub) Send(group string, m Message) error {
 // SendRaw is Send for a message that is a JSON object already. It is sent byte
 // for byte.
 func (h *Hub) SendRaw(group string, message []byte) error {
-	m := trimSpace(message)
+	m := bytes.TrimSpace(message)
 	if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
 		return errors.New("send raw to group: not a JSON object")
 	}
@@ -112,66 +115,92 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 // one Resync for each group instead. An error of one change does not stop the
 // others. After Shutdown it returns ErrClosed.
 func (h *Hub) Publish(_ context.Context, changes ...Change) error {
-	var errs []error
-	batch := make([]BrokerMessage, 0, len(changes))
+	p := publication{hub: h, batch: make([]BrokerMessage, 0, len(changes))}
 	for i := range changes {
-		var err error
-		if batch, err = h.post(batch, &changes[i]); err != nil {
-			errs = append(errs, fmt.Errorf("publish: %w", err))
-		}
+		p.add((*wire.Change)(&changes[i]))
 	}
-	if err := h.carry(batch); err != nil {
-		errs = append(errs, fmt.Errorf("publish: %w", err))
-	}
-	return errors.Join(errs...)
+	return p.publish()
 }
 
-// post appends what a change is to the groups that it is for.
-func (h *Hub) post(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error) {
-	if err := ch.check(); err != nil {
-		return batch, err
+// publishCaptured is Publish for what the plugin has captured.
+func (h *Hub) publishCaptured(changes []wire.Change) error {
+	p := publication{hub: h, batch: make([]BrokerMessage, 0, len(changes))}
+	for i := range changes {
+		p.add(&changes[i])
 	}
-	if ch.hasPattern() {
-		return h.postAll(batch, ch)
-	}
-	if err := h.count(ch.Group); err != nil || !h.listens(ch.Group) {
-		return batch, err
-	}
-	if ch.Object == (notMade{}) {
-		*ch = newResync(ch.Group, "late")
-	}
-	payload, err := ch.encode()
-	if err != nil {
-		return batch, err
-	}
-	if err = h.fits(payload); err != nil { // it is too large: the group has to load it
-		payload = resyncPayload(ch.Group, "size")
-	}
-	return append(batch, BrokerMessage{Stream: ch.Group, Payload: payload}), err
+	return p.publish()
 }
 
-// postAll posts a change to all groups that match its pattern and are listened to.
-func (h *Hub) postAll(batch []BrokerMessage, ch *Change) ([]BrokerMessage, error) {
-	p, err := parsePattern(ch.Group)
+// publication encodes the changes of one Publish.
+type publication struct {
+	hub   *Hub
+	batch []BrokerMessage
+	errs  []error
+}
+
+// publish hands the messages to the broker together.
+func (p *publication) publish() error {
+	if err := p.hub.carry(p.batch); err != nil {
+		p.errs = append(p.errs, err)
+	}
+	if p.errs == nil {
+		return nil
+	}
+	return fmt.Errorf("publish: %w", errors.Join(p.errs...))
+}
+
+// add encodes a change if its group has members or a history.
+func (p *publication) add(ch *wire.Change) {
+	if err := p.tryAdd(ch); err != nil {
+		p.errs = append(p.errs, err)
+	}
+}
+
+func (p *publication) tryAdd(ch *wire.Change) error {
+	if err := ch.Check(); err != nil {
+		return err
+	}
+	if ch.HasPattern() {
+		return p.addAll(ch)
+	}
+	if err := p.hub.count(ch.Group); err != nil || !p.hub.listens(ch.Group) {
+		return err
+	}
+	if ch.Object == (wire.Unrendered{}) {
+		*ch = wire.NewResync(ch.Group, "late")
+	}
+	payload, err := ch.Encode()
 	if err != nil {
-		return batch, err
+		return err
 	}
-	if h.remote != nil {
-		return append(batch, h.remote.tellAll(ch)), nil
+	if err = p.hub.fits(wire.FramedBytes(payload)); err != nil { // the group has to load it
+		payload = wire.ResyncPayload(ch.Group, "size")
 	}
-	var errs []error
-	for _, group := range h.matching(p) {
+	p.batch = append(p.batch, BrokerMessage{Stream: ch.Group, Payload: payload})
+	return err
+}
+
+// addAll adds a change for all groups that match its pattern.
+func (p *publication) addAll(ch *wire.Change) error {
+	pattern, err := wire.ParsePattern(ch.Group)
+	if err != nil {
+		return err
+	}
+	if p.hub.remote != nil {
+		p.batch = append(p.batch, p.hub.remote.tellAll(ch))
+		return nil
+	}
+	for _, group := range p.hub.matching(pattern) {
 		one := *ch
 		one.Group = group
-		batch, err = h.post(batch, &one)
-		errs = append(errs, err)
+		p.add(&one)
 	}
-	return batch, errors.Join(errs...)
+	return nil
 }
 
 // count counts a message to the group. It fails if there can be none.
 func (h *Hub) count(group string) error {
-	if !validGroup(group) {
+	if !wire.ValidGroup(group) {
 		return fmt.Errorf("malformed group name %.250q", group)
 	}
 	if h.closed.Load() {
@@ -189,9 +218,9 @@ func (h *Hub) present(group string) bool { return h.remote != nil || h.groups.ha
 func (h *Hub) listens(group string) bool { return h.present(group) || h.memory.has(group) }
 
 // matching returns the groups that are listened to and match, sorted.
-func (h *Hub) matching(p pattern) []string {
+func (h *Hub) matching(p wire.Pattern) []string {
 	names := h.groups.names(func(gr *group) bool {
-		_, ok := p.match(gr.name)
+		_, ok := p.Match(gr.name)
 		return ok
 	})
 	if h.memory != nil {
@@ -203,25 +232,25 @@ func (h *Hub) matching(p pattern) []string {
 }
 
 // frame frames a message once for all who get it.
-func (h *Hub) frame(payload []byte) (frame, error) {
-	if err := h.fits(payload); err != nil {
+func (h *Hub) frame(payload []byte) (wire.Frame, error) {
+	if err := h.fits(wire.FramedBytes(payload)); err != nil {
 		return nil, err
 	}
-	return textFrame(payload), nil
+	return wire.TextFrame(payload), nil
 }
 
 // fits reports whether a message, with an offset and framed, fits into a send
 // queue.
-func (h *Hub) fits(payload []byte) error {
-	if over(len(payload)+maxHeader, h.config.SendQueueBytes) {
-		return fmt.Errorf("a message of %d bytes fits into no send queue", len(payload))
+func (h *Hub) fits(size int) error {
+	if over(size, h.config.SendQueueBytes) {
+		return fmt.Errorf("a message of %d bytes fits into no send queue", size)
 	}
 	return nil
 }
 
 // send hands one plain message to the broker.
 func (h *Hub) send(group string, payload []byte) error {
-	if err := h.fits(payload); err != nil {
+	if err := h.fits(wire.FramedBytes(payload)); err != nil {
 		return err
 	}
 	return h.carry([]BrokerMessage{{Stream: group, Payload: payload, Plain: true}})

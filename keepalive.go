@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // tick pings the other end, and ends the connection when its identity expires.
@@ -18,7 +18,7 @@ func (c *Conn) tick() {
 		return
 	case !now.Before(c.nextPing):
 		c.nextPing = now.Add(c.pingInterval())
-		_ = c.pushFrame(controlFrame(websocket.PingMessage, nil)) // or the connection ends
+		_ = c.pushFrame(wire.PingFrame()) // or the connection ends
 	}
 	c.timer.Reset(c.pause())
 }

@@ -139,11 +139,3 @@ func keyText(value any) (text string, isNumber bool, err error) {
 	}
 	return "", false, fmt.Errorf("a key of type %T is not supported", value)
 }
-
-// object is the fallback of PushNotificationData: {"id": key}.
-func (k rowKey) object() json.RawMessage {
-	object := make([]byte, 0, len(`{"id":}`)+len(k.json))
-	object = append(object, `{"id":`...)
-	object = append(object, k.json...)
-	return append(object, '}')
-}

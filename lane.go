@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // maxLane is how many bytes of messages may wait for a broker.
@@ -56,7 +58,7 @@ func (l *lane) add(e errand) {
 	if l.running == nil {
 		running := make(chan struct{})
 		l.running = running
-		l.remote.hub.tasks.start(func(ctx context.Context) {
+		l.remote.hub.tasks.Go(func(ctx context.Context) {
 			defer close(running)
 			l.run(ctx)
 		})
@@ -118,11 +120,11 @@ func (l *lane) do(ctx context.Context, e *errand) error {
 // resyncs are what groups are told that have lost something.
 func (l *lane) resyncs(lost map[string]bool) (batch []BrokerMessage) {
 	if len(lost) > maxLost {
-		all := newResync(anyGroup, "flood")
+		all := wire.NewResync(wire.AnyGroup, "flood")
 		return []BrokerMessage{l.remote.tellAll(&all)}
 	}
 	for _, group := range slices.Sorted(maps.Keys(lost)) {
-		batch = append(batch, BrokerMessage{Stream: group, ID: rand.Text(), Payload: resyncPayload(group, "flood")})
+		batch = append(batch, BrokerMessage{Stream: group, ID: rand.Text(), Payload: wire.ResyncPayload(group, "flood")})
 	}
 	return batch
 }

@@ -7,22 +7,23 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/sockio"
 )
 
 // link is the net.Conn that gorilla gets. It hands over what comes in, and sees
 // to it that all that goes out takes the same way, in one order.
 type link struct {
 	net.Conn
-	feed feed
+	feed sockio.Reader
 	conn *Conn // nil during the handshake
 }
 
 // Read implements net.Conn.
 func (l *link) Read(p []byte) (int, error) {
-	if l.conn != nil && l.feed.empty() {
+	if l.conn != nil && l.feed.Empty() {
 		l.conn.handOver() // in the middle of a frame
 	}
-	return l.feed.read(p)
+	return l.feed.Read(p)
 }
 
 // Write implements net.Conn: after the handshake gorilla writes a close frame
@@ -65,7 +66,7 @@ func (w *upgradeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w.link = &link{Conn: conn, feed: w.hub.newFeed(conn)}
+	w.link = &link{Conn: conn, feed: w.hub.newReader(conn)}
 	if used.Reader.Buffered() > 0 {
 		return w.link, used, nil // it came too early, which gorilla refuses
 	}

@@ -3,6 +3,8 @@ package rohrpost
 import (
 	"fmt"
 	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // membership is what a connection is in a part of a group.
@@ -15,7 +17,7 @@ type membership struct {
 // calls it has decided. To join twice is no error. Above Config.MaxGroups it
 // returns an *Error, on a closed connection ErrClosed.
 func (c *Conn) Join(name string) error {
-	if !validGroup(name) {
+	if !wire.ValidGroup(name) {
 		return fmt.Errorf("join: malformed group name %.250q", name)
 	}
 	c.mu.Lock()

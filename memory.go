@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rohrpost/rohrpost/internal/shards"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 var (
@@ -27,8 +30,8 @@ type Memory struct {
 	off    bool                                       // keeps nothing and gives no positions
 	seal   func(payload []byte, offset uint64) []byte // what is kept and delivered for a payload; nil: itself
 	began  time.Time                                  // the clock of what is kept
-	spread spread
-	shards [shardCount]memoryShard
+	spread shards.Hash
+	shards [shards.Count]memoryShard
 
 	sweeping  atomic.Bool // a timer will sweep
 	mu        sync.Mutex  // guards changes of what follows
@@ -50,7 +53,7 @@ type memoryShard struct {
 
 // NewMemory returns a Memory that keeps as much as h says.
 func NewMemory(h History) *Memory {
-	m := &Memory{limits: h.withDefaults(), began: time.Now(), spread: newSpread()}
+	m := &Memory{limits: h.withDefaults(), began: time.Now(), spread: shards.New()}
 	for i := range m.shards {
 		m.shards[i].streams = make(map[string]*stream)
 	}
@@ -90,13 +93,13 @@ func (m *Memory) Publish(_ context.Context, batch []BrokerMessage) error {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
 	} else {
-		var l locks
+		var l shards.Locks
 		for i := range batch {
-			at := m.spread.index(batch[i].Stream)
+			at := m.spread.Index(batch[i].Stream)
 			l[at] = &m.shards[at].mu
 		}
-		l.lock()
-		defer l.unlock()
+		l.Lock()
+		defer l.Unlock()
 	}
 	var errs []error
 	delivered := make([]BrokerMessage, 0, len(batch))
@@ -163,7 +166,7 @@ func (m *Memory) keep(sh *memoryShard, s *stream, message *BrokerMessage) {
 		sh.quiet.MoveToBack(s.quiet)
 	}
 	sh.trim(s, s.excess(m.limits, now))
-	for over(sh.bytes, share(m.limits.TotalBytes)) && sh.quiet.Len() > 0 {
+	for over(sh.bytes, shards.Share(m.limits.TotalBytes)) && sh.quiet.Len() > 0 {
 		sh.trim(sh.quiet.Front().Value.(*stream), 1)
 	}
 	m.sweepLater()
@@ -203,7 +206,7 @@ func (m *Memory) Unsubscribe(_ context.Context, key string) error {
 	}
 	s.until = m.now() + m.limits.TTL
 	s.left = sh.left.PushBack(s)
-	for over(sh.left.Len(), share(m.limits.Abandoned)) {
+	for over(sh.left.Len(), shards.Share(m.limits.Abandoned)) {
 		sh.end(sh.left.Front().Value.(*stream))
 	}
 	m.sweepLater()
@@ -246,12 +249,12 @@ func (m *Memory) has(key string) bool {
 }
 
 // matching returns the keys that match.
-func (m *Memory) matching(p pattern) (keys []string) {
+func (m *Memory) matching(p wire.Pattern) (keys []string) {
 	for i := range m.shards {
 		sh := &m.shards[i]
 		sh.mu.Lock()
 		for key := range sh.streams {
-			if _, ok := p.match(key); ok {
+			if _, ok := p.Match(key); ok {
 				keys = append(keys, key)
 			}
 		}
@@ -260,17 +263,9 @@ func (m *Memory) matching(p pattern) (keys []string) {
 	return keys
 }
 
-func (m *Memory) shard(key string) *memoryShard { return &m.shards[m.spread.index(key)] }
+func (m *Memory) shard(key string) *memoryShard { return &m.shards[m.spread.Index(key)] }
 
 func (m *Memory) now() time.Duration { return time.Since(m.began) }
-
-// share is the part of a limit that is a shard's.
-func share(limit int) int {
-	if limit < 0 {
-		return limit
-	}
-	return (limit + shardCount - 1) / shardCount
-}
 
 // trim drops the oldest messages of a stream.
 func (sh *memoryShard) trim(s *stream, count int) {

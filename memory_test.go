@@ -69,7 +69,7 @@ func TestMemoryLetsGoOfTheQuiet(t *testing.T) {
 	defer m.close()
 	var streams []string // of one shard
 	for i := 0; len(streams) < 3; i++ {
-		if name := fmt.Sprint("s-", i); m.spread.index(name) == 0 {
+		if name := fmt.Sprint("s-", i); m.spread.Index(name) == 0 {
 			streams = append(streams, name)
 			_, _, err := m.Subscribe(t.Context(), name)
 			require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
@@ -225,7 +226,7 @@ func (m *model) names(set []string) []string {
 // patterns match every group that a change of the model can be for.
 func (m *model) patterns() []string {
 	if m.namesGroup || m.namesGroups {
-		return []string{anyGroup}
+		return []string{wire.AnyGroup}
 	}
 	var patterns []string
 	for _, tag := range m.tags {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -273,14 +274,14 @@ func TestPatternsOfModels(t *testing.T) {
 	db, _ := openDB(t, gorm.Config{}, &two{})
 	p := db.Plugins[pluginName].(*plugin)
 	for want, value := range map[string]any{
-		"task-{pk}": &task{}, anyGroup: &ticket{}, "board-{1}": &step{}, "new {0}.{3}-x": &two{},
+		"task-{pk}": &task{}, wire.AnyGroup: &ticket{}, "board-{1}": &step{}, "new {0}.{3}-x": &two{},
 	} {
 		statement := &gorm.Statement{DB: db}
 		require.NoError(t, statement.Parse(value))
 		patterns := p.learn(statement.Schema).patterns()
 		assert.Equal(t, want, strings.Join(patterns, " "))
 		for _, pattern := range patterns {
-			assert.NoError(t, Change{Group: pattern, Type: Resync}.check())
+			assert.NoError(t, (&wire.Change{Group: pattern, Type: Resync}).Check())
 		}
 	}
 }

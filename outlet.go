@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // maxDrain is about how many bytes of a backlog are written at once.
@@ -32,7 +34,7 @@ type tryFunc func(p []byte) (n int, err error)
 
 // outgoing are frames for a connection.
 type outgoing struct {
-	frames   []frame
+	frames   []wire.Frame
 	joined   []byte // the same bytes, in one piece
 	farewell bool   // the last one is it
 }

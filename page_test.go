@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -57,7 +58,7 @@ func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	_ = near.Close()
 	socket := &fakeSocket{Conn: far, room: -1}
 	socket.changed.L = &socket.mu
-	c := newConn(hub, nil, &upgradeWriter{link: &link{Conn: far, feed: hub.newFeed(far)}}, Identity{})
+	c := newConn(hub, nil, &upgradeWriter{link: &link{Conn: far, feed: hub.newReader(far)}}, Identity{})
 	c.out.socket, c.out.try = socket, socket.try
 	c.timer = time.NewTimer(math.MaxInt64)
 	return c, socket
@@ -92,7 +93,8 @@ func (p *page) subscribe(group string, state bool) {
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
 	require.NoError(p.t, err)
-	r, err := decodeRequest(raw)
+	received, err := wire.DecodeRequest(raw)
+	r := newRequest(received)
 	require.NoError(p.t, err)
 	p.asked = group
 	p.conn.handle(p.conn.hub.handler("subscribe"), r)

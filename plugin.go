@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -50,7 +52,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		p.config, p.log = c, c.Logger
 	}
 	if hub != nil {
-		p.publish, p.heard, p.counters = hub.Publish, hub.listens, &hub.counters
+		p.publish, p.heard, p.counters = hub.publishCaptured, hub.listens, &hub.counters
 		if p.log == nil {
 			p.log = hub.log
 		}
@@ -59,8 +61,8 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 }
 
 type plugin struct {
-	publish  func(context.Context, ...Change) error // the only way to the socket half
-	heard    func(group string) bool                // reports whether anybody listens
+	publish  func(changes []wire.Change) error // the only way to the socket half
+	heard    func(group string) bool           // reports whether anybody listens
 	counters *counters
 	log      *slog.Logger
 	config   PluginConfig
@@ -272,17 +274,17 @@ func (p *plugin) publishAll(ctx context.Context, waiting []held) {
 	}
 }
 
-func (p *plugin) tryPublish(ctx context.Context, changes []Change) (err error) {
-	defer recovered(&err)
+func (p *plugin) tryPublish(ctx context.Context, changes []wire.Change) (err error) {
+	defer panics.Recover(&err)
 	if ctx.Done() != nil {
 		ctx = context.WithoutCancel(ctx) // the change has happened
 	}
 	p.show(ctx, changes)
-	return p.publish(ctx, changes...)
+	return p.publish(changes)
 }
 
 func (p *plugin) run(fn func()) {
-	if err := guard(func() error { fn(); return nil }); err != nil {
+	if err := panics.Guard(func() error { fn(); return nil }); err != nil {
 		p.log.Error("rohrpost: a function after commit failed", "error", err)
 	}
 }

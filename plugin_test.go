@@ -1,11 +1,11 @@
 package rohrpost
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"testing"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -77,9 +77,9 @@ func TestFailuresStayAwayFromTheWrite(t *testing.T) {
 			assert.EqualValues(t, 2, count)
 		})
 	}
-	for name, publish := range map[string]func(context.Context, ...Change) error{
-		"error of the hub": func(context.Context, ...Change) error { return errors.New("closed") },
-		"panic of the hub": func(context.Context, ...Change) error { panic("broken") },
+	for name, publish := range map[string]func([]wire.Change) error{
+		"error of the hub": func([]wire.Change) error { return errors.New("closed") },
+		"panic of the hub": func([]wire.Change) error { panic("broken") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, rec := openDB(t, gorm.Config{})

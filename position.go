@@ -3,6 +3,8 @@ package rohrpost
 import (
 	"context"
 	"fmt"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // Position is a place in the history of a group: the state of a page, or of a row,
@@ -18,7 +20,7 @@ type Position struct {
 // ends. It asks nobody for permission. Where the hub keeps no history the Position is
 // empty.
 func (h *Hub) Position(ctx context.Context, group string) (Position, error) {
-	if !validGroup(group) {
+	if !wire.ValidGroup(group) {
 		return Position{}, fmt.Errorf("position: malformed group name %.250q", group)
 	}
 	if h.closed.Load() {

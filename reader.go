@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // closeTimeout is how long the other end has to answer our close frame. If we
@@ -36,14 +37,14 @@ func (c *Conn) readFrames() error {
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.ws.SetPongHandler(func(string) error { return c.alive() })
 	c.ws.SetPingHandler(func(data string) error {
-		_ = c.pushFrame(controlFrame(websocket.PongMessage, []byte(data))) // or the connection ends
+		_ = c.pushFrame(wire.PongFrame(data)) // or the connection ends
 		return c.alive()
 	})
 	for {
-		if c.reader.Buffered() == 0 && c.feed.empty() {
+		if c.reader.Buffered() == 0 && c.feed.Empty() {
 			c.handOver()
 			// Here the stack is shallow, and stays small while nothing comes.
-			if err := c.feed.wait(); err != nil {
+			if err := c.feed.Wait(); err != nil {
 				return err
 			}
 		}
@@ -57,7 +58,7 @@ func (c *Conn) readFrames() error {
 		if c.ctx.Err() != nil {
 			continue // NextReader skips what is left
 		}
-		data, err := c.feed.buffers.readAll(r)
+		data, err := c.hub.buffers.ReadAll(r)
 		if err != nil {
 			return err
 		}

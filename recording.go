@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
@@ -110,13 +111,22 @@ func (r *recording) Stop() {
 func (r *recording) outcome(waiting []held) []Change {
 	waiting = r.plugin.outcome(slices.Clone(waiting[min(r.from, len(waiting)):]))
 	waiting = slices.DeleteFunc(waiting, func(h held) bool { return h.run != nil })
-	changes := changesIn(waiting)
-	for i := range changes {
-		if changes[i].Object == (notMade{}) {
-			changes[i].Object = nil
+	return asChanges(changesIn(waiting))
+}
+
+// asChanges returns the changes as a test gets to see them.
+func asChanges(changes []wire.Change) []Change {
+	all := make([]Change, len(changes))
+	for i, change := range changes {
+		switch object := change.Object.(type) {
+		case wire.Object:
+			change.Object = object.JSON()
+		case wire.Unrendered:
+			change.Object = nil
 		}
+		all[i] = Change(change)
 	}
-	return changes
+	return all
 }
 
 // end records the end of the transaction.
@@ -130,11 +140,11 @@ func (r *recording) end(waiting []held, published bool) {
 }
 
 // show records what is published.
-func (p *plugin) show(ctx context.Context, changes []Change) {
+func (p *plugin) show(ctx context.Context, changes []wire.Change) {
 	p.recordings.Range(func(r, _ any) bool {
 		if r := r.(*recording); r.wants(ctx) {
 			r.mu.Lock()
-			r.published = append(r.published, changes...)
+			r.published = append(r.published, asChanges(changes)...)
 			r.mu.Unlock()
 		}
 		return true

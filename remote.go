@@ -9,6 +9,10 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 const (
@@ -46,8 +50,8 @@ func newRemote(h *Hub) *remote {
 
 func (r *remote) start() {
 	r.begin.Do(func() {
-		r.hub.tasks.start(r.listen)
-		r.hub.tasks.start(r.watch)
+		r.hub.tasks.Go(r.listen)
+		r.hub.tasks.Go(r.watch)
 	})
 }
 
@@ -66,7 +70,7 @@ func (r *remote) publish(batch []BrokerMessage) {
 func (r *remote) listen(ctx context.Context) {
 	for failures := 0; ; failures++ {
 		began := time.Now()
-		err := guard(func() error { return r.hub.broker.Run(ctx, r.hub.deliver) })
+		err := panics.Guard(func() error { return r.hub.broker.Run(ctx, r.hub.deliver) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -74,7 +78,7 @@ func (r *remote) listen(ctx context.Context) {
 		if time.Since(began) > time.Minute {
 			failures = 0
 		}
-		pause(ctx, backOff(failures))
+		tasks.Pause(ctx, tasks.Backoff(failures))
 		select {
 		case r.check <- struct{}{}:
 		default:
@@ -127,7 +131,7 @@ func (r *remote) checkPositions(ctx context.Context) {
 func (r *remote) insist(ctx context.Context, what string, f func(context.Context) error) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		trying, cancel := context.WithTimeout(ctx, brokerTimeout)
-		err := guard(func() error { return f(trying) })
+		err := panics.Guard(func() error { return f(trying) })
 		cancel()
 		if err == nil {
 			return
@@ -135,19 +139,13 @@ func (r *remote) insist(ctx context.Context, what string, f func(context.Context
 		if failures == 0 && ctx.Err() == nil {
 			r.hub.log.Error(what, "error", err)
 		}
-		pause(ctx, backOff(failures))
+		tasks.Pause(ctx, tasks.Backoff(failures))
 	}
 }
 
-// backOff is the pause after so many failures before.
-func backOff(failures int) time.Duration {
-	const shortest, longest = 20 * time.Millisecond, time.Second
-	return min(shortest<<min(failures, 10), longest)
-}
-
 // tellAll makes the message that tells all hubs of a resync by pattern.
-func (r *remote) tellAll(ch *Change) BrokerMessage {
-	object, _ := encodeValue(ch.Object) // without one it is a resync as well
+func (r *remote) tellAll(ch *wire.Change) BrokerMessage {
+	object, _ := wire.EncodeValue(ch.Object) // without one it is a resync as well
 	payload, _ := json.Marshal(order{Resync: ch.Group, Object: object})
 	return BrokerMessage{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}
 }
@@ -159,13 +157,13 @@ func (r *remote) told(m *BrokerMessage) {
 	if err := json.Unmarshal(m.Payload, &o); err != nil {
 		return // of another version
 	}
-	p, err := parsePattern(o.Resync)
+	p, err := wire.ParsePattern(o.Resync)
 	if err != nil {
 		return
 	}
 	var batch []BrokerMessage
 	for _, group := range r.hub.matching(p) {
-		payload, err := Change{Group: group, Type: Resync, Object: o.Object}.encode()
+		payload, err := (&wire.Change{Group: group, Type: wire.Resync, Object: o.Object}).Encode()
 		if err != nil {
 			return
 		}
@@ -184,7 +182,7 @@ func (r *remote) accepts(m *BrokerMessage) bool {
 		return false
 	}
 	p := m.Payload
-	ok := validGroup(m.Stream) && r.hub.fits(p) == nil && utf8.Valid(p) && json.Valid(p) &&
+	ok := wire.ValidGroup(m.Stream) && r.hub.fits(wire.FramedBytes(p)) == nil && utf8.Valid(p) && json.Valid(p) &&
 		bytes.HasPrefix(p, []byte("{")) && bytes.HasSuffix(p, []byte("}")) &&
 		(m.Offset == 0 || bytes.HasSuffix(p, []byte("}}")))
 	if !ok {
@@ -197,7 +195,7 @@ func (r *remote) accepts(m *BrokerMessage) bool {
 // open opens the gate of a new group.
 func (r *remote) open(gr *group) {
 	r.start()
-	r.hub.tasks.start(func(ctx context.Context) {
+	r.hub.tasks.Go(func(ctx context.Context) {
 		r.insist(ctx, "subscribing to a stream", func(ctx context.Context) error {
 			return r.hub.openNow(ctx, gr)
 		})

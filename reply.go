@@ -3,11 +3,20 @@ package rohrpost
 import (
 	"errors"
 	"fmt"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
+// Reply is returned by a handler that answers with another type than that of the
+// request, as ping does with "pong".
+type Reply struct {
+	Type string // Defaults to the type of the request.
+	Data any    // Defaults to no data.
+}
+
 // SendSuccess answers r with data; nil is a reply without data. A request is
-// answered once: after that it returns ErrAnswered. If data cannot be encoded,
-// r is not answered yet.
+// answered once: after that SendSuccess returns ErrAnswered. If data cannot be
+// encoded, SendSuccess returns an error and r is not answered yet.
 func (c *Conn) SendSuccess(r *Request, data any) error {
 	f, err := c.resultFrame(r, data)
 	if err == nil {
@@ -19,10 +28,10 @@ func (c *Conn) SendSuccess(r *Request, data any) error {
 	return nil
 }
 
-// SendError answers r with an error and, unless data is nil, with data beside
-// it. The other end reads the text of an *Error; any other error is logged and
-// reads "internal error". A request is answered once: after that it returns
-// ErrAnswered. If data cannot be encoded, r is not answered yet.
+// SendError answers r with an error and, unless data is nil, with data beside it.
+// The client reads the text of an *Error. The hub logs any other error, and the
+// client reads "internal error". A request is answered once: after that SendError
+// returns ErrAnswered. If data cannot be encoded, r is not answered yet.
 func (c *Conn) SendError(r *Request, err error, data any) error {
 	if err == nil {
 		return errors.New("send error: no error given")
@@ -38,64 +47,58 @@ func (c *Conn) SendError(r *Request, err error, data any) error {
 }
 
 // resultFrame answers r with the result of a handler.
-func (c *Conn) resultFrame(r *Request, result any) (frame, error) {
-	e := envelope{}
+func (c *Conn) resultFrame(r *Request, result any) (wire.Frame, error) {
+	e := wire.Envelope{}
 	if reply, ok := result.(*Reply); ok && reply != nil {
 		result = *reply
 	}
 	if reply, ok := result.(Reply); ok {
 		result = reply.Data
 		if reply.Type != "" {
-			e.typ = encodeString(reply.Type)
+			e.Type = wire.EncodeString(reply.Type)
 		}
 	}
 	return c.reply(r, e, result)
 }
 
-func (c *Conn) errorFrame(r *Request, err error, data any) (frame, error) {
+func (c *Conn) errorFrame(r *Request, err error, data any) (wire.Frame, error) {
 	text, ok := readable(err)
 	if r != nil && !ok {
 		c.logFailed(r, err)
 	}
-	return c.reply(r, envelope{err: text}, data)
+	return c.reply(r, wire.Envelope{Error: text}, data)
 }
 
-// reply makes the one reply to r. It must be sent.
-func (c *Conn) reply(r *Request, e envelope, data any) (f frame, err error) {
-	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
+// reply makes the one reply to r. The caller must send it.
+func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err error) {
+	if r == nil || len(r.ID) == 0 || r.Type == "" && r.received.Type == nil {
 		return nil, errNoRequest
 	}
 	if r.isAnswered() {
 		return nil, ErrAnswered
 	}
-	if e.data, err = encodeOptional(data); err != nil {
+	if e.Data, err = wire.EncodeOptional(data); err != nil {
 		return nil, err
 	}
-	if e.id = r.id; e.id == nil { // the program has made the request
-		if e.id, err = encodeID(r.ID); err != nil {
-			return nil, fmt.Errorf("id of request: %w", err)
-		}
+	if e.ID, err = r.replyID(); err != nil {
+		return nil, fmt.Errorf("id of request: %w", err)
 	}
-	if e.typ == nil {
-		e.typ = r.echo()
+	if e.Type == nil {
+		e.Type = r.replyType()
 	}
 	if f, err = c.frame(e); err != nil {
 		return nil, err
 	}
-	if !r.answer() {
+	if !r.claim() {
 		return nil, ErrAnswered
 	}
 	return f, nil
 }
 
-// frame puts the header in front of the message without copying it.
-func (c *Conn) frame(e envelope) (frame, error) {
-	b := e.appendTo(make([]byte, maxHeader, maxHeader+e.size()))
-	var space [maxHeader]byte
-	header := appendHeader(space[:0], finalText, len(b)-maxHeader)
-	f := b[maxHeader-len(header):]
-	copy(f, header)
-	if err := c.hub.fits(b[maxHeader:]); err != nil {
+// frame frames a message unless it is too large for the send queue.
+func (c *Conn) frame(e wire.Envelope) (wire.Frame, error) {
+	f := e.Frame()
+	if err := c.hub.fits(len(f)); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	return f, nil

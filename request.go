@@ -4,41 +4,47 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Request is one message from the other end of a connection. It may be kept
-// after the handler has returned; its fields must not be changed.
+// Request is one message from a client. A handler may keep it after it has
+// returned, and must not change its fields.
 type Request struct {
 	// ID is a string, a number or a boolean, byte for byte as it came.
 	ID json.RawMessage
 
-	// Type is the name of the handler that was asked for.
+	// Type is the name of the handler that the client asks for.
 	Type string
 
-	// Data is the field "data" as it came: valid JSON, nested at most 32 levels
-	// deep, or nil when the field is absent.
+	// Data is the field "data" as it came: valid JSON, nested at most 32 levels deep, or
+	// nil where the field is absent.
 	Data json.RawMessage
 
-	id, rawType json.RawMessage            // as they came, for the reply
-	fields      map[string]json.RawMessage // all other top-level fields
+	received wire.Request // the fields as they came; zero for a request that a program made
 
 	mu       sync.Mutex // guards what follows
 	answered bool
-	done     chan struct{} // closed by the answer; nil: nobody waits for it
+	done     chan struct{} // closed by the answer; nil: nothing waits for it
+}
+
+func newRequest(received wire.Request) *Request {
+	return &Request{ID: received.ID, Type: received.Name, Data: received.Data, received: received}
 }
 
 type requestKey struct{}
 
-// RequestFrom returns the subscribe request for which a function given to Hub.Allow or
-// Hub.State is called, nil for any other context. A token in the request is its
-// Field("auth_jwt"): who checks it there needs no Config.Authenticate.
-func RequestFrom(ctx context.Context) *Request {
+// RequestFromContext returns the subscribe request for which the hub calls a function
+// given to Hub.Allow or Hub.SnapshotFor. It returns nil for any other context. A token
+// in the request is its Field("auth_jwt"): a function that checks it there needs no
+// Config.Authenticate.
+func RequestFromContext(ctx context.Context) *Request {
 	r, _ := ctx.Value(requestKey{}).(*Request)
 	return r
 }
 
-// Bind decodes Data into v, as json.Unmarshal does. Its error is an *Error: a
-// handler can return it as it is. Absent data is an error too.
+// Bind decodes Data into v, as json.Unmarshal does. Its error is an *Error, which a
+// handler can return as it is. Absent data is an error too.
 func (r *Request) Bind(v any) error {
 	if r.Data == nil {
 		return Errorf("Missing required field 'data'.")
@@ -50,21 +56,19 @@ func (r *Request) Bind(v any) error {
 }
 
 // Field returns a top-level field of the request as it came, such as
-// r.Field("auth_jwt"), or nil when there is none.
+// r.Field("auth_jwt"), or nil where the request does not have it.
 func (r *Request) Field(name string) json.RawMessage {
 	switch name {
 	case "id":
 		return r.ID
-	case "type":
-		return r.rawType
 	case "data":
 		return r.Data
 	}
-	return r.fields[name]
+	return r.received.Field(name)
 }
 
-// answer claims the one reply of r. The first one gets it.
-func (r *Request) answer() bool {
+// claim claims the one reply of r. Only the first call gets it.
+func (r *Request) claim() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.answered {
@@ -83,8 +87,8 @@ func (r *Request) isAnswered() bool {
 	return r.answered
 }
 
-// answering returns what is closed by the answer.
-func (r *Request) answering() <-chan struct{} {
+// replied returns a channel that the answer closes.
+func (r *Request) replied() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.done == nil {
@@ -96,10 +100,19 @@ func (r *Request) answering() <-chan struct{} {
 	return r.done
 }
 
-// echo returns the type of r for a reply.
-func (r *Request) echo() json.RawMessage {
-	if r.rawType == nil {
-		return encodeString(r.Type)
+// replyID returns the id of the reply. It is byte for byte that of a client's
+// request.
+func (r *Request) replyID() (json.RawMessage, error) {
+	if r.received.ID != nil {
+		return r.received.ID, nil
 	}
-	return r.rawType
+	return wire.EncodeID(r.ID)
+}
+
+// replyType returns the type of the reply.
+func (r *Request) replyType() json.RawMessage {
+	if r.received.Type != nil {
+		return r.received.Type
+	}
+	return wire.EncodeString(r.Type)
 }

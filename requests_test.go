@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -19,7 +20,7 @@ func together(t *testing.T, ws interface{ Write([]byte) (int, error) }, messages
 	var frames []byte
 	for _, m := range messages {
 		require.Less(t, len(m), 126)
-		frames = append(frames, finalText, 0x80|byte(len(m)), 0, 0, 0, 0) // masked with zeros
+		frames = append(frames, wire.TextFrame(nil)[0], 0x80|byte(len(m)), 0, 0, 0, 0) // masked with zeros
 		frames = append(frames, m...)
 	}
 	_, err := ws.Write(frames)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
@@ -234,7 +235,7 @@ func (sc *scanner) close() {
 }
 
 func (sc *scanner) scan(ctx context.Context, rows *sql.Rows) (err error) {
-	defer recovered(&err) // a Scanner is the user's code
+	defer panics.Recover(&err) // a Scanner is the user's code
 	if err := rows.Scan(sc.cells...); err != nil {
 		return err
 	}

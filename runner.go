@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // maxLater is how many requests of a connection may be answered later at a
@@ -61,31 +64,32 @@ func (c *Conn) release() {
 
 func (c *Conn) serve(in inbound) {
 	if in.binary {
-		c.refuse(envelope{}, errBinary)
+		c.refuse(wire.Envelope{}, errBinary)
 		return
 	}
-	r, err := decodeRequest(in.data)
+	received, err := wire.DecodeRequest(in.data)
+	r := newRequest(received)
 	if err != nil {
-		c.refuse(envelope{id: r.ID}, err)
+		c.refuse(wire.Envelope{ID: r.ID}, err)
 		return
 	}
 	handler := c.hub.handler(r.Type)
 	if handler == nil {
-		err := Errorf("No registered handler called '%s'.", safeName(r.Type))
-		c.refuse(envelope{id: r.ID, typ: r.rawType}, err)
+		err := Errorf("No registered handler called '%s'.", wire.SafeName(r.Type))
+		c.refuse(wire.Envelope{ID: r.ID, Type: r.received.Type}, err)
 		return
 	}
 	c.handle(handler, r)
 }
 
 // refuse replies to what no handler gets to see.
-func (c *Conn) refuse(e envelope, err error) {
-	e.err = err.Error()
+func (c *Conn) refuse(e wire.Envelope, err error) {
+	e.Error = err.Error()
 	c.respond(c.frame(e))
 }
 
 // respond sends the reply to a request, if there is one, with the next ones.
-func (c *Conn) respond(f frame, err error) {
+func (c *Conn) respond(f wire.Frame, err error) {
 	if err == nil {
 		err = c.holdFrame(f)
 	}
@@ -96,7 +100,7 @@ func (c *Conn) respond(f frame, err error) {
 func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	ctx := newRequestContext(c.ctx, c.hub.config.RequestTimeout)
 	var result any
-	err := guard(func() (err error) {
+	err := panics.Guard(func() (err error) {
 		result, err = handler(ctx, c, r)
 		return err
 	})
@@ -115,7 +119,7 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	}
 	select {
 	case c.later <- struct{}{}:
-	case <-r.answering():
+	case <-r.replied():
 		ctx.end()
 		return
 	case <-ctx.Done():
@@ -137,7 +141,7 @@ func (c *Conn) settle(r *Request, result any, err error, late bool) {
 	if late {
 		err = errTimedOut
 	}
-	var f frame
+	var f wire.Frame
 	if err == nil {
 		f, err = c.resultFrame(r, result)
 	}
@@ -150,7 +154,7 @@ func (c *Conn) settle(r *Request, result any, err error, late bool) {
 // awaitAnswer waits for the answer to a request that is answered later.
 func (c *Conn) awaitAnswer(ctx *requestContext, r *Request) {
 	select {
-	case <-r.answering():
+	case <-r.replied():
 	case <-ctx.Done():
 		c.timeOut(ctx, r)
 	}
@@ -179,7 +183,7 @@ func (c *Conn) logFailed(r *Request, err error) {
 	if c.ending.Load() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)) {
 		return // the connection is at its end, and the handler with it
 	}
-	c.hub.log.Error("handling a request", "type", safeName(r.Type), "user", c.user.ID, "error", err)
+	c.hub.log.Error("handling a request", "type", wire.SafeName(r.Type), "user", c.user.ID, "error", err)
 }
 
 // withTimeout is context.WithTimeout for a time that may be none.

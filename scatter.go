@@ -1,8 +1,10 @@
 package rohrpost
 
+import "github.com/rohrpost/rohrpost/internal/wire"
+
 // node is a frame for one connection, in the list of all that it gets.
 type node struct {
-	frame    frame
+	frame    wire.Frame
 	next     int // place of the next one, plus 1
 	farewell bool
 }
@@ -73,7 +75,7 @@ func (w *worker) postBatch(b *batch) {
 }
 
 // give puts a frame behind the others for the connection.
-func (w *worker) give(c *Conn, f frame) {
+func (w *worker) give(c *Conn, f wire.Frame) {
 	if c.said {
 		return
 	}
@@ -89,7 +91,7 @@ func (w *worker) give(c *Conn, f frame) {
 }
 
 // giveDirect is give for a frame that counts as waiting until it is written.
-func (w *worker) giveDirect(c *Conn, f frame) {
+func (w *worker) giveDirect(c *Conn, f wire.Frame) {
 	if c.said {
 		c.out.direct.Add(-int64(len(f)))
 		return

@@ -34,7 +34,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, c := range left {
 		c.cut()
 	}
-	h.tasks.cancel()
+	h.tasks.Cancel()
 	if h.memory != nil {
 		h.memory.close()
 	}
@@ -55,7 +55,7 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	} else {
 		h.memory.close()
 	}
-	return h.tasks.end(ctx)
+	return h.tasks.End(ctx)
 }
 
 // refuse closes the door and returns who is inside.

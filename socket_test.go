@@ -131,7 +131,7 @@ func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 		}
 		payload := rest[header : header+length]
 		switch rest = rest[header+length:]; kind {
-		case finalText:
+		case 0x80 | websocket.TextMessage:
 			messages = append(messages, string(payload))
 		case 0x80 | websocket.CloseMessage:
 			code = int(binary.BigEndian.Uint16(payload))

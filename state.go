@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 type stateFunc = func(ctx context.Context, c *Conn, p Params) (any, error)
@@ -36,12 +39,13 @@ func (h *Hub) state(ctx context.Context, c *Conn, group string) (raw json.RawMes
 	if state == nil {
 		return nil, errNoState
 	}
-	err = guard(func() error {
+	err = panics.Guard(func() error {
 		v, err := state(ctx, c, params)
 		if err != nil {
 			return err
 		}
-		raw, err = encodeObject(v)
+		object, err := wire.EncodeObject(v)
+		raw = object.JSON()
 		return err
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm/schema"
 )
 
@@ -91,7 +92,7 @@ func (g *groupTemplate) parse(text string, s *schema.Schema) error {
 	for text != "" {
 		literal, rest, found := strings.Cut(text, "{")
 		if literal != "" {
-			if !validGroup(literal) {
+			if !wire.ValidGroup(literal) {
 				return fmt.Errorf("%q does not fit into a group name", literal)
 			}
 			g.parts = append(g.parts, groupPart{text: literal})

@@ -2,11 +2,14 @@ package rohrpost
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/sockio"
 )
 
 // newUpgrader returns the settings of the handshake: buffers that an idle
@@ -52,6 +55,14 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	newConn(h, ws, taken, user).start()
 }
 
+// newReader returns the reader of a socket.
+func (h *Hub) newReader(socket net.Conn) sockio.Reader {
+	if h.portable {
+		return sockio.NewReader(socket, nil, &h.buffers)
+	}
+	return sockio.NewReader(socket, sockio.RawConn(socket), &h.buffers)
+}
+
 type authenticateFunc = func(*http.Request) (Identity, error)
 
 // admit answers whom it refuses, and takes a place for whom it does not.
@@ -87,7 +98,7 @@ func (h *Hub) admit(w http.ResponseWriter, r *http.Request, authenticate authent
 }
 
 func (h *Hub) authenticate(r *http.Request) (user Identity, err error) {
-	err = guard(func() (err error) {
+	err = panics.Guard(func() (err error) {
 		user, err = h.config.Authenticate(r)
 		return err
 	})

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"github.com/rohrpost/rohrpost/internal/sockio"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 const (
@@ -51,16 +54,16 @@ type worker struct {
 	nodes   []node
 	touched []*Conn
 	writes  int
-	writer  attempt
+	writer  sockio.Writer
 }
 
 // op is one thing to do.
 type op struct {
 	kind  opKind
-	conn  *Conn  // all but opPost and opBatch
-	part  *part  // opPost, opJoin, opLeave
-	frame frame  // opPost, opDirect
-	batch *batch // opBatch
+	conn  *Conn      // all but opPost and opBatch
+	part  *part      // opPost, opJoin, opLeave
+	frame wire.Frame // opPost, opDirect
+	batch *batch     // opBatch
 }
 
 type opKind uint8
@@ -80,7 +83,7 @@ const (
 type batch struct {
 	worker  *worker
 	ops     []op
-	resyncs []frame // instead of each
+	resyncs []wire.Frame // instead of each
 	budget  int
 }
 
@@ -129,7 +132,7 @@ func (w *worker) attempt(raw syscall.RawConn) tryFunc {
 	if raw == nil {
 		return nil
 	}
-	return func(p []byte) (int, error) { return w.writer.write(raw, p) }
+	return func(p []byte) (int, error) { return w.writer.Write(raw, p) }
 }
 
 // wait returns when the worker does not run, or when ctx ends.
@@ -170,7 +173,7 @@ func (w *worker) flood(p *part) {
 		return
 	}
 	w.stale = append(w.stale, p)
-	w.pending = append(w.pending, op{kind: opPost, part: p, frame: textFrame(resyncPayload(p.group.name, "flood"))})
+	w.pending = append(w.pending, op{kind: opPost, part: p, frame: wire.TextFrame(wire.ResyncPayload(p.group.name, "flood"))})
 }
 
 // run does what was taken, and what is pending until nothing is.

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"testing"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -11,7 +12,7 @@ import (
 func TestPendingIsBounded(t *testing.T) {
 	w := &worker{running: true} // busy
 	parts := []*part{{group: &group{name: "a"}}, {group: &group{name: "b"}}}
-	f := make(frame, 1<<20)
+	f := make(wire.Frame, 1<<20)
 	for i := range 100 {
 		w.add(op{kind: opPost, part: parts[i%2], frame: f})
 	}

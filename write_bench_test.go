@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ func BenchmarkWrite(b *testing.B) {
 		readers = append(readers, ws.NetConn())
 	}
 	plain, plainReaders := plainConnections(b, members)
-	message := textFrame(make([]byte, 240))
+	message := wire.TextFrame(make([]byte, 240))
 	parts := hub.groups.shard("all").groups["all"].parts
 	var ours, floor []float64
 	for b.Loop() {

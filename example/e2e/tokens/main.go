@@ -38,7 +38,7 @@ func newHandler() http.Handler {
 	hub := rohrpost.NewHub(rohrpost.Config{Authenticate: t.authenticate})
 	hub.Allow("news", rohrpost.Anyone)
 	hub.Allow("secrets", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) error {
-		return t.check(rohrpost.RequestFrom(ctx))
+		return t.check(rohrpost.RequestFromContext(ctx))
 	})
 	hub.Handle("count", t.count)
 

@@ -1,17 +1,12 @@
-package rohrpost
+package wire
 
 import (
 	"bytes"
 	"encoding/json"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/rohrpost/rohrpost/handlers"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // FuzzRequest compares the decoder with encoding/json: what it accepts means
@@ -28,7 +23,7 @@ func FuzzRequest(f *testing.F) {
 		if !utf8.Valid(frame) {
 			return // the connection is closed before
 		}
-		r, err := decodeRequest(frame)
+		r, err := DecodeRequest(frame)
 		checkReplyTo(t, r, err)
 		if err != nil {
 			return
@@ -38,8 +33,8 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("accepted what encoding/json refuses: %v", err)
 		}
 		var typ string
-		if json.Unmarshal(oracle["type"], &typ) != nil || typ != r.Type {
-			t.Fatalf("type %q, encoding/json says %q", r.Type, typ)
+		if json.Unmarshal(oracle["type"], &typ) != nil || typ != r.Name {
+			t.Fatalf("type %q, encoding/json says %q", r.Name, typ)
 		}
 		if n := countKeys(t, frame); n != len(oracle) {
 			t.Fatalf("accepted %d keys for %d fields", n, len(oracle))
@@ -53,20 +48,20 @@ func FuzzRequest(f *testing.F) {
 }
 
 // checkReplyTo checks that whatever came in, the reply is a JSON object.
-func checkReplyTo(t *testing.T, r *Request, err error) {
+func checkReplyTo(t *testing.T, r Request, err error) {
 	t.Helper()
-	e := envelope{id: r.ID, typ: r.rawType, data: r.Data}
+	e := Envelope{ID: r.ID, Type: r.Type, Data: r.Data}
 	if err != nil {
-		e = envelope{id: r.ID, err: err.Error()}
+		e = Envelope{ID: r.ID, Error: err.Error()}
 	}
-	reply := e.encode()
+	reply := e.Encode()
 	if !json.Valid(reply) || !utf8.Valid(reply) || reply[0] != '{' {
 		t.Fatalf("broken reply %s", reply)
 	}
 	if r.ID != nil && idProblem(r.ID) != "" {
 		t.Fatalf("unusable id %s", r.ID)
 	}
-	if name := safeName(string(reply)); strings.ContainsAny(name, "\n\r\x1b\u2028") {
+	if name := SafeName(string(reply)); strings.ContainsAny(name, "\n\r\x1b\u2028") {
 		t.Fatalf("unsafe name %q", name)
 	}
 }
@@ -96,8 +91,8 @@ func FuzzGroupName(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if want := groupName.MatchString(name) && !strings.HasSuffix(name, "\n"); validGroup(name) != want {
-			t.Fatalf("validGroup(%q) is %v", name, !want)
+		if want := groupName.MatchString(name) && !strings.HasSuffix(name, "\n"); ValidGroup(name) != want {
+			t.Fatalf("ValidGroup(%q) is %v", name, !want)
 		}
 	})
 }
@@ -121,11 +116,11 @@ func FuzzPattern(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, text, group string) {
-		p, err := parsePattern(text)
-		if err != nil || !validGroup(group) {
+		p, err := ParsePattern(text)
+		if err != nil || !ValidGroup(group) {
 			return
 		}
-		got, ok := p.match(group)
+		got, ok := p.Match(group)
 		m := patternOracle(p).FindStringSubmatch(group)
 		if ok != (m != nil) {
 			t.Fatalf("%q matches %q: %v", text, group, ok)
@@ -138,37 +133,10 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-func patternOracle(p pattern) *regexp.Regexp {
+func patternOracle(p Pattern) *regexp.Regexp {
 	re := "^" + regexp.QuoteMeta(p.literals[0])
 	for _, literal := range p.literals[1:] {
 		re += "(.+?)" + regexp.QuoteMeta(literal)
 	}
 	return regexp.MustCompile(re + "$")
-}
-
-// FuzzWant: a position is taken as it was given, or not at all.
-func FuzzWant(f *testing.F) {
-	for _, data := range []string{
-		`{"group":"g","since":{"epoch":"A","offset":1},"state":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
-		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"state":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
-	} {
-		f.Add([]byte(data))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if !json.Valid(data) {
-			t.Skip() // the envelope is checked before
-		}
-		want, problem := handlers.WantOf(data)
-		if problem != "" || want.Since == nil {
-			return
-		}
-		var fields, since map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(data, &fields))
-		require.NoError(t, json.Unmarshal(fields["since"], &since))
-		var epoch string
-		require.NoError(t, json.Unmarshal(since["epoch"], &epoch))
-		assert.Equal(t, epoch, want.Since.Epoch)
-		assert.Equal(t, strconv.FormatUint(want.Since.Offset, 10), string(since["offset"]))
-		assert.NotEmpty(t, want.Since.Epoch)
-	})
 }

@@ -1,4 +1,4 @@
-package rohrpost
+package wire
 
 import (
 	"encoding/json"
@@ -8,11 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep the arrays and objects of a frame may be nested.
-const maxDepth = 32
+// MaxDepth is the number of levels that the arrays and objects of a frame may be
+// nested.
+const MaxDepth = 32
 
 // tooDeep reports whether frame, which need not be JSON, nests deeper than
-// maxDepth. It runs before any decoder does, so that no decoder has to recurse.
+// MaxDepth. It runs before any decoder does, so that no decoder has to recurse.
 func tooDeep(frame []byte) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(frame); i++ {
@@ -24,7 +25,7 @@ func tooDeep(frame []byte) bool {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
+			if depth++; depth > MaxDepth {
 				return true
 			}
 		case c == '}' || c == ']':
@@ -34,9 +35,9 @@ func tooDeep(frame []byte) bool {
 	return false
 }
 
-// pairs yields the keys, still quoted, and the values of a JSON object. The
+// Pairs yields the keys, still quoted, and the values of a JSON object. The
 // object must be valid JSON and trimmed. Nothing is copied.
-func pairs(object []byte) iter.Seq2[[]byte, json.RawMessage] {
+func Pairs(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func([]byte, json.RawMessage) bool) {
 		i := skipSpace(object, 1)
 		for object[i] != '}' {
@@ -103,8 +104,8 @@ func endsValue(b []byte, i int) bool {
 	return false
 }
 
-// unquote returns the string a valid JSON string stands for.
-func unquote(quoted []byte) string {
+// Unquote decodes a valid JSON string.
+func Unquote(quoted []byte) string {
 	body := string(quoted[1 : len(quoted)-1])
 	if !strings.Contains(body, `\`) {
 		return body
@@ -116,9 +117,9 @@ func unquote(quoted []byte) string {
 	return s
 }
 
-// safeName makes a name from outside fit for a text: at most 64 bytes, nothing
-// in it that is not printable, and no quote that could end it.
-func safeName(name string) string {
+// SafeName prepares a name from a client for use in an error text: at most 64
+// bytes, all printable, and no quote that could end it.
+func SafeName(name string) string {
 	const limit = 64
 	if len(name) > limit {
 		end := limit

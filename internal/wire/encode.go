@@ -1,27 +1,36 @@
-package rohrpost
+package wire
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
 )
 
-// encodeObject renders v as JSON that stays what it is whatever happens to v
-// afterwards. A panic in a MarshalJSON method is an error like any other.
-func encodeObject(v any) (json.RawMessage, error) {
-	raw, err := encodeValue(v)
+// Object is valid JSON. Only EncodeObject makes one, so that nothing validates it
+// again.
+type Object struct{ json json.RawMessage }
+
+// JSON returns the bytes of the object. They must not be changed.
+func (o Object) JSON() json.RawMessage { return o.json }
+
+// EncodeObject encodes v into JSON that stays as it is, whatever happens to v
+// afterwards. A panic in a MarshalJSON method is returned as an error.
+func EncodeObject(v any) (Object, error) {
+	raw, err := EncodeValue(v)
 	if _, given := v.(json.RawMessage); given {
 		raw = bytes.Clone(raw)
 	}
-	return raw, err
+	return Object{raw}, err
 }
 
-// encodeValue is encodeObject without the copy of a json.RawMessage: that one
-// is checked and taken as it is.
-func encodeValue(v any) (raw json.RawMessage, err error) {
+// EncodeValue is EncodeObject for a value that is used at once: it checks a
+// json.RawMessage and does not copy it. It takes an Object as it is.
+func EncodeValue(v any) (raw json.RawMessage, err error) {
+	if object, ok := v.(Object); ok {
+		return object.json, nil
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			raw, err = nil, fmt.Errorf("encode %T: panic: %v", v, p)
@@ -35,21 +44,21 @@ func encodeValue(v any) (raw json.RawMessage, err error) {
 	} else if raw, err = json.Marshal(v); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	// encoding/json lets invalid UTF-8 pass in what is JSON already. In a text
-	// frame it would make the other end close the connection.
+	// encoding/json does not check the UTF-8 of what is JSON already. A text frame
+	// with invalid UTF-8 would make the client close the connection.
 	if !utf8.Valid(raw) {
 		return nil, fmt.Errorf("encode %T: invalid UTF-8", v)
 	}
 	return raw, nil
 }
 
-// encodeOptional is encodeValue for a value that may be absent: nil, or a
-// json.RawMessage without a byte in it.
-func encodeOptional(v any) (json.RawMessage, error) {
+// EncodeOptional is EncodeValue for a value that may be absent: nil, or an empty
+// json.RawMessage.
+func EncodeOptional(v any) (json.RawMessage, error) {
 	if absent(v) {
 		return nil, nil
 	}
-	return encodeValue(v)
+	return EncodeValue(v)
 }
 
 func absent(v any) bool {
@@ -57,12 +66,12 @@ func absent(v any) bool {
 	return v == nil || ok && len(raw) == 0
 }
 
-// encodeID renders the id of a message, or a random one when id is absent.
-func encodeID(id any) (json.RawMessage, error) {
+// EncodeID encodes the id of a message. An absent id becomes a random integer.
+func EncodeID(id any) (json.RawMessage, error) {
 	if absent(id) {
 		return randomID(), nil
 	}
-	raw, err := encodeValue(id)
+	raw, err := EncodeValue(id)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +81,10 @@ func encodeID(id any) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// idProblem says what is wrong with a valid JSON value as an id, or nothing.
+// maxID is the length of the longest id in bytes, as it stands in the frame.
+const maxID = 128
+
+// idProblem returns what is wrong with a valid JSON value as an id, "" for nothing.
 func idProblem(raw json.RawMessage) string {
 	switch {
 	case len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || raw[0] == 'n':
@@ -83,7 +95,8 @@ func idProblem(raw json.RawMessage) string {
 	return ""
 }
 
-func encodeString(s string) json.RawMessage {
+// EncodeString returns s as a JSON string.
+func EncodeString(s string) json.RawMessage {
 	return appendString(make([]byte, 0, len(s)+2), s)
 }
 
@@ -109,6 +122,12 @@ func isPlain(s string) bool {
 	return true
 }
 
-func appendUint(b []byte, n uint64) []byte { return strconv.AppendUint(b, n, 10) }
-
 func trimSpace(raw []byte) []byte { return bytes.Trim(raw, " \t\r\n") }
+
+// KeyObject returns the object {"id": key}. The key must be valid JSON.
+func KeyObject(key string) Object {
+	object := make([]byte, 0, len(`{"id":}`)+len(key))
+	object = append(object, `{"id":`...)
+	object = append(object, key...)
+	return Object{append(object, '}')}
+}

@@ -1,4 +1,4 @@
-package rohrpost
+package wire
 
 import (
 	"errors"
@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// anyGroup is the pattern of every group.
-const anyGroup = "{any}"
+// AnyGroup is the pattern that matches every group.
+const AnyGroup = "{any}"
 
-// pattern is a parsed Allow pattern: literals[0], a placeholder, literals[1],
+// Pattern is a parsed pattern of group names: literals[0], a placeholder, literals[1],
 // another one, and so on. Only the first and the last literal may be empty.
-type pattern struct {
+type Pattern struct {
 	literals []string
 	names    []string // of the placeholders, one less than literals
 }
 
-// parsePattern reads a pattern of literal text and {name} placeholders.
-func parsePattern(text string) (pattern, error) {
-	var p pattern
+// ParsePattern reads a pattern of literal text and {name} placeholders.
+func ParsePattern(text string) (Pattern, error) {
+	var p Pattern
 	if text == "" {
 		return p, errors.New("empty")
 	}
 	for rest := text; ; {
 		literal, after, more := strings.Cut(rest, "{")
-		if literal != "" && !validLiteral(literal) {
+		if literal != "" && !fitsGroup(literal) {
 			return p, fmt.Errorf("%q can be in no group name", literal)
 		}
 		if more && literal == "" && len(p.names) > 0 {
@@ -47,12 +47,12 @@ func parsePattern(text string) (pattern, error) {
 	}
 }
 
-// match returns what the placeholders stand for in a valid group name: one
+// Match returns what the placeholders stand for in a valid group name: one
 // byte at least, up to the next literal, the last one up to the closing literal.
-func (p pattern) match(group string) (Params, bool) {
+func (p Pattern) Match(group string) (map[string]string, bool) {
 	last := len(p.literals) - 1
 	if last == 0 {
-		return Params{}, group == p.literals[0]
+		return map[string]string{}, group == p.literals[0]
 	}
 	rest, ok := strings.CutPrefix(group, p.literals[0])
 	if !ok {
@@ -61,7 +61,7 @@ func (p pattern) match(group string) (Params, bool) {
 	if rest, ok = strings.CutSuffix(rest, p.literals[last]); !ok || rest == "" {
 		return nil, false
 	}
-	params := make(Params, len(p.names))
+	params := make(map[string]string, len(p.names))
 	for i, literal := range p.literals[1:last] {
 		at := strings.Index(rest[1:], literal) + 1
 		if at < 1 || at+len(literal) == len(rest) {
@@ -74,21 +74,12 @@ func (p pattern) match(group string) (Params, bool) {
 	return params, true
 }
 
-// equal reports whether two patterns match the same names in the same way.
-func (p pattern) equal(q pattern) bool { return slices.Equal(p.literals, q.literals) }
+// Equal reports whether two patterns match the same names in the same way.
+func (p Pattern) Equal(q Pattern) bool { return slices.Equal(p.literals, q.literals) }
 
-// weight is the number of literal bytes: the more, the more exact.
-func (p pattern) weight() int { return len(strings.Join(p.literals, "")) }
-
-func validLiteral(s string) bool {
-	for i := range len(s) {
-		if !groupByte(s[i]) {
-			return false
-		}
-	}
-	return true
-}
+// Weight is the number of literal bytes: the more, the more exact.
+func (p Pattern) Weight() int { return len(strings.Join(p.literals, "")) }
 
 func validName(s string) bool {
-	return s != "" && validLiteral(s) && !strings.ContainsAny(s, ".:-")
+	return s != "" && fitsGroup(s) && !strings.ContainsAny(s, ".:-")
 }

@@ -1,0 +1,38 @@
+package handlers_test
+
+import (
+	"encoding/json"
+	"strconv"
+	"testing"
+
+	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzWant: a position is taken as it was given, or not at all.
+func FuzzWant(f *testing.F) {
+	for _, data := range []string{
+		`{"group":"g","since":{"epoch":"A","offset":1},"state":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
+		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"state":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
+	} {
+		f.Add([]byte(data))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			t.Skip() // the wire.Envelope is checked before
+		}
+		want, problem := handlers.WantOf(data)
+		if problem != "" || want.Since == nil {
+			return
+		}
+		var fields, since map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(data, &fields))
+		require.NoError(t, json.Unmarshal(fields["since"], &since))
+		var epoch string
+		require.NoError(t, json.Unmarshal(since["epoch"], &epoch))
+		assert.Equal(t, epoch, want.Since.Epoch)
+		assert.Equal(t, strconv.FormatUint(want.Since.Offset, 10), string(since["offset"]))
+		assert.NotEmpty(t, want.Since.Epoch)
+	})
+}

@@ -1,0 +1,132 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The types of a Change.
+const (
+	Create = "create"
+	Update = "update"
+	Delete = "delete"
+	Resync = "resync"
+)
+
+// Change is rohrpost.Change.
+type Change struct {
+	Group         string
+	Type          string
+	Object        any
+	UpdatedFields []string
+}
+
+// Unrendered is the Object of a change for a group that had neither members nor a
+// history when the change was captured. A group that has some by the commit gets a
+// resync instead.
+type Unrendered struct{}
+
+// reason is the Object of a resync.
+type reason struct {
+	Reason string `json:"reason"`
+}
+
+// NewResync returns the change that tells a group to load its snapshot again.
+func NewResync(group, why string) Change {
+	return Change{Group: group, Type: Resync, Object: reason{why}}
+}
+
+// ResyncPayload encodes NewResync.
+func ResyncPayload(group, why string) []byte {
+	ch := NewResync(group, why)
+	payload, _ := ch.Encode() // always encodes
+	return payload
+}
+
+// Check returns what is wrong with the change, as far as that can be seen without
+// encoding it.
+func (ch *Change) Check() error {
+	if !ValidGroup(ch.Group) && !ch.HasPattern() {
+		return fmt.Errorf("change: malformed group name %.250q", ch.Group)
+	}
+	if ch.Type == "" {
+		return errors.New("change: no type")
+	}
+	return nil
+}
+
+// HasPattern reports whether the change is for all groups that match a pattern.
+func (ch *Change) HasPattern() bool {
+	if ch.Type != Resync || !strings.Contains(ch.Group, "{") {
+		return false
+	}
+	_, err := ParsePattern(ch.Group)
+	return err == nil
+}
+
+// Encode returns the JSON of the message that carries the change. The caller must
+// have called Check.
+func (ch *Change) Encode() ([]byte, error) {
+	object, err := EncodeValue(ch.Object)
+	if err != nil {
+		return nil, fmt.Errorf("object of change in %s: %w", ch.Group, err)
+	}
+	size := len(object) + len(ch.Type) + len(ch.Group) + 160
+	for _, field := range ch.UpdatedFields {
+		size += 2 * (len(field) + 3)
+	}
+	b := append(make([]byte, 0, size), `{"id":`...)
+	b = strconv.AppendUint(b, randomInteger(), 10)
+	b = append(b, `,"type":"`+ChangeMessage+`","data":{"type":`...)
+	b = appendString(b, ch.Type)
+	b = append(b, `,"group":`...)
+	b = appendString(b, ch.Group)
+	b = append(b, `,"object":`...)
+	if len(ch.UpdatedFields) == 0 {
+		return append(append(b, object...), "}}"...), nil
+	}
+	if ch.listsFields(object) {
+		b = append(b, trimSpace(object[:len(object)-1])...)
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(ch.appendFields(b), '}')
+	} else {
+		b = append(b, object...)
+	}
+	return append(ch.appendFields(append(b, ',')), "}}"...), nil
+}
+
+const updatedFields = "updated_fields"
+
+// listsFields reports whether the updated fields are set in the object too: it
+// must be a JSON object without such a key of its own.
+func (ch *Change) listsFields(object json.RawMessage) bool {
+	if object[0] != '{' {
+		return false
+	}
+	if !bytes.Contains(object, []byte(updatedFields)) && !bytes.Contains(object, []byte{'\\'}) {
+		return true
+	}
+	for key := range Pairs(object) {
+		if Unquote(key) == updatedFields {
+			return false
+		}
+	}
+	return true
+}
+
+func (ch *Change) appendFields(b []byte) []byte {
+	b = append(b, `"`+updatedFields+`":[`...)
+	for i, field := range ch.UpdatedFields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, field)
+	}
+	return append(b, ']')
+}

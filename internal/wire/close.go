@@ -1,0 +1,50 @@
+package wire
+
+import "encoding/binary"
+
+// The codes with which the hub closes connections: those of RFC 6455, section
+// 7.4.1, and of its registry, then those of the hub.
+const (
+	CloseNormal         = 1000
+	CloseGoingAway      = 1001
+	CloseProtocolError  = 1002
+	CloseNoStatus       = 1005 // never sent
+	CloseAbnormal       = 1006 // never sent
+	CloseInvalidPayload = 1007 // a text that is no UTF-8
+	ClosePolicy         = 1008
+	CloseInternalError  = 1011
+	CloseServiceRestart = 1012 // Hub.Shutdown
+	CloseBadGateway     = 1014
+
+	CloseExpired      = 4001 // the identity has expired
+	CloseSlowConsumer = 4008 // the client reads too slowly
+
+	closeFirstOwn, closeLastOwn = 3000, 4999 // of libraries and applications
+)
+
+// MaxCloseReason is the length of the longest reason in bytes.
+const MaxCloseReason = 123
+
+// MayClose reports whether a program may close a connection with the code.
+func MayClose(code int) bool {
+	return code == CloseNormal || code == CloseGoingAway || code == ClosePolicy ||
+		CloseInternalError <= code && code <= CloseBadGateway || closeFirstOwn <= code && code <= closeLastOwn
+}
+
+// CloseFrame returns a close frame. Without a code, CloseNoStatus, it is empty.
+func CloseFrame(code int, reason string) Frame {
+	if code == CloseNoStatus {
+		return controlFrame(opClose, nil)
+	}
+	return controlFrame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
+}
+
+// ParseCloseFrame returns the code and the reason of a close frame that is not
+// masked. It reports false for anything else, and for a close frame without a code.
+func ParseCloseFrame(f []byte) (code int, reason string, ok bool) {
+	const header, codeSize = 2, 2
+	if len(f) < header+codeSize || f[0] != final|opClose {
+		return 0, "", false
+	}
+	return int(binary.BigEndian.Uint16(f[header:])), string(f[header+codeSize:]), true
+}

@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"strconv"
+)
+
+// The types of the messages that the hub sends on its own account.
+const (
+	ChangeMessage = "subscription-update" // carries a Change
+)
+
+// Envelope is a message whose parts are JSON already. A nil part and an empty
+// Error are not sent.
+type Envelope struct {
+	ID, Type, Data json.RawMessage
+	Error          string
+}
+
+// Encode joins the parts and does not look at them: bytes that came from the
+// client go back exactly as they came.
+func (e Envelope) Encode() []byte { return e.appendTo(make([]byte, 0, e.size())) }
+
+// Frame encodes the envelope as a text frame. It leaves room for the header and
+// so copies nothing.
+func (e Envelope) Frame() Frame {
+	b := e.appendTo(make([]byte, maxHeader, maxHeader+e.size()))
+	var space [maxHeader]byte
+	header := appendHeader(space[:0], finalText, len(b)-maxHeader)
+	f := b[maxHeader-len(header):]
+	copy(f, header)
+	return f
+}
+
+// size returns about the length of the encoding.
+func (e Envelope) size() int { return len(e.ID) + len(e.Type) + len(e.Error) + len(e.Data) + 48 }
+
+func (e Envelope) appendTo(b []byte) []byte {
+	b = append(b, '{')
+	b = appendPart(b, `"id":`, e.ID)
+	b = appendPart(b, `"type":`, e.Type)
+	if e.Error != "" {
+		b = appendPart(b, `"error":`, EncodeString(e.Error))
+	}
+	b = appendPart(b, `"data":`, e.Data)
+	return append(b, '}')
+}
+
+func appendPart(b []byte, key string, value json.RawMessage) []byte {
+	if value == nil {
+		return b
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, key...)
+	return append(b, value...)
+}
+
+func randomID() json.RawMessage { return strconv.AppendUint(nil, randomInteger(), 10) }
+
+// randomInteger returns an integer in [2^52, 2^53): exact in JavaScript, and above
+// every counter and every clock in milliseconds with which a page could number its
+// requests. So it never answers a request by accident.
+func randomInteger() uint64 {
+	const low = 1 << 52
+	return low + rand.Uint64N(low)
+}
