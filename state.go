@@ -9,7 +9,7 @@ import (
 type stateFunc = func(ctx context.Context, c *Conn, p Params) (any, error)
 
 // State lets connections ask for the state of the groups that match the pattern,
-// when they subscribe with "state": true. state is called once the connection may be
+// when they subscribe with "snapshot": true. state is called once the connection may be
 // in the group, and returns anything that encodes to JSON; what js/ can watch is a list
 // of objects like those of the changes. The connection gets it with the position
 // of the group before state was called, and all changes after that position: nothing is

@@ -135,23 +135,23 @@ func TestAccess(t *testing.T) {
 }
 
 // A page that subscribes gets the board as it is, from top to bottom.
-func TestState(t *testing.T) {
+func TestSnapshot(t *testing.T) {
 	board := openTestBoard(t, "")
 	page := rohrposttest.Dial(t, board.hub)
-	state := func() string {
-		reply := page.Call("subscribe", map[string]any{"group": boardGroup, "state": true})
-		var data struct{ State json.RawMessage }
+	snapshot := func() string {
+		reply := page.Call("subscribe", map[string]any{"group": boardGroup, "snapshot": true})
+		var data struct{ Snapshot json.RawMessage }
 		require.NoError(t, json.Unmarshal(reply.Data, &data))
-		return string(data.State)
+		return string(data.Snapshot)
 	}
-	assert.Equal(t, "[]", state())
+	assert.Equal(t, "[]", snapshot())
 	for _, body := range []string{`{"title":"One","column":"todo"}`, `{"title":"Two","column":"todo"}`} {
 		board.ask(t, "POST", "/api/cards", body, asJSON)
 	}
 	board.ask(t, "PATCH", "/api/cards/2", `{"position":0}`, asJSON)
 	_, list := board.ask(t, "GET", "/api/cards", "", asJSON)
 	assert.Equal(t, `[{"id":2,"title":"Two","column":"todo","position":0},{"id":1,"title":"One","column":"todo","position":1}]`, list)
-	assert.Equal(t, list, state())
+	assert.Equal(t, list, snapshot())
 }
 
 // What pages get to know of a card is what is agreed upon.

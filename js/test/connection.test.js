@@ -46,7 +46,7 @@ test("frames are those of rohrpost-js", async (t) => {
   ]);
 });
 
-test("status: connecting, live, stale, catching up, live, closed", async (t) => {
+test("status: connecting, live, stale, recovering, live, closed", async (t) => {
   const { clock, network, page, of } = setup(t);
   page.subscribe("a");
   await settled();
@@ -58,13 +58,13 @@ test("status: connecting, live, stale, catching up, live, closed", async (t) => 
   assert.equal(page.status, "stale");
   await clock.run(1000);
   network.last.open();
-  assert.equal(page.status, "catching up");
+  assert.equal(page.status, "recovering");
   network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 5, recovered: true, missed: 1 });
-  assert.equal(page.status, "catching up", "one message is missing");
+  assert.equal(page.status, "recovering", "one message is missing");
   network.last.deliver({ type: "subscription-update", data: { type: "update", group: "a", object: {}, offset: 5 } });
   assert.equal(page.status, "live");
   page.close();
-  assert.deepEqual(of("status"), ["live", "stale", "catching up", "live", "closed"]);
+  assert.deepEqual(of("status"), ["live", "stale", "recovering", "live", "closed"]);
 });
 
 test("events are those of rohrpost-js", async (t) => {

@@ -184,18 +184,18 @@ test("whatever happens, all is well in the end", async (t) => {
 // Wrong variants of the module: each must be noticed.
 const variants = {
   "hears what it has heard": ["const seen = epoch === before?.epoch && offset <= before?.offset;", "const seen = false;"],
-  "sees no gap": ["if (offset > before?.offset + 1 && !data.epoch && !group.loose) {", "if (false) {"],
+  "sees no gap": ["if (offset > before?.offset + 1 && !data.epoch && !group.anyOffset) {", "if (false) {"],
   "keeps an old position": ["if (missed || !before ||", "if (!before ||"],
   "believes in every recovery": ["const missed = reply.recovered === false || broken;", "const missed = broken;"],
-  "forgets that it must load": ["group.fresh ||= asking.fresh;", ""],
-  "asks for no hole": ["group.hole = skipped && !group.resync;", "group.hole = false;"],
-  "hears dead connections": ["turn === this.#turn && handler(event)", "handler(event)"],
-  "loads nothing on a resync": ["if (group.stateful && state === undefined) return (group.fresh = true);", ""],
-  "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#submit(call);\n        else if (error) reject('],
-  "is quiet about resyncs": ['this.#emit("resync", { ...resync, state });', ""],
+  "forgets that it must load": ["group.reload ||= request.reload;", ""],
+  "asks for no hole": ["group.gap = skipped && !group.resync;", "group.gap = false;"],
+  "hears dead connections": ["generation === this.#generation && handler(event)", "handler(event)"],
+  "loads nothing on a resync": ["if (group.wantsSnapshot && snapshot === undefined) return (group.reload = true);", ""],
+  "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#sendCall(call);\n        else if (error) reject('],
+  "is quiet about resyncs": ['this.#emit("resync", { ...resync, snapshot });', ""],
   "always resyncs": ["if (missed) group.resync =", "if (missed || before) group.resync ="],
-  "tells two of one name apart": ["const twin = this.#names.get(name) ?? group;", "const twin = group;"],
-  "believes the connection": ["if (!this.#heard) return this.#abandon();", ""],
+  "tells two of one name apart": ["const known = this.#names.get(name) ?? group;", "const known = group;"],
+  "believes the connection": ["if (!this.#alive) return this.#abort();", ""],
 };
 
 for (const [name, [from, to]] of Object.entries(variants)) {

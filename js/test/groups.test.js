@@ -56,7 +56,7 @@ test("a jump is asked for again", async (t) => {
   change(5);
   change(8);
   change(9);
-  assert.equal(page.status, "catching up");
+  assert.equal(page.status, "recovering");
   assert.equal(requests().length, 2);
   assert.deepEqual(requests()[1].data, since(5));
   reply({ epoch: "e", offset: 9, recovered: true, missed: 4 });
@@ -75,7 +75,7 @@ for (const reason of ["epoch", "trimmed", "too_far"]) {
     change(2);
     change(3);
     assert.deepEqual(heard, [5, 3]);
-    assert.deepEqual(of("resync"), [{ group: "a", reason, state: undefined }]);
+    assert.deepEqual(of("resync"), [{ group: "a", reason, snapshot: undefined }]);
   });
 }
 
@@ -135,11 +135,11 @@ test("a resync with a position moves there", async (t) => {
 
 test("the position is ahead of the handlers", async (t) => {
   const { page, requests, change } = await joined(t);
-  page.on("a", () => page.subscribe({ group: "a", state: true }).catch(() => {}));
+  page.on("a", () => page.subscribe({ group: "a", snapshot: true }).catch(() => {}));
   page.on("resync", () => assert.fail());
   change(5);
   change(6);
-  assert.deepEqual(requests()[1].data, { group: "a", state: true });
+  assert.deepEqual(requests()[1].data, { group: "a", snapshot: true });
 });
 
 test("a page that was made by the server goes on from there", async (t) => {
@@ -155,27 +155,27 @@ test("a page that was made by the server goes on from there", async (t) => {
 test("such a page need not load the state", async (t) => {
   const { network, page } = await connected(t);
   const since = { epoch: "e", offset: 3 };
-  const subscribed = page.subscribe({ group: "a", since, state: true });
-  assert.deepEqual(network.last.requests()[0].data, { group: "a", since, state: true });
+  const subscribed = page.subscribe({ group: "a", since, snapshot: true });
+  assert.deepEqual(network.last.requests()[0].data, { group: "a", since, snapshot: true });
   network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 3, recovered: true, missed: 0 });
-  assert.equal((await subscribed).state, undefined);
+  assert.equal((await subscribed).snapshot, undefined);
   network.last.deliver({ type: "subscription-update", data: { type: "update", group: "a", offset: 4 } });
-  page.subscribe({ group: "a", since, state: true }).catch(() => {});
-  assert.deepEqual(network.last.requests()[1].data, { group: "a", state: true }, "another part of the page may be too late");
+  page.subscribe({ group: "a", since, snapshot: true }).catch(() => {});
+  assert.deepEqual(network.last.requests()[1].data, { group: "a", snapshot: true }, "another part of the page may be too late");
 });
 
-test("a state that is asked for comes with the answer, and with every resync once", async (t) => {
+test("a snapshot that is asked for comes with the answer, and with every resync once", async (t) => {
   const { network, page, of } = await connected(t);
-  const subscribed = page.subscribe({ group: "a", state: true });
+  const subscribed = page.subscribe({ group: "a", snapshot: true });
   const requests = () => network.last.requests("subscribe");
-  assert.deepEqual(requests()[0].data, { group: "a", state: true });
-  network.last.reply(requests()[0], { group: "a", epoch: "e", offset: 1, state: { n: 1 } });
-  assert.deepEqual((await subscribed).state, { n: 1 });
+  assert.deepEqual(requests()[0].data, { group: "a", snapshot: true });
+  network.last.reply(requests()[0], { group: "a", epoch: "e", offset: 1, snapshot: { n: 1 } });
+  assert.deepEqual((await subscribed).snapshot, { n: 1 });
   network.last.deliver({ type: "subscription-update", data: { type: "resync", group: "a", object: { reason: "rows" }, offset: 2 } });
   assert.deepEqual(of("resync"), []);
-  assert.deepEqual(requests()[1].data, { group: "a", state: true });
-  network.last.reply(requests()[1], { group: "a", epoch: "e", offset: 2, state: { n: 2 } });
-  assert.deepEqual(of("resync"), [{ group: "a", reason: "rows", state: { n: 2 } }]);
+  assert.deepEqual(requests()[1].data, { group: "a", snapshot: true });
+  network.last.reply(requests()[1], { group: "a", epoch: "e", offset: 2, snapshot: { n: 2 } });
+  assert.deepEqual(of("resync"), [{ group: "a", reason: "rows", snapshot: { n: 2 } }]);
 });
 
 // ---- sharing
@@ -278,7 +278,7 @@ test("what is unavailable for a while is asked again", async (t) => {
   await again();
   for (const error of ["UNAVAILABLE", "internal error"]) {
     reply(undefined, error);
-    assert.equal(page.status, "catching up");
+    assert.equal(page.status, "recovering");
     await clock.run(500);
   }
   assert.equal(requests().length, 3);

@@ -66,8 +66,8 @@ test("the adapters of the README", async (t) => {
   const adapter = (name) => import(pathToFileURL(join(folder, name)));
 
   const { clock, network, page } = await connected(t);
-  const serve = async (state) => {
-    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, state });
+  const serve = async (snapshot) => {
+    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, snapshot });
     await clock.run(100);
   };
 

@@ -70,7 +70,7 @@ async () => {
   const sum: number = await hub.call<number>("add", [1, 2], { timeout: 100 });
   // @ts-expect-error
   await hub.call("add", [1], { timeout: "1s" });
-  const { group, offset } = await hub.subscribe({ type: "article", id: 7, since: position, state: true });
+  const { group, offset } = await hub.subscribe({ type: "article", id: 7, since: position, snapshot: true });
   same<typeof group, string>(true);
   same<typeof offset, number | undefined>(true);
   await hub.unsubscribe("article-7");

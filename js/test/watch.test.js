@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connected, settled } from "./support.js";
 
-async function board(t, options = {}, state = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
+async function board(t, options = {}, snapshot = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
   const all = await connected(t, { random: () => 0 });
   const watch = all.page.watch("board", options);
   let offset = 10;
@@ -12,13 +12,13 @@ async function board(t, options = {}, state = [{ id: 1, title: "one" }, { id: 2,
   const change = (type, object, at = ++offset) =>
     all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at ?? undefined } });
   assert.equal(watch.status, "connecting");
-  if (state) reply({ offset, state });
+  if (snapshot) reply({ offset, snapshot });
   return { ...all, watch, requests, reply, change };
 }
 
-test("the state, then changes in their order", async (t) => {
+test("the snapshot, then changes in their order", async (t) => {
   const { watch, requests, change } = await board(t);
-  assert.deepEqual(requests()[0].data, { group: "board", state: true });
+  assert.deepEqual(requests()[0].data, { group: "board", snapshot: true });
   assert.equal(watch.status, "live");
   change("create", { id: 3, title: "three", by: "ann" });
   change("update", { id: 1, title: "ONE", updated_fields: ["title"] });
@@ -42,9 +42,9 @@ test("replace takes updates as whole items", async (t) => {
 });
 
 test("other keys: a field, a function, several columns", async (t) => {
-  const state = [{ id: [1, "a"], slug: "x" }, { id: [1, "b"], slug: "y" }];
+  const snapshot = [{ id: [1, "a"], slug: "x" }, { id: [1, "b"], slug: "y" }];
   for (const [options, key] of [[{}, [1, "b"]], [{ key: "slug" }, "y"], [{ key: (item) => item.slug + "!" }, "y!"]]) {
-    const { page, watch, change } = await board(t, options, state);
+    const { page, watch, change } = await board(t, options, snapshot);
     change("update", { id: [1, "b"], slug: "y", n: 1 });
     assert.deepEqual(watch.get(key), { id: [1, "b"], slug: "y", n: 1 });
     assert.equal(watch.items.length, 2);
@@ -84,13 +84,13 @@ test("500 changes are one notification, even in tasks of their own", async (t) =
   assert.equal(calls.length, 2);
 });
 
-test("a state and changes that come together are no mere changes", async (t) => {
+test("a snapshot and changes that come together are no mere changes", async (t) => {
   const { clock, watch, change } = await board(t);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
   change("create", { id: 3 });
   await clock.run(100);
-  assert.deepEqual(calls.at(-1), [3, 0], "without changes the state was loaded");
+  assert.deepEqual(calls.at(-1), [3, 0], "without changes the snapshot was loaded");
 });
 
 test("a subscriber that throws disturbs nobody", async (t) => {
@@ -132,26 +132,26 @@ test("a message without an offset does not confuse the order", async (t) => {
   assert.equal(watch.get(1).title, "12");
 });
 
-test("a change that the state has already is not made again", async (t) => {
+test("a change that the snapshot has already is not made again", async (t) => {
   const { watch, change, reply } = await board(t, {}, null);
-  reply({ offset: 20, state: [{ id: 1, title: "newest" }] });
+  reply({ offset: 20, snapshot: [{ id: 1, title: "newest" }] });
   change("update", { id: 1, title: "older" }, 20);
   assert.equal(watch.get(1).title, "newest");
 });
 
-test("a resync loads the state again", async (t) => {
+test("a resync loads the snapshot again", async (t) => {
   const { clock, watch, requests, reply, change, of } = await board(t);
   await clock.run(100);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
   change("resync", { reason: "rows" });
-  assert.deepEqual(requests()[1].data, { group: "board", state: true });
+  assert.deepEqual(requests()[1].data, { group: "board", snapshot: true });
   change("update", { id: 1, title: "meanwhile" });
   assert.equal(watch.get(1).title, "meanwhile");
-  reply({ offset: 12, state: [{ id: 9 }] });
+  reply({ offset: 12, snapshot: [{ id: 9 }] });
   await clock.run(100);
   assert.deepEqual(calls, [[2, 0], [1, 0]]);
-  assert.deepEqual(of("resync"), [{ group: "board", reason: "rows", state: [{ id: 9 }] }]);
+  assert.deepEqual(of("resync"), [{ group: "board", reason: "rows", snapshot: [{ id: 9 }] }]);
 });
 
 test("after a lost connection: what was missed, or the state", async (t) => {
@@ -161,8 +161,8 @@ test("after a lost connection: what was missed, or the state", async (t) => {
     assert.equal(watch.status, "stale");
     await clock.run(500);
     network.last.open();
-    assert.equal(watch.status, "catching up");
-    assert.equal(requests()[0].data.state, true);
+    assert.equal(watch.status, "recovering");
+    assert.equal(requests()[0].data.snapshot, true);
   };
   await again();
   assert.deepEqual(requests()[0].data.since, { epoch: "e", offset: 10 });
@@ -170,23 +170,23 @@ test("after a lost connection: what was missed, or the state", async (t) => {
   change("delete", { id: 1 });
   assert.deepEqual(watch.items, [{ id: 2, title: "two" }]);
   await again();
-  reply({ epoch: "f", offset: 0, recovered: false, reason: "epoch", state: [{ id: 3 }] });
+  reply({ epoch: "f", offset: 0, recovered: false, reason: "epoch", snapshot: [{ id: 3 }] });
   assert.deepEqual(watch.items, [{ id: 3 }]);
   assert.equal(of("resync").length, 1);
 });
 
-test("a connection that is lost while the state is loaded", async (t) => {
+test("a connection that is lost while the snapshot is loaded", async (t) => {
   const { clock, network, watch, requests, reply, change } = await board(t);
   change("resync", { reason: "rows" });
   network.last.drop();
   await clock.run(500);
   network.last.open();
-  assert.deepEqual(requests()[0].data, { group: "board", state: true }, "still without a position");
-  reply({ offset: 30, state: [] });
+  assert.deepEqual(requests()[0].data, { group: "board", snapshot: true }, "still without a position");
+  reply({ offset: 30, snapshot: [] });
   assert.deepEqual(watch.items, []);
 });
 
-test("a second watch has its own state, and the first nothing twice", async (t) => {
+test("a second watch has its own snapshot, and the first nothing twice", async (t) => {
   const { clock, network, page, watch, requests, reply, change } = await board(t);
   const heard = [];
   page.on("board", (_, data) => heard.push(data.offset));
@@ -194,15 +194,15 @@ test("a second watch has its own state, and the first nothing twice", async (t) 
   const second = page.watch("board");
   const third = page.watch({ group: "board" });
   assert.equal(requests().length, 2);
-  assert.deepEqual(requests()[1].data, { group: "board", state: true });
-  const state = [{ id: 3 }, { id: 4 }];
-  reply({ offset: 12, state });
-  // 12 is in the state, but the handlers have not heard it.
-  assert.deepEqual(requests()[2].data, { group: "board", since: { epoch: "e", offset: 11 }, state: true });
+  assert.deepEqual(requests()[1].data, { group: "board", snapshot: true });
+  const snapshot = [{ id: 3 }, { id: 4 }];
+  reply({ offset: 12, snapshot });
+  // 12 is in the snapshot, but the handlers have not heard it.
+  assert.deepEqual(requests()[2].data, { group: "board", since: { epoch: "e", offset: 11 }, snapshot: true });
   reply({ offset: 12, recovered: true, missed: 1 });
   change("create", { id: 4 }, 12);
   assert.deepEqual(heard, [11, 12]);
-  for (const w of [watch, second, third]) assert.deepEqual(w.items, state);
+  for (const w of [watch, second, third]) assert.deepEqual(w.items, snapshot);
   watch.close();
   third.close();
   await settled();
@@ -229,7 +229,7 @@ test("items that came with the page are not loaded again", async (t) => {
   const given = page.watch("board", { items: [{ id: 1 }], since });
   assert.deepEqual(given.items, [{ id: 1 }]);
   const [request] = network.last.requests();
-  assert.deepEqual(request.data, { group: "board", since, state: true });
+  assert.deepEqual(request.data, { group: "board", since, snapshot: true });
   network.last.reply(request, { group: "board", epoch: "e", offset: 11, recovered: true, missed: 1 });
   network.last.deliver({ type: "subscription-update", data: { type: "delete", group: "board", object: { id: 1 }, offset: 11 } });
   assert.deepEqual(given.items, []);
@@ -242,7 +242,7 @@ test("ready, and a watch that is refused", async (t) => {
   const { clock, watch } = await board(t);
   clock.run(100);
   assert.equal(await watch.ready, watch);
-  for (const text of ["ACCESS_DENIED", "This group has no state."]) {
+  for (const text of ["ACCESS_DENIED", "This group has no snapshot."]) {
     const { page, watch, reply, of } = await board(t, {}, null);
     const ended = (async () => {
       for await (const items of watch) assert.fail(items);
@@ -257,13 +257,13 @@ test("ready, and a watch that is refused", async (t) => {
   }
 });
 
-test("a group without a state keeps its subscribers", async (t) => {
+test("a group without a snapshot keeps its subscribers", async (t) => {
   const { network, page } = await connected(t);
   const subscribed = page.subscribe("a");
   network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 1 });
   await subscribed;
   const watch = page.watch("a");
-  network.last.reply(network.last.requests()[1], undefined, "This group has no state.");
+  network.last.reply(network.last.requests()[1], undefined, "This group has no snapshot.");
   await settled();
   assert.equal(watch.status, "closed");
   const again = network.last.requests()[2];
@@ -273,8 +273,8 @@ test("a group without a state keeps its subscribers", async (t) => {
 });
 
 test("states and changes that make no sense", async (t) => {
-  for (const state of [{ id: 1 }, "text", [null], [{ title: "no key" }]]) {
-    const { page, watch, of } = await board(t, {}, state);
+  for (const snapshot of [{ id: 1 }, "text", [null], [{ title: "no key" }]]) {
+    const { page, watch, of } = await board(t, {}, snapshot);
     assert.equal(watch.status, "closed");
     assert.equal(of("error").length, 1);
     page.close();

@@ -216,9 +216,9 @@ class Conn {
     const position = world.history ? { epoch: group.epoch, offset: group.top } : {};
     const { result, replay = [] } = data.since ? this.since(group, data.since) : {};
     const reply = { group: group.name, ...position, ...result };
-    if (data.state && !result?.recovered) {
+    if (data.snapshot && !result?.recovered) {
       for (let n = world.below(3); n > 0; n--) world.publish(group);
-      reply.state = [...group.table.values()];
+      reply.snapshot = [...group.table.values()];
     }
     this.busy = () => {
       answer(undefined, reply);
