@@ -2,7 +2,7 @@
 export type Status =
   /** The first connection is not open yet. */
   | "connecting"
-  /** The page has received everything that the server has sent. */
+  /** The connection is open and the page is up to date. */
   | "live"
   /** The connection is open again; missed changes are being replayed. */
   | "recovering"

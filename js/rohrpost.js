@@ -88,7 +88,7 @@ export class Rohrpost {
         if (error) reject(Object.assign(error, { sent: call.sent }));
         else resolve(value);
       };
-      const timer = setTimeout(() => call.done(new RohrpostError("timeout", `no answer to ${name}`)), timeout);
+      const timer = setTimeout(() => call.done(new RohrpostError("timeout", `no reply to ${name}`)), timeout);
       this.#sendCall(call);
     });
   }
@@ -158,7 +158,7 @@ export class Rohrpost {
     const group = this.#addGroup(target, options.since);
     const watch = new Watch(options, {
       status: () => (!this.#open ? "stale" : watch.group.live ? "live" : "recovering"),
-      fail: (error) => this.#report(error),
+      report: (error) => this.#report(error),
       release: () => {
         watch.group.watches.delete(watch);
         this.#releaseUnused();
@@ -186,7 +186,7 @@ export class Rohrpost {
     return group;
   }
 
-  // The page may subscribe again at once; a reply in flight may name this group.
+  // The page may subscribe again at once, and a reply in flight may name this group.
   async #release(group) {
     await null;
     const unsure = [...this.#groups.values()].some((g) => g.request && (g === group || !g.name));
@@ -247,17 +247,17 @@ export class Rohrpost {
     const before = group.position;
     const now = reply.epoch === undefined ? undefined : { epoch: reply.epoch, offset: reply.offset };
     const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.subscribed;
-    const missed = reply.recovered === false || broken;
+    const incomplete = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
     // The handlers missed changes, unless a pending resync covers them.
-    const skipped = !missed && !reply.recovered && ahead;
+    const skipped = !incomplete && !reply.recovered && ahead;
     group.gap = skipped && !group.resync;
-    if (missed || !before || (skipped && group.resync)) group.position = now;
+    if (incomplete || !before || (skipped && group.resync)) group.position = now;
     group.replayEnd = reply.recovered && ahead ? now.offset : undefined;
     group.subscribed = group.confirmed = true;
     group.anyOffset = false;
     group.failures = 0;
-    if (missed) group.resync = { group: group.name, reason: reply.reason ?? (now ? "epoch" : "off") };
+    if (incomplete) group.resync = { group: group.name, reason: reply.reason ?? (now ? "epoch" : "off") };
     if ("snapshot" in reply || request.reload) for (const watch of group.watches) watch._load(reply.snapshot, reply.offset);
     this.#emitResync(group, reply);
     if (!group.reload) for (const { resolve } of group.waiting.splice(0)) resolve(reply);
@@ -295,7 +295,7 @@ export class Rohrpost {
 
   #onUpdate(data) {
     const group = this.#names.get(data.group);
-    if (!group) return this.#emit(data.group, null, data); // the server subscribed the page
+    if (!group) return this.#emit(data.group, null, data); // not subscribed by the page
     if (!group.subscribed) return;
     const before = group.position;
     const { type, offset, epoch = before?.epoch } = data;
@@ -340,8 +340,8 @@ export class Rohrpost {
       socket.onclose = current(({ code, reason }) => this.#onClose(code, reason));
     } catch (error) {
       if (generation !== this.#generation) return;
-      this.#report(error);
       this.#onClose();
+      this.#report(error);
     }
   }
 
@@ -383,7 +383,7 @@ export class Rohrpost {
     try {
       message = JSON.parse(text);
     } catch {}
-    if (!message || typeof message !== "object") return this.#report(new RohrpostError("protocol", `no message: ${text}`));
+    if (!message || typeof message !== "object") return this.#report(new RohrpostError("protocol", `invalid message: ${text}`));
     this.#emit("message", message);
     const { id, type, error, data } = message;
     const reply = this.#pending.get(id);
@@ -489,7 +489,7 @@ class Group {
 class Watch {
   #key;
   #replace;
-  #page;
+  #client;
   #byKey = new Map();
   #items;
   #offset; // of the newest change
@@ -500,10 +500,10 @@ class Watch {
   #timer;
   #waiters = [];
 
-  constructor({ key = "id", replace, items, since }, page) {
+  constructor({ key = "id", replace, items, since }, client) {
     this.#key = typeof key === "function" ? key : (item) => item[key];
     this.#replace = replace;
-    this.#page = page;
+    this.#client = client;
     if (items) this._load(items, since?.offset);
     this.ready = this[Symbol.asyncIterator]().next().then(() => this);
     this.ready.catch(() => {});
@@ -514,7 +514,7 @@ class Watch {
   }
 
   get status() {
-    return this.#closed ? "closed" : this.#loaded ? this.#page.status() : "connecting";
+    return this.#closed ? "closed" : this.#loaded ? this.#client.status() : "connecting";
   }
 
   get(key) {
@@ -547,14 +547,14 @@ class Watch {
     clearTimeout(this.#timer);
     if (error.code !== "closed" || error.close) this.error = error;
     for (const resolve of this.#waiters) resolve();
-    this.#page.release();
+    this.#client.release();
   }
 
   _load(snapshot, offset) {
     try {
       this.#byKey = new Map(snapshot.map((item) => [this.#keyOf(item), item]));
     } catch (error) {
-      this.#page.fail(error);
+      this.#client.report(error);
       return this._close(error);
     }
     this.#loaded = true;
@@ -576,13 +576,13 @@ class Watch {
       this.#changes?.push(change);
       this.#schedule();
     } catch (error) {
-      this.#page.fail(error);
+      this.#client.report(error);
     }
   }
 
   #keyOf(item) {
     const key = mapKey(this.#key(item));
-    if (key === undefined) throw new RohrpostError("protocol", `no key in ${JSON.stringify(item)}`);
+    if (key === undefined) throw new RohrpostError("protocol", `item without a key: ${JSON.stringify(item)}`);
     return key;
   }
 
@@ -602,7 +602,7 @@ class Watch {
     try {
       fn(this.items, changes);
     } catch (error) {
-      this.#page.fail(error);
+      this.#client.report(error);
     }
   }
 }

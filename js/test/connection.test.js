@@ -411,6 +411,14 @@ test("close called by a handler of the loss emits closed once", async (t) => {
   assert.equal(client.status, "closed");
 });
 
+test("close called by a handler of a failed attempt ends the reconnecting", async (t) => {
+  const { clock, client, names } = setup(t, { token: () => Promise.reject(new Error("offline")) });
+  client.on("error", () => client.close());
+  await clock.run(60_000);
+  assert.deepEqual(names(), ["error", "status"]);
+  assert.equal(client.status, "closed");
+});
+
 test("a permanent close code emits closed once and sets the status closed", async (t) => {
   const { clock, network, client, names } = await connected(t);
   network.last.drop(4403, "forbidden");

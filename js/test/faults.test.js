@@ -185,15 +185,15 @@ test("the client recovers from every schedule of faults", async (t) => {
 const variants = {
   "delivers repeated messages": ["const seen = epoch === before?.epoch && offset <= before?.offset;", "const seen = false;"],
   "detects no gap": ["if (offset > before?.offset + 1 && !data.epoch && !group.anyOffset) {", "if (false) {"],
-  "keeps its position after a resync": ["if (missed || !before ||", "if (!before ||"],
-  "trusts every reply to be recovered": ["const missed = reply.recovered === false || broken;", "const missed = broken;"],
+  "keeps its position after a resync": ["if (incomplete || !before ||", "if (!before ||"],
+  "trusts every reply to be recovered": ["const incomplete = reply.recovered === false || broken;", "const incomplete = broken;"],
   "forgets to load the snapshot after an error": ["group.reload ||= request.reload;", ""],
   "requests no skipped changes": ["group.gap = skipped && !group.resync;", "group.gap = false;"],
   "receives frames of earlier connections": ["generation === this.#generation && handler(event)", "handler(event)"],
   "loads no snapshot on a resync": ["if (group.wantsSnapshot && snapshot === undefined) return (group.reload = true);", ""],
   "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#sendCall(call);\n        else if (error) reject('],
   "emits no resync": ['this.#emit("resync", { ...resync, snapshot });', ""],
-  "always resyncs": ["if (missed) group.resync =", "if (missed || before) group.resync ="],
+  "always resyncs": ["if (incomplete) group.resync =", "if (incomplete || before) group.resync ="],
   "does not merge two requests for one group": ["const known = this.#names.get(name) ?? group;", "const known = group;"],
   "ignores missing pongs": ["if (!this.#alive) return this.#abort();", ""],
 };
