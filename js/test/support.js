@@ -1,5 +1,6 @@
 // Shared by the tests: a fake clock, and sockets whose server end the test controls.
-import { Rohrpost } from "../rohrpost.js";
+import assert from "node:assert/strict";
+import { Rohrpost, RohrpostError } from "../rohrpost.js";
 
 const real = { setTimeout, clearTimeout, setImmediate, now: Date.now, random: Math.random };
 
@@ -140,4 +141,23 @@ export async function connected(t, options) {
   all.network.last.open();
   await settled();
   return all;
+}
+
+// failure resolves with the RohrpostError of a promise that must reject.
+export const failure = (promise) =>
+  promise.then(
+    () => assert.fail("resolved"),
+    (error) => (assert.ok(error instanceof RohrpostError), error),
+  );
+
+// stubBrowser adds the event targets of a browser to the global object.
+export function stubBrowser(t) {
+  const events = new EventTarget();
+  globalThis.document = Object.assign(new EventTarget(), { hidden: false });
+  globalThis.addEventListener = (...args) => events.addEventListener(...args);
+  t.after(() => {
+    delete globalThis.document;
+    delete globalThis.addEventListener;
+  });
+  return { on: (type) => (type === "visibilitychange" ? document : events).dispatchEvent(new Event(type)) };
 }
