@@ -76,8 +76,8 @@ func TestNoHistory(t *testing.T) {
 	for _, exchange := range [][2]string{
 		{`"group":"g"`, `"group":"g"`},
 		{`"group":"g","since":{"epoch":"X","offset":0}`, `"group":"g","recovered":false,"reason":"off"`},
-		{`"group":"g","state":true`, `"group":"g","state":[1]`},
-		{`"group":"g","since":{"epoch":"X","offset":0},"state":true`, `"group":"g","recovered":false,"reason":"off","state":[1]`},
+		{`"group":"g","snapshot":true`, `"group":"g","snapshot":[1]`},
+		{`"group":"g","since":{"epoch":"X","offset":0},"snapshot":true`, `"group":"g","recovered":false,"reason":"off","snapshot":[1]`},
 	} {
 		send(t, ws, `{"id":1,"type":"subscribe","data":{`+exchange[0]+`}}`)
 		assert.Equal(t, `{"id":1,"type":"subscribe","data":{`+exchange[1]+`}}`, receive(t, ws))
@@ -126,7 +126,7 @@ func TestSlowState(t *testing.T) {
 			})
 			ws, other := pipe(t, hub), pipe(t, hub)
 			join(t, other, "g")
-			send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g","state":true}}`)
+			send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g","snapshot":true}}`)
 			synctest.Wait()
 			start := time.Now()
 			for n := range count {
@@ -134,7 +134,7 @@ func TestSlowState(t *testing.T) {
 				assert.Contains(t, receive(t, other), changed(n, n+1))
 			}
 			assert.Zero(t, time.Since(start))
-			require.NoError(t, compareFrame(`{"id":1,"type":"subscribe","data":{"group":"g","epoch":"{{epoch}}","offset":0,"state":"state"}}`, receive(t, ws)))
+			require.NoError(t, compareFrame(`{"id":1,"type":"subscribe","data":{"group":"g","epoch":"{{epoch}}","offset":0,"snapshot":"state"}}`, receive(t, ws)))
 			for n := range count {
 				assert.Contains(t, receive(t, ws), changed(n, n+1))
 			}
@@ -156,7 +156,7 @@ func TestStateMayFail(t *testing.T) {
 	for group, text := range map[string]string{
 		"error-1": "internal error", "told-1": "Not today.", "panic-1": "internal error", "nan-1": "internal error", "large-1": "internal error",
 	} {
-		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`","state":true}}`)
+		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`","snapshot":true}}`)
 		assert.Equal(t, `{"id":1,"type":"subscribe","error":"`+text+`"}`, receive(t, ws), group)
 	}
 	assert.Zero(t, hub.Stats().Memberships, "who gets no state is no member")

@@ -35,7 +35,7 @@ var (
 	errDenied       = Errorf("ACCESS_DENIED")
 	errTooMany      = Errorf("Too many groups.")
 	errBinary       = Errorf("Binary messages are not supported.")
-	errNoState      = Errorf("This group has no state.")
+	errNoState      = Errorf("This group has no snapshot.")
 )
 
 // internalError is all that a connection gets to read of an error that was not

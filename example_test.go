@@ -82,9 +82,9 @@ func ExampleHub_State() {
 	hub.State("list-{id}", func(_ context.Context, _ *rohrpost.Conn, p rohrpost.Params) (any, error) {
 		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + p["id"]}}, nil
 	})
-	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "state": true}}`)
+	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "snapshot": true}}`)
 	// Output:
-	// {"id":1,"type":"subscribe","data":{"group":"list-7","state":[{"id":"1","title":"from the database, where list_id = 7"}]}}
+	// {"id":1,"type":"subscribe","data":{"group":"list-7","snapshot":[{"id":"1","title":"from the database, where list_id = 7"}]}}
 }
 
 // A handler answers requests of one type. Only the text of an *Error reaches

@@ -96,7 +96,7 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	hub.Allow("stateful", Anyone)
 	hub.State("stateful", func(context.Context, *Conn, Params) (any, error) { return 7, ask() })
 	ws := dial(t, serve(t, hub))
-	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","state":true}}`
+	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","snapshot":true}}`
 	send(t, ws, load)
 	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
 	const subscribe = `{"id":1,"type":"subscribe","data":{"group":"group"}}`
@@ -106,7 +106,7 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	send(t, ws, subscribe)
 	assert.Contains(t, receive(t, ws), `"data":{"group":"group"`)
 	send(t, ws, load)
-	assert.Contains(t, receive(t, ws), `"state":7`)
+	assert.Contains(t, receive(t, ws), `"snapshot":7`)
 	go func() { _ = closeCode(ws) }()
 	require.NoError(t, hub.Shutdown(t.Context()))
 	assert.Equal(t, 1, strings.Count(log.String(), "the database is away"))

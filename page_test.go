@@ -48,7 +48,7 @@ type pageMessage struct {
 		Object                     struct{ N int }
 		Recovered                  *bool
 		Missed                     *uint64
-		State                      []int
+		State                      []int `json:"snapshot"`
 	}
 }
 
@@ -89,7 +89,7 @@ func (p *page) subscribe(group string, state bool) {
 		p.could = p.whole(group, since)
 	}
 	if state || v.since == nil {
-		data["state"] = true
+		data["snapshot"] = true
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
 	require.NoError(p.t, err)

@@ -58,8 +58,8 @@ func Example() {
 	// A page would do this.
 	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws/rohrpost/", nil)
 	check(err)
-	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "articles", "state": true}}`)))
-	_, state, _ := strings.Cut(read(ws), `"state":`) // the epoch is random
+	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "articles", "snapshot": true}}`)))
+	_, state, _ := strings.Cut(read(ws), `"snapshot":`) // the epoch is random
 	fmt.Println(state)
 
 	check(db.Model(&Article{}).Where("id = ?", 1).Update("title", "Pneumatic dispatch").Error)

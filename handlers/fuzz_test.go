@@ -13,8 +13,8 @@ import (
 // FuzzWant: a position is taken as it was given, or not at all.
 func FuzzWant(f *testing.F) {
 	for _, data := range []string{
-		`{"group":"g","since":{"epoch":"A","offset":1},"state":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
-		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"state":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
+		`{"group":"g","since":{"epoch":"A","offset":1},"snapshot":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
+		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"snapshot":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
 	} {
 		f.Add([]byte(data))
 	}

@@ -14,7 +14,7 @@ type Group struct {
 	Missed    *int   `json:"missed,omitempty"`    // how many messages that are
 	Reason    string `json:"reason,omitempty"`    // why it does not: see the Reasons
 
-	State json.RawMessage `json:"state,omitempty"`
+	State json.RawMessage `json:"snapshot,omitempty"`
 }
 
 // Reasons why what was missed does not follow.

@@ -19,7 +19,7 @@ type Position struct {
 	Offset uint64
 }
 
-// WantOf reads the keys "since" and "state" of the data of a subscribe request, and
+// WantOf reads the keys "since" and "snapshot" of the data of a subscribe request, and
 // says what is wrong with them. Other keys, and data that is no object, belong to who
 // maps it to a group.
 func WantOf(data json.RawMessage) (want Want, problem string) {
@@ -32,8 +32,8 @@ func WantOf(data json.RawMessage) (want Want, problem string) {
 			return want, `Field 'since' must be {"epoch": string, "offset": integer}.`
 		}
 	}
-	if raw, given := fields["state"]; given && json.Unmarshal(raw, &want.State) != nil {
-		return want, "Field 'state' must be true or false."
+	if raw, given := fields["snapshot"]; given && json.Unmarshal(raw, &want.State) != nil {
+		return want, "Field 'snapshot' must be true or false."
 	}
 	return want, ""
 }
