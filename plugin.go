@@ -52,7 +52,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		p.config, p.log = c, c.Logger
 	}
 	if hub != nil {
-		p.publish, p.heard, p.counters = hub.publishCaptured, hub.listens, &hub.counters
+		p.publish, p.heard, p.counters = hub.publishCaptured, hub.hasMembersOrHistory, &hub.counters
 		if p.log == nil {
 			p.log = hub.log
 		}
