@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
@@ -42,6 +43,9 @@ type Hub struct {
 	snapshots rules[snapshotFunc]
 }
 
+// flushTimeout is the time that Shutdown gives a broker to take what waits.
+const flushTimeout = 5 * time.Second
+
 // counters are figures of Stats that the hub counts itself.
 type counters struct {
 	published, refused, slow atomic.Uint64
@@ -51,7 +55,9 @@ type counters struct {
 // NewHub returns a hub. It starts nothing: a hub without connections costs nothing and
 // needs no Shutdown. It panics if an origin of c.Origins is malformed, or if c.Broker
 // is set together with c.History or c.DisableHistory.
-func NewHub(c Config) *Hub {
+func NewHub(c Config) *Hub { return newHub(c, (*Hub).newUpstream) }
+
+func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 	c = c.withDefaults()
 	h := &Hub{
 		config:   c,
@@ -61,7 +67,7 @@ func NewHub(c Config) *Hub {
 		handlers: make(map[string]HandlerFunc),
 	}
 	h.conns.init(c.Limits.MaxConnections)
-	h.upstream = h.newUpstream()
+	h.upstream = newUpstream(h)
 	h.engine = fanout.New(fanout.Config{
 		Logger:            c.Logger,
 		Upstream:          h.upstream,
@@ -201,7 +207,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		c.member.Abort()
 	}
 	h.tasks.Cancel()
-	h.upstream.Stop()
+	h.upstream.Close()
 	return fmt.Errorf("rohrpost: shut down with %d connections left: %w", len(left), ctx.Err())
 }
 
@@ -210,8 +216,9 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	if err := h.engine.Wait(ctx); err != nil {
 		return err
 	}
-	if err := h.upstream.Shutdown(ctx); err != nil {
-		return err
-	}
+	flushing, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	h.upstream.Flush(flushing)
+	h.upstream.Close()
 	return h.tasks.End(ctx)
 }

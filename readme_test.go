@@ -32,7 +32,7 @@ func (a Article) PushNotificationData([]string, string) any { return a }
 func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; nobody without a rule
-	hub.State("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) (any, error) {
+	hub.SnapshotFor("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
 		articles := []Article{} // what a page begins with
 		err := db.WithContext(ctx).Order("id").Find(&articles).Error
 		return articles, err

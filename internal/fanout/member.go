@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -107,11 +106,8 @@ func (m *Member) Wake() { m.worker.wake() }
 // anyway.
 func (m *Member) Work() { m.worker.work() }
 
-// AwaitDrain waits until at most half a send queue waits for the member, or until
-// ctx ends.
-func (m *Member) AwaitDrain(ctx context.Context) {
-	m.writer.awaitDrain(ctx, half(m.engine.config.MaxSendQueueBytes))
-}
+// Waiting returns the bytes that wait to be written.
+func (m *Member) Waiting() int { return m.writer.waiting() }
 
 // Ended reports whether the end of the member has begun.
 func (m *Member) Ended() bool { return m.ending.Load() != nil }

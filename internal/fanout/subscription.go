@@ -80,7 +80,9 @@ func (m *Member) Subscribe(ctx context.Context, s Subscription) error {
 		if err != nil {
 			return err
 		}
-		if m.AwaitDrain(ctx); ctx.Err() != nil {
+		// A client that has missed much in many groups gets one replay after another.
+		m.writer.awaitDrain(ctx, half(m.engine.config.MaxSendQueueBytes))
+		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if ready {

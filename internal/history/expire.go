@@ -12,7 +12,7 @@ func (s *Store) expireLater() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.timer = time.AfterFunc(pause, s.expire)
+		s.timer = time.AfterFunc(pause, s.Expire)
 	}
 }
 
@@ -29,7 +29,9 @@ func (s *Store) expiryInterval() time.Duration {
 	return max(pause/4, time.Second)
 }
 
-func (s *Store) expire() {
+// Expire drops what is too old. The timer calls it, and sets itself again while there is
+// something that can expire.
+func (s *Store) Expire() {
 	s.expiring.Store(false)
 	again := false
 	for i := range s.shards {
@@ -47,7 +49,7 @@ func (s *Store) expire() {
 // expireShard looks at the oldest streams first, and stops at one that is not too
 // old.
 func (s *Store) expireShard(sh *shard) {
-	now := s.now()
+	now := s.config.Now()
 	for e := sh.unused.Front(); e != nil && s.config.Limits.KeepUnused >= 0; e = sh.unused.Front() {
 		st := e.Value.(*stream)
 		if now < st.until {

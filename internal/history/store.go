@@ -31,6 +31,10 @@ type Config struct {
 	// Frame makes of a payload and an offset what is kept and delivered.
 	// Defaults to the payload itself.
 	Frame func(payload []byte, offset uint64) []byte
+
+	// Now returns the time by which messages and streams expire. Defaults to the time
+	// since New.
+	Now func() time.Duration
 }
 
 // Store is the broker of one process. It starts no goroutine; a timer runs while
@@ -38,7 +42,6 @@ type Config struct {
 // and do not wait.
 type Store struct {
 	config Config
-	began  time.Time // the zero of now
 	hash   shards.Hash
 	shards [shards.Count]shard
 
@@ -63,7 +66,11 @@ type shard struct {
 // New returns an empty Store.
 func New(c Config) *Store {
 	c.Limits = c.Limits.withDefaults()
-	s := &Store{config: c, began: time.Now(), hash: shards.New()}
+	if c.Now == nil {
+		began := time.Now()
+		c.Now = func() time.Duration { return time.Since(began) }
+	}
+	s := &Store{config: c, hash: shards.New()}
 	for i := range s.shards {
 		s.shards[i].streams = make(map[string]*stream)
 	}
@@ -162,7 +169,7 @@ func (s *Store) framed(payload []byte, offset uint64) []byte {
 
 // keep keeps a message, and drops old ones that exceed the limits.
 func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
-	now := s.now()
+	now := s.config.Now()
 	st.kept = append(st.kept, kept{payload: message.Payload, id: message.ID, at: now})
 	st.bytes += len(message.Payload)
 	sh.bytes += len(message.Payload)
@@ -212,7 +219,7 @@ func (s *Store) Unsubscribe(key string) {
 	if st.subscribers--; st.subscribers > 0 {
 		return
 	}
-	st.until = s.now() + s.config.Limits.KeepUnused
+	st.until = s.config.Now() + s.config.Limits.KeepUnused
 	st.unused = sh.unused.PushBack(st)
 	for over(sh.unused.Len(), shards.Share(s.config.Limits.MaxUnused)) {
 		sh.delete(sh.unused.Front().Value.(*stream))
@@ -229,7 +236,7 @@ func (s *Store) History(key string, after uint64, limit int) broker.History {
 	if st == nil {
 		return broker.History{}
 	}
-	sh.trim(st, st.excess(s.config.Limits, s.now()))
+	sh.trim(st, st.excess(s.config.Limits, s.config.Now()))
 	return broker.History{Position: st.at, Messages: st.after(after, limit)}
 }
 
@@ -272,8 +279,6 @@ func (s *Store) Keys(match func(key string) bool) (keys []string) {
 }
 
 func (s *Store) shard(key string) *shard { return &s.shards[s.hash.Index(key)] }
-
-func (s *Store) now() time.Duration { return time.Since(s.began) }
 
 // trim drops the oldest messages of a stream.
 func (sh *shard) trim(st *stream, count int) {

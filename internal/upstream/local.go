@@ -54,12 +54,9 @@ func (l *local) Position(_ context.Context, group string) (broker.Position, erro
 	return at, nil
 }
 
-func (l *local) Shutdown(context.Context) error {
-	l.Stop()
-	return nil
-}
+func (l *local) Flush(context.Context) {}
 
-func (l *local) Stop() { l.store.Close() }
+func (l *local) Close() { l.store.Close() }
 
 // resyncs returns a resync for each group.
 func resyncs(r Receiver, groups []string, object json.RawMessage) (batch []broker.Message, err error) {

@@ -130,14 +130,9 @@ func (r *remote) Position(ctx context.Context, group string) (broker.Position, e
 	return at, err
 }
 
-func (r *remote) Shutdown(ctx context.Context) error {
-	flushing, cancel := context.WithTimeout(ctx, brokerTimeout)
-	defer cancel()
-	r.queue.flush(flushing)
-	return ctx.Err()
-}
+func (r *remote) Flush(ctx context.Context) { r.queue.flush(ctx) }
 
-func (r *remote) Stop() {}
+func (r *remote) Close() {}
 
 // listen lets the broker deliver, again and again.
 func (r *remote) listen(ctx context.Context) {

@@ -44,12 +44,11 @@ type Upstream interface {
 	// Position returns the position of a group, which begins its history.
 	Position(ctx context.Context, group string) (broker.Position, error)
 
-	// Shutdown publishes what waits, for 5 seconds at most. It returns the error of ctx
-	// if that ends first.
-	Shutdown(ctx context.Context) error
+	// Flush waits until everything is published, or until ctx ends.
+	Flush(ctx context.Context)
 
-	// Stop ends timers without waiting for anything.
-	Stop()
+	// Close stops timers. It does not wait.
+	Close()
 }
 
 // Receiver is the hub to which an Upstream belongs. It knows the groups and the

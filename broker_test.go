@@ -11,13 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// faulty is a Memory that a test can take out of reach.
+// faulty is a MemoryBroker that a test can make fail.
 type faulty struct {
-	*Memory
+	*MemoryBroker
 	down   atomic.Bool // every call fails
 	stuck  atomic.Bool // Publish waits for its context
 	lossy  atomic.Bool // Run delivers nothing
@@ -26,18 +27,18 @@ type faulty struct {
 
 var errDown = errors.New("the broker is down")
 
-func (f *faulty) Run(ctx context.Context, deliver func([]BrokerMessage)) error {
+func (f *faulty) Run(ctx context.Context, deliver func([]broker.Message)) error {
 	if f.down.Load() {
 		return errDown
 	}
-	return f.Memory.Run(ctx, func(batch []BrokerMessage) {
+	return f.MemoryBroker.Run(ctx, func(batch []broker.Message) {
 		if !f.lossy.Load() {
 			deliver(batch)
 		}
 	})
 }
 
-func (f *faulty) Publish(ctx context.Context, batch []BrokerMessage) error {
+func (f *faulty) Publish(ctx context.Context, batch []broker.Message) error {
 	if f.stuck.Load() {
 		<-ctx.Done()
 		return ctx.Err()
@@ -45,36 +46,35 @@ func (f *faulty) Publish(ctx context.Context, batch []BrokerMessage) error {
 	if f.down.Load() {
 		return errDown
 	}
-	return f.Memory.Publish(ctx, batch)
+	return f.MemoryBroker.Publish(ctx, batch)
 }
 
-func (f *faulty) Subscribe(ctx context.Context, stream string) (string, uint64, error) {
+func (f *faulty) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
 	if f.down.Load() {
-		return "", 0, errDown
+		return broker.Position{}, errDown
 	}
-	return f.Memory.Subscribe(ctx, stream)
+	return f.MemoryBroker.Subscribe(ctx, stream)
 }
 
-func (f *faulty) History(ctx context.Context, stream string, after uint64, limit int) (string, uint64, []BrokerMessage, error) {
+func (f *faulty) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	if f.down.Load() || f.unread.Load() {
-		return "", 0, nil, errDown
+		return broker.History{}, errDown
 	}
-	return f.Memory.History(ctx, stream, after, limit)
+	return f.MemoryBroker.History(ctx, stream, after, limit)
 }
 
 // withBroker runs a test in a bubble with a hub on a broker that can fail.
 func withBroker(t *testing.T, config Config, f func(*testing.T, *Hub, *faulty)) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &faulty{Memory: NewMemory(config.History)}
-		config.Broker, config.PingInterval, config.DeadAfter = broker, -1, -1 // nobody reads all the time
+		b := &faulty{MemoryBroker: NewMemoryBroker(HistoryLimits{})}
+		config.Broker, config.PingInterval, config.Limits.IdleTimeout = b, -1, -1 // the client does not read all the time
 		hub := quiet(config)
-		defer broker.close()
 		defer func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			assert.NoError(t, hub.Shutdown(ctx))
 		}()
-		f(t, hub, broker)
+		f(t, hub, b)
 	})
 }
 
@@ -87,8 +87,8 @@ func changed(n, offset int) string {
 
 func TestTwoHubsShareABroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := NewMemory(History{})
-		a, b := quiet(Config{Broker: broker}), quiet(Config{Broker: broker})
+		shared := NewMemoryBroker(HistoryLimits{})
+		a, b := quiet(Config{Broker: shared}), quiet(Config{Broker: shared})
 		wsA, wsB := pipe(t, a), pipe(t, b)
 		join(t, wsA, "g")
 		join(t, wsB, "g")
@@ -111,22 +111,21 @@ func TestTwoHubsShareABroker(t *testing.T) {
 		}
 		require.NoError(t, errors.Join(wsA.Close(), wsB.Close()))
 		require.NoError(t, errors.Join(a.Shutdown(context.Background()), b.Shutdown(context.Background())))
-		broker.close()
 	})
 }
 
-func TestBrokerDelaysNobody(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
+func TestSlowBrokerDelaysNoPublisher(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		broker.stuck.Store(true)
+		b.stuck.Store(true)
 		start := time.Now()
 		for n := range 100 {
 			require.NoError(t, hub.Publish(t.Context(), change(n)))
 		}
 		assert.Zero(t, time.Since(start), "publishing waits for nothing")
 		time.Sleep(time.Minute)
-		broker.stuck.Store(false)
+		b.stuck.Store(false)
 		for n := range 100 {
 			assert.Contains(t, receive(t, ws), changed(n, n+1), "all in order, once")
 		}
@@ -134,60 +133,11 @@ func TestBrokerDelaysNobody(t *testing.T) {
 	})
 }
 
-func TestLaneIsBounded(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
-		ws := pipe(t, hub)
-		join(t, ws, "g")
-		broker.down.Store(true)
-		hub.remote.lane.limit = 100 << 10
-		text := strings.Repeat("x", 1<<10)
-		require.NoError(t, hub.Publish(t.Context(), change(0)))
-		synctest.Wait() // it is being tried
-		for range 1000 {
-			require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: text}))
-		}
-		hub.remote.lane.mu.Lock()
-		assert.LessOrEqual(t, hub.remote.lane.bytes, 100<<10)
-		assert.LessOrEqual(t, len(hub.remote.lane.waiting), 101)
-		hub.remote.lane.mu.Unlock()
-		broker.down.Store(false)
-		time.Sleep(5 * time.Second) // the broker is tried again
-		require.NoError(t, hub.Publish(t.Context(), change(1)))
-		last, resyncs := "", 0
-		for !strings.Contains(last, `"object":1`) {
-			if last = receive(t, ws); strings.Contains(last, `"reason":"flood"`) {
-				resyncs++
-			}
-		}
-		assert.Equal(t, 1, resyncs, "what was lost is told once")
-		require.NoError(t, ws.Close())
-	})
-}
-
-// Too many groups to name are told by one order; the next such order is another one,
-// which no broker takes for the same.
-func TestLaneTellsAllAgain(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, _ *faulty) {
-		ws := pipe(t, hub)
-		join(t, ws, "g")
-		synctest.Wait() // the hub listens to the broker by now
-		lost := map[string]bool{}
-		for n := range maxLost + 1 {
-			lost[fmt.Sprint("g-", n)] = true
-		}
-		for offset := range 2 {
-			require.NoError(t, hub.remote.lane.do(t.Context(), &errand{lost: lost}))
-			assert.Contains(t, receive(t, ws), fmt.Sprintf(`"object":{"reason":"flood"},"offset":%d}}`, offset+1))
-		}
-		require.NoError(t, ws.Close())
-	})
-}
-
 func TestLostLastMessageIsFound(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		broker.lossy.Store(true)
+		b.lossy.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
 		synctest.Wait()
 		start := time.Now()
@@ -198,14 +148,14 @@ func TestLostLastMessageIsFound(t *testing.T) {
 }
 
 func TestUnreadableHistoryIsAResync(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		broker.lossy.Store(true)
+		b.lossy.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
 		synctest.Wait()
-		broker.lossy.Store(false)
-		broker.unread.Store(true)
+		b.lossy.Store(false)
+		b.unread.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(2)))
 		assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker"},"epoch":"[A-Z2-7]{20}","offset":2}}$`, receive(t, ws))
 		require.NoError(t, hub.Publish(t.Context(), change(3)))
@@ -215,31 +165,31 @@ func TestUnreadableHistoryIsAResync(t *testing.T) {
 }
 
 func TestSubscribingWithoutABroker(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
-		broker.down.Store(true)
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
+		b.down.Store(true)
 		ws := pipe(t, hub)
 		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g"}}`)
 		start := time.Now()
 		assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
 		assert.Equal(t, 5*time.Second, time.Since(start))
 		assert.Zero(t, hub.Stats().Groups)
-		broker.down.Store(false)
+		b.down.Store(false)
 		time.Sleep(2 * time.Second)
 		join(t, ws, "g")
 		require.NoError(t, ws.Close())
 	})
 }
 
-// Who writes to the broker may write anything.
-func TestForeignMessagesReachNobody(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
+// Other programs may publish anything to the broker.
+func TestForeignMessagesReachNoClient(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
 		for _, payload := range []string{"", "{", "[]", `{"a":1}`, "{\"a\":\"\xff\"}}", `{"data":{"x":1} }`, strings.Repeat("x", 2<<20)} {
-			require.NoError(t, broker.Memory.Publish(t.Context(), []BrokerMessage{{Stream: "g", Payload: []byte(payload)}}))
+			require.NoError(t, b.MemoryBroker.Publish(t.Context(), []broker.Message{{Stream: "g", Payload: []byte(payload)}}))
 		}
 		for _, payload := range []string{"", "no JSON", `{"resync":"}{"}`} {
-			require.NoError(t, broker.Memory.Publish(t.Context(), []BrokerMessage{{Stream: controlStream, Payload: []byte(payload), Plain: true}}))
+			require.NoError(t, b.MemoryBroker.Publish(t.Context(), []broker.Message{{Stream: "!control", Payload: []byte(payload), Plain: true}}))
 		}
 		synctest.Wait()
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
@@ -250,16 +200,16 @@ func TestForeignMessagesReachNobody(t *testing.T) {
 }
 
 func TestShutdownWithoutABroker(t *testing.T) {
-	withBroker(t, Config{}, func(t *testing.T, hub *Hub, broker *faulty) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		broker.stuck.Store(true)
+		b.stuck.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
 		start := time.Now()
 		var done sync.WaitGroup
 		done.Go(func() { _ = closeCode(ws) })
 		require.NoError(t, hub.Shutdown(t.Context()))
-		assert.LessOrEqual(t, time.Since(start), brokerTimeout)
+		assert.LessOrEqual(t, time.Since(start), flushTimeout)
 		done.Wait()
 	})
 }

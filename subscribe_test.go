@@ -39,7 +39,7 @@ func resume(t *testing.T, ws interface {
 }
 
 func TestWhyNotRecovered(t *testing.T) {
-	hub := quiet(Config{History: History{Messages: 5}, SendQueueBytes: 8 << 10})
+	hub := quiet(Config{History: HistoryLimits{MaxMessages: 5}, Limits: Limits{MaxSendQueueBytes: 8 << 10}})
 	ws := dial(t, serve(t, hub))
 	start, err := hub.Position(t.Context(), "g")
 	require.NoError(t, err)
@@ -51,27 +51,27 @@ func TestWhyNotRecovered(t *testing.T) {
 	assert.Equal(t, "trimmed", got.Reason)
 	assert.EqualValues(t, 7, got.Offset)
 
-	got = resume(t, ws, "g", Position{start.Epoch, 5})
+	got = resume(t, ws, "g", Position{Epoch: start.Epoch, Offset: 5})
 	assert.True(t, *got.Recovered)
 	assert.Equal(t, 2, got.Missed)
 	assert.Contains(t, receive(t, ws), changed(5, 6))
 	assert.Contains(t, receive(t, ws), changed(6, 7))
 
-	assert.Equal(t, "epoch", resume(t, ws, "g", Position{start.Epoch, 8}).Reason, "nobody has been there yet")
-	assert.Equal(t, "epoch", resume(t, ws, "g", Position{"OTHER", 7}).Reason)
+	assert.Equal(t, "epoch", resume(t, ws, "g", Position{Epoch: start.Epoch, Offset: 8}).Reason, "nobody has been there yet")
+	assert.Equal(t, "epoch", resume(t, ws, "g", Position{Epoch: "OTHER", Offset: 7}).Reason)
 
 	for range 3 {
 		require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: strings.Repeat("x", 2000)}))
 		receive(t, ws)
 	}
-	assert.Equal(t, "too_far", resume(t, ws, "g", Position{start.Epoch, 7}).Reason)
+	assert.Equal(t, "too_far", resume(t, ws, "g", Position{Epoch: start.Epoch, Offset: 7}).Reason)
 	assert.EqualValues(t, 1, hub.Stats().Recovered)
 	assert.EqualValues(t, 4, hub.Stats().Unrecovered)
 }
 
 func TestNoHistory(t *testing.T) {
-	hub := quiet(Config{NoHistory: true})
-	hub.State("{any}", func(context.Context, *Conn, Params) (any, error) { return []int{1}, nil })
+	hub := quiet(Config{DisableHistory: true})
+	hub.SnapshotFor("{any}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return []int{1}, nil })
 	ws := dial(t, serve(t, hub))
 	for _, exchange := range [][2]string{
 		{`"group":"g"`, `"group":"g"`},
@@ -89,17 +89,19 @@ func TestNoHistory(t *testing.T) {
 	assert.Contains(t, receive(t, ws), `"object":1}}`)
 }
 
+const maxBuffered = 256 // messages, for a subscription under way
+
 func TestPosition(t *testing.T) {
 	hub := quiet(Config{})
 	_, err := hub.Position(t.Context(), "no group")
 	require.ErrorContains(t, err, "malformed group name")
 	p, err := hub.Position(t.Context(), "g")
 	require.NoError(t, err)
-	assert.Len(t, p.Epoch, epochSize)
+	assert.Len(t, p.Epoch, 20)
 	require.NoError(t, hub.Publish(t.Context(), change(1)))
 	later, err := hub.Position(t.Context(), "g")
 	require.NoError(t, err)
-	assert.Equal(t, Position{p.Epoch, 1}, later)
+	assert.Equal(t, Position{Epoch: p.Epoch, Offset: 1}, later)
 
 	encoded := false
 	spy := marshalFunc(func() any { encoded = true; return nil })
@@ -112,14 +114,14 @@ func TestPosition(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-// A state may take its time: nobody who publishes waits for it, and all that comes
-// meanwhile follows, noted or from the history.
-func TestSlowState(t *testing.T) {
-	for _, count := range []int{10, 2 * maxNoted} {
+// TestSlowSnapshot reads a snapshot for 10 seconds. Publishing does not wait for it, and
+// all that comes in the meantime follows, from the buffer or from the history.
+func TestSlowSnapshot(t *testing.T) {
+	for _, count := range []int{10, 2 * maxBuffered} {
 		synctest.Test(t, func(t *testing.T) {
-			hub := quiet(Config{History: History{Messages: 10 * maxNoted}})
+			hub := quiet(Config{History: HistoryLimits{MaxMessages: 10 * maxBuffered}})
 			calls := 0
-			hub.State("{any}", func(context.Context, *Conn, Params) (any, error) {
+			hub.SnapshotFor("{any}", func(context.Context, *Conn, SnapshotRequest) (any, error) {
 				calls++
 				time.Sleep(10 * time.Second)
 				return "state", nil
@@ -145,13 +147,13 @@ func TestSlowState(t *testing.T) {
 	}
 }
 
-func TestStateMayFail(t *testing.T) {
+func TestSnapshotMayFail(t *testing.T) {
 	hub := quiet(Config{})
-	hub.State("error-{id}", func(context.Context, *Conn, Params) (any, error) { return nil, errors.New("secret") })
-	hub.State("told-{id}", func(context.Context, *Conn, Params) (any, error) { return nil, Errorf("Not today.") })
-	hub.State("panic-{id}", func(context.Context, *Conn, Params) (any, error) { panic("oops") })
-	hub.State("nan-{id}", func(context.Context, *Conn, Params) (any, error) { return func() {}, nil })
-	hub.State("large-{id}", func(context.Context, *Conn, Params) (any, error) { return strings.Repeat("x", 2<<20), nil })
+	hub.SnapshotFor("error-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, errors.New("secret") })
+	hub.SnapshotFor("told-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, Errorf("Not today.") })
+	hub.SnapshotFor("panic-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { panic("oops") })
+	hub.SnapshotFor("nan-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return func() {}, nil })
+	hub.SnapshotFor("large-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return strings.Repeat("x", 2<<20), nil })
 	ws := dial(t, serve(t, hub))
 	for group, text := range map[string]string{
 		"error-1": "internal error", "told-1": "Not today.", "panic-1": "internal error", "nan-1": "internal error", "large-1": "internal error",
@@ -159,18 +161,18 @@ func TestStateMayFail(t *testing.T) {
 		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`","snapshot":true}}`)
 		assert.Equal(t, `{"id":1,"type":"subscribe","error":"`+text+`"}`, receive(t, ws), group)
 	}
-	assert.Zero(t, hub.Stats().Memberships, "who gets no state is no member")
+	assert.Zero(t, hub.Stats().Memberships, "a failed subscription leaves no membership")
 	assert.Zero(t, hub.Stats().Groups)
 	assert.Panics(t, func() {
-		hub.State("told-{other}", func(context.Context, *Conn, Params) (any, error) { return nil, nil })
+		hub.SnapshotFor("told-{other}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, nil })
 	})
-	assert.Panics(t, func() { hub.State("x", nil) })
+	assert.Panics(t, func() { hub.SnapshotFor("x", nil) })
 }
 
-// Who has missed much in many groups is no slow consumer: it takes one after the
-// other.
+// TestResumingManyGroups resumes 100 groups at once. The client is not a slow consumer:
+// it gets one replay after another.
 func TestResumingManyGroups(t *testing.T) {
-	hub := quiet(Config{SendQueueBytes: 64 << 10})
+	hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: 64 << 10}})
 	const groups, count = 100, 25
 	positions := make([]Position, groups)
 	for g := range groups {
