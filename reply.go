@@ -71,7 +71,7 @@ func (c *Conn) errorFrame(r *Request, err error, data any) (wire.Frame, error) {
 
 // reply makes the one reply to r. The caller must send it.
 func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err error) {
-	if r == nil || len(r.ID) == 0 || r.Type == "" && r.received.Type == nil {
+	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
 		return nil, errNoRequest
 	}
 	if r.isAnswered() {
