@@ -36,9 +36,9 @@ race: ## repeat the tests COUNT times, also by the way that sockets take which m
 schedules: ## play RESUMES random schedules of resuming, and ten times fewer of the hub alone
 	go test -run '^(TestResume|TestSchedules)$$' -resumes $(RESUMES) -schedules $$(($(RESUMES) / 10)) -timeout 60m .
 
-faults: ## 1,000 connections that break for a minute, 100 kills of a server under load; prints figures
-	go test -count=1 -v -timeout 15m -run 'TestJitter|TestKilled' ./internal/faults \
-		-jitter-duration 60s -jitter-conns 1000 -jitter-rate 200 -kills 100
+faults: ## break 1,000 connections for a minute, then kill a server under load 100 times; prints the counts
+	go test -count=1 -v -timeout 15m -run 'TestNetworkFaults|TestKilled' ./internal/faults \
+		-network-duration 60s -network-conns 1000 -network-rate 200 -kills 100
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in FuzzRequest FuzzGroupName FuzzPattern FuzzWant; do \
