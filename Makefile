@@ -5,7 +5,7 @@ COUNT       ?= 50
 FUZZTIME    ?= 30s
 RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e screenshot fmt
+.PHONY: help run test check js integration race schedules faults fuzz bench bench-compare e2e screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -54,7 +54,7 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 
-bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for less of it, and only to look at
+bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
 	cd bench && go run . $(if $(QUICK),-quick,-write)
 
