@@ -5,7 +5,7 @@ COUNT       ?= 50
 FUZZTIME    ?= 30s
 RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e screenshot fmt
+.PHONY: help run test check js integration race schedules faults fuzz bench bench-compare e2e screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -36,9 +36,9 @@ race: ## repeat the tests COUNT times, also by the way that sockets take which m
 schedules: ## play RESUMES random schedules of resuming, and ten times fewer of the hub alone
 	go test -run '^(TestResume|TestSchedules)$$' -resumes $(RESUMES) -schedules $$(($(RESUMES) / 10)) -timeout 60m .
 
-faults: ## 1,000 connections that break for a minute, 100 kills of a server under load; prints figures
-	go test -count=1 -v -timeout 15m -run 'TestJitter|TestKilled' ./internal/faults \
-		-jitter-duration 60s -jitter-conns 1000 -jitter-rate 200 -kills 100
+faults: ## break 1,000 connections for a minute, then kill a server under load 100 times; prints the counts
+	go test -count=1 -v -timeout 15m -run 'TestNetworkFaults|TestKilled' ./internal/faults \
+		-network-duration 60s -network-conns 1000 -network-rate 200 -kills 100
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in FuzzRequest FuzzGroupName FuzzPattern FuzzWant; do \
@@ -47,14 +47,14 @@ fuzz: ## run each fuzz target for FUZZTIME
 bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
 	go test -run '^$$' -bench '^BenchmarkFanout$$' -benchtime 200x -count 3 .
-	go test -run '^$$' -bench '^BenchmarkWrite$$' -benchtime 300x -count 5 .
+	go test -run '^$$' -bench '^BenchmarkWrite$$' -benchtime 300x -count 5 ./internal/fanout
 	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	go test -run '^$$' -bench '^BenchmarkRequests$$' -cpu 1 -count 5 .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 
-bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for less of it, and only to look at
+bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
 	cd bench && go run . $(if $(QUICK),-quick,-write)
 

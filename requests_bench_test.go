@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRequests handles pings that came together, from the moment they are
-// read until they are written, without sockets: what is ours of a request.
+// BenchmarkRequests handles pings that arrive together, from reading the requests to
+// writing the replies. Without sockets it measures only the hub's share of a request.
 func BenchmarkRequests(b *testing.B) {
 	const ping, pong = `{"id":1,"type":"ping"}`, `..{"id":1,"type":"pong"}`
 	for _, together := range []int{1, 32} {

@@ -10,34 +10,34 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// pipe opens a connection to the handler over a pair of pipes in memory.
+// pipe opens a connection to the handler over an in-memory pipe.
 func pipe(handler http.HandlerFunc) (*websocket.Conn, *http.Response, error) {
-	near, far := net.Pipe()
+	client, server := net.Pipe()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		buffered := bufio.NewReadWriter(bufio.NewReader(far), bufio.NewWriter(far))
+		buffered := bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server))
 		r, err := http.ReadRequest(buffered.Reader)
 		if err != nil {
-			return // the other end sees it too
+			return // the dialer gets an error, too
 		}
-		w := &response{ResponseRecorder: httptest.NewRecorder(), conn: far, buffered: buffered}
+		w := &response{ResponseRecorder: httptest.NewRecorder(), conn: server, buffered: buffered}
 		handler(w, r)
-		if !w.hijacked { // it was refused
-			_ = w.Result().Write(far)
-			_ = far.Close()
+		if !w.hijacked { // the handler rejected the request
+			_ = w.Result().Write(server)
+			_ = server.Close()
 		}
 	}()
-	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
-	ws, refusal, err := dialer.Dial("ws://hub/", nil)
+	dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
+	ws, rejection, err := dialer.Dial("ws://hub/", nil)
 	<-served
 	if err != nil {
-		_ = near.Close()
+		_ = client.Close()
 	}
-	return ws, refusal, err
+	return ws, rejection, err
 }
 
-// response is an http.ResponseWriter whose connection can be taken over.
+// response is an http.ResponseWriter that supports Hijack.
 type response struct {
 	*httptest.ResponseRecorder
 	conn     net.Conn
