@@ -1,7 +1,10 @@
 package rohrpost
 
 import (
+	"context"
 	"reflect"
+
+	"github.com/rohrpost/rohrpost/internal/notify"
 )
 
 // The markers. A model that embeds one, by value or by pointer, directly or
@@ -54,78 +57,30 @@ type GroupsNamer interface {
 	GroupNames(messageType string) []string
 }
 
-// PushNotifier may be implemented by a marked model to choose what
+// PayloadProvider may be implemented by a marked model to choose what
 // the group is told; what it returns becomes "object" in the message and must
 // encode to JSON. Without it the object is {"id": <primary key>}.
 //
 // updatedFields holds the columns that the caller's update set, nil where
 // nothing is known of them. It is called like GroupName.
-type PushNotifier interface {
+type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
 }
 
-// writes lists the message types in the order of operation.
-var writes = [...]string{Create, Update, Delete}
+// WithoutNotify returns a context under which writes are not announced:
+//
+//	db.WithContext(rohrpost.WithoutNotify(ctx)).Create(&imported)
+//
+// It holds wherever the context goes, also in associations, hooks and goroutines.
+func WithoutNotify(ctx context.Context) context.Context { return notify.Without(ctx) }
 
-// operation is the kind of a write, an index into writes.
-type operation int
-
-const (
-	creating operation = iota
-	updating
-	deleting
-)
-
-// markers tells which writes each marker announces.
-func markers(t reflect.Type) []operation {
-	switch t {
-	case reflect.TypeFor[NotifyOnCreate]():
-		return []operation{creating}
-	case reflect.TypeFor[NotifyOnUpdate]():
-		return []operation{updating}
-	case reflect.TypeFor[NotifyOnDelete]():
-		return []operation{deleting}
-	case reflect.TypeFor[NotifyOnChange]():
-		return []operation{creating, updating, deleting}
+// WithoutNotifyFor is WithoutNotify for the writes of one model, T or *T:
+//
+//	db.WithContext(rohrpost.WithoutNotifyFor[Comment](ctx)).Create(&articleWithComments)
+func WithoutNotifyFor[T any](ctx context.Context) context.Context {
+	t := reflect.TypeFor[T]()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return nil
-}
-
-// marks finds the markers of a struct type, level by level of its anonymous
-// fields, and returns the tag of the shallowest one for each write; nil where
-// none announces it. The method set would not do: two bases that embed the same
-// marker make a promoted method ambiguous, and it silently disappears.
-func marks(t reflect.Type) [len(writes)]*reflect.StructTag {
-	var found [len(writes)]*reflect.StructTag
-	seen := map[reflect.Type]bool{}
-	for level := []reflect.Type{t}; len(level) > 0; {
-		var deeper []reflect.Type
-		for _, structType := range level {
-			if seen[structType] {
-				continue
-			}
-			seen[structType] = true
-			for i := range structType.NumField() {
-				field := structType.Field(i)
-				embedded := field.Type
-				if embedded.Kind() == reflect.Pointer {
-					embedded = embedded.Elem()
-				}
-				if !field.Anonymous || embedded.Kind() != reflect.Struct {
-					continue
-				}
-				announced := markers(embedded)
-				for _, op := range announced {
-					if found[op] == nil {
-						found[op] = &field.Tag
-					}
-				}
-				if announced == nil {
-					deeper = append(deeper, embedded)
-				}
-			}
-		}
-		level = deeper
-	}
-	return found
+	return notify.WithoutFor(ctx, t)
 }

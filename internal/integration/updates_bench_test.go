@@ -63,7 +63,7 @@ func BenchmarkUpdates(b *testing.B) {
 
 func fill(b *testing.B, db *gorm.DB, model any, rows int) {
 	require.NoError(b, db.AutoMigrate(model))
-	silent := db.WithContext(rohrpost.Silent(context.Background()))
+	silent := db.WithContext(rohrpost.WithoutNotify(context.Background()))
 	maps := make([]map[string]any, rows)
 	for i := range maps {
 		maps[i] = map[string]any{"id": i + 1, "kind": i % 10, "title": "x"}

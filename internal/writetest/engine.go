@@ -74,7 +74,7 @@ func (b *bench) take() []string {
 
 // silent is a handle whose writes nobody is told of.
 func (b *bench) silent() *gorm.DB {
-	return b.db.WithContext(rohrpost.Silent(context.Background()))
+	return b.db.WithContext(rohrpost.WithoutNotify(context.Background()))
 }
 
 // syncBuilder is a strings.Builder for several goroutines.

@@ -1,4 +1,4 @@
-package rohrpost
+package capture
 
 import (
 	"strings"
@@ -6,35 +6,30 @@ import (
 	"gorm.io/gorm"
 )
 
-// savepoint is the callback after raw SQL: savepoints reach the database as
-// text, and under prepared statements the pool sees that text only once. A
-// statement that failed changes nothing.
-func savepoint(db *gorm.DB) {
-	tx, _ := transactionOf(db.Statement.ConnPool)
-	if tx == nil || db.Error != nil || db.DryRun {
+// afterText is the callback behind every statement without a model: raw SQL, which
+// may reach GORM by Exec, Raw, Row or a query, and db.Table. It is the one place that
+// sees them all, also under prepared statements, where the pool sees a text only
+// once. Savepoints reach the database as text. A statement that failed changes
+// nothing.
+func afterText(db *gorm.DB) {
+	if db.Error != nil || db.DryRun {
 		return
 	}
 	verb, name := savepointCommand(db.Statement.SQL.String())
 	if verb == "" {
 		return
 	}
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if verb == "SAVEPOINT" {
-		tx.marks = append(tx.marks, mark{name, len(tx.waiting)})
+	tx, _ := trackedTxOf(db.Statement.ConnPool)
+	if tx == nil {
 		return
 	}
-	for i := len(tx.marks) - 1; i >= 0; i-- { // the newest of a name counts
-		if !strings.EqualFold(tx.marks[i].name, name) {
-			continue
-		}
-		if verb == "RELEASE" {
-			tx.marks = tx.marks[:i]
-			return
-		}
-		tx.truncate(tx.marks[i].depth)
-		tx.marks = tx.marks[:i+1] // ROLLBACK TO keeps the savepoint
-		return
+	switch verb {
+	case "SAVEPOINT":
+		tx.setSavepoint(name)
+	case "RELEASE":
+		tx.releaseSavepoint(name)
+	default:
+		tx.rollBackTo(name)
 	}
 }
 
@@ -43,7 +38,7 @@ func savepoint(db *gorm.DB) {
 func savepointCommand(query string) (verb, name string) {
 	const longest = 512 // of a command worth splitting
 	query = strings.TrimSpace(query)
-	if query == "" || len(query) > longest || !strings.ContainsRune("sSrR", rune(query[0])) {
+	if len(query) > longest || !startsLikeSavepoint(query) {
 		return "", ""
 	}
 	words := strings.Fields(strings.TrimRight(query, "; \t\r\n"))
@@ -74,4 +69,17 @@ func savepointCommand(query string) (verb, name string) {
 		return "", ""
 	}
 	return verb, strings.Trim(words[0], "\"`[]")
+}
+
+// startsLikeSavepoint looks at two letters, which tell a SELECT apart.
+func startsLikeSavepoint(query string) bool {
+	if len(query) < 2 {
+		return false
+	}
+	const lower = 0x20 // makes an ASCII letter lower case
+	switch [2]byte{query[0] | lower, query[1] | lower} {
+	case [2]byte{'s', 'a'}, [2]byte{'r', 'e'}, [2]byte{'r', 'o'}:
+		return true
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -24,10 +25,10 @@ func (p poster) PushNotificationData([]string, string) any {
 	return map[string]any{"id": p.ID}
 }
 
-// TestUnheardChanges: where nobody listens no data are made, and who begins to
-// listen before the COMMIT is told to load the state.
-func TestUnheardChanges(t *testing.T) {
-	db := openBareDB(t, gorm.Config{})
+// TestUnrenderedChanges: for a group without members no payload is made. A client that
+// joins before the COMMIT is told to load its snapshot.
+func TestUnrenderedChanges(t *testing.T) {
+	db := sqlitetest.Open(t, gorm.Config{})
 	hub := NewHub(Config{})
 	require.NoError(t, db.Use(Plugin(hub)))
 	require.NoError(t, db.AutoMigrate(&poster{}))

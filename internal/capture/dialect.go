@@ -1,18 +1,15 @@
-package rohrpost
+package capture
 
 import (
-	"errors"
 	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
-var errUnknownRows = errors.New("the rows of the statement cannot be known on this database")
-
-// engine is what matters of a database: how it tells which rows a statement
+// dialect is what matters of a database: how it tells which rows a statement
 // changed, and how rows are held that were read before it.
-type engine struct {
+type dialect struct {
 	known     bool // the rows of a statement can be read at all
 	update    bool // UPDATE has RETURNING
 	delete    bool // DELETE has
@@ -24,10 +21,10 @@ type engine struct {
 	duplicate bool // an upsert meets any unique index, whatever it names
 }
 
-func engineOf(db *gorm.DB) engine {
+func dialectOf(db *gorm.DB) dialect {
 	returning := func(clauses []string) bool { return slices.Contains(clauses, "RETURNING") }
 	callbacks := db.Callback()
-	e := engine{
+	d := dialect{
 		known:  true,
 		update: returning(callbacks.Update().Clauses),
 		delete: returning(callbacks.Delete().Clauses),
@@ -35,30 +32,30 @@ func engineOf(db *gorm.DB) engine {
 	}
 	switch db.Name() {
 	case "postgres":
-		e.qualified, e.keyLocks, e.xmax = true, true, true
+		d.qualified, d.keyLocks, d.xmax = true, true, true
 	case "sqlite":
-		e.writer = true
+		d.writer = true
 	case "mysql":
 		// The dialect of MariaDB lists RETURNING also for UPDATE, which has none.
-		e.update, e.duplicate = false, true
+		d.update, d.duplicate = false, true
 	default:
-		return engine{}
+		return dialect{}
 	}
-	return e
+	return d
 }
 
 // returning asks a statement for the rows that it changes: whole, or the keys.
 // "*" is what the table has, while the model may have fields that are no columns.
-func (e engine) returning(stmt *gorm.Statement, m *model, whole bool) string {
+func (d dialect) returning(stmt *gorm.Statement, t *Table, whole bool) string {
 	table := ""
-	if e.qualified {
+	if d.qualified {
 		table = stmt.Quote(clause.Table{Name: currentName(stmt)}) + "."
 	}
 	if whole {
 		return " RETURNING " + table + "*"
 	}
 	text := " RETURNING "
-	for i, field := range m.schema.PrimaryFields {
+	for i, field := range t.schema.PrimaryFields {
 		if i > 0 {
 			text += ","
 		}
@@ -68,13 +65,13 @@ func (e engine) returning(stmt *gorm.Statement, m *model, whole bool) string {
 }
 
 // lock ends a SELECT whose rows must stay as they are until the transaction ends.
-func (e engine) lock(stmt *gorm.Statement, setsKey bool) string {
+func (d dialect) lock(stmt *gorm.Statement, setsKey bool) string {
 	switch {
-	case e.writer:
+	case d.writer:
 		return ""
-	case e.keyLocks && !setsKey:
+	case d.keyLocks && !setsKey:
 		return " FOR NO KEY UPDATE OF " + stmt.Quote(clause.Table{Name: currentName(stmt)})
-	case e.keyLocks:
+	case d.keyLocks:
 		return " FOR UPDATE OF " + stmt.Quote(clause.Table{Name: currentName(stmt)})
 	}
 	return " FOR UPDATE"
@@ -82,12 +79,12 @@ func (e engine) lock(stmt *gorm.Statement, setsKey bool) string {
 
 // claim is a statement that changes nothing and makes the transaction the
 // writer: what is read after it stays. Empty where locks do that.
-func (e engine) claim(stmt *gorm.Statement, m *model) string {
-	if !e.writer {
+func (d dialect) claim(stmt *gorm.Statement, t *Table) string {
+	if !d.writer {
 		return ""
 	}
-	column := stmt.Quote(clause.Column{Name: m.schema.DBNames[0]})
-	return "UPDATE " + stmt.Quote(clause.Table{Name: m.schema.Table}) + " SET " + column + "=" + column + " WHERE 0"
+	column := stmt.Quote(clause.Column{Name: t.schema.DBNames[0]})
+	return "UPDATE " + stmt.Quote(clause.Table{Name: t.schema.Table}) + " SET " + column + "=" + column + " WHERE 0"
 }
 
 // currentName is the name by which the statement calls its table.

@@ -1,4 +1,4 @@
-package rohrpost
+package capture
 
 import (
 	"errors"
@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// refused reports whether a failed COMMIT was answered by the database: then
+// answered reports whether a failed COMMIT was answered by the database: then
 // nothing has happened. Any other failure may have lost the answer of a COMMIT
 // that did. Drivers' errors are known by what they have in common, a code: to
 // import the drivers for their types would cost everybody all of them.
-func refused(err error) bool {
+func answered(err error) bool {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {
 		code := state.SQLState()

@@ -1,4 +1,4 @@
-package rohrpost
+package capture
 
 import (
 	"cmp"
@@ -17,32 +17,67 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// rowKey is a row's primary key as group names carry it and as JSON. The parts
-// of a composite key are joined by ":" there and an array here.
-type rowKey struct {
-	text, json string
-	parts      *[]rowKey // of a composite key
-}
-
 var errNoKey = errors.New("the row has no primary key")
 
-// keyOf reads the primary key of a row. A part that is null or of a type that
-// no group name can carry is an error.
-func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, error) {
-	if len(s.PrimaryFields) == 0 {
-		return rowKey{}, errNoKey
+// Key is the primary key of a row as group names carry it and as JSON. The parts of
+// a composite key are joined by ":" there and an array here.
+type Key struct {
+	text, json string
+	more       *keyDetails // nil for most keys
+}
+
+type keyDetails struct {
+	parts []Key // of a composite key
+	err   error // why there is no key
+}
+
+// Text returns the key as group names carry it, "" for a row without a key.
+func (k Key) Text() string { return k.text }
+
+// JSON returns the key as JSON, "" for a row without a key.
+func (k Key) JSON() string { return k.json }
+
+// Err returns why the row has no key.
+func (k Key) Err() error {
+	if k.json == "" && k.more != nil {
+		return k.more.err
 	}
-	var key rowKey
+	return nil
+}
+
+// Part returns one column of the key as group names carry it.
+func (k Key) Part(i int) string {
+	if k.more == nil {
+		return k.text
+	}
+	return k.more.parts[i].text
+}
+
+// keyOf reads the primary key of a row. A row has none if a part is null, or of a
+// type that no group name can carry.
+func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) Key {
+	key, err := readKey(ctx, s, row)
+	if err != nil {
+		return Key{more: &keyDetails{err: err}}
+	}
+	return key
+}
+
+func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (Key, error) {
+	if len(s.PrimaryFields) == 0 {
+		return Key{}, errNoKey
+	}
+	var key Key
 	if len(s.PrimaryFields) > 1 {
-		key.parts = new([]rowKey)
+		key.more = &keyDetails{}
 	}
 	for i, field := range s.PrimaryFields {
 		value, _ := field.ValueOf(ctx, row)
 		text, isNumber, err := keyText(value)
 		if err != nil {
-			return rowKey{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
+			return Key{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
 		}
-		part := rowKey{text: text, json: text}
+		part := Key{text: text, json: text}
 		if !isNumber {
 			quoted, _ := json.Marshal(text) // a string always encodes
 			part.json = string(quoted)
@@ -52,11 +87,11 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 		} else {
 			key.text, key.json = key.text+":"+part.text, key.json+","+part.json
 		}
-		if key.parts != nil {
-			*key.parts = append(*key.parts, part)
+		if key.more != nil {
+			key.more.parts = append(key.more.parts, part)
 		}
 	}
-	if key.parts != nil {
+	if key.more != nil {
 		key.json = "[" + key.json + "]"
 	}
 	return key, nil
@@ -64,9 +99,9 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) (rowKey, er
 
 // compare orders keys: numbers by value, texts by their bytes, composite keys
 // part by part.
-func (k rowKey) compare(other rowKey) int {
-	if k.parts != nil && other.parts != nil {
-		return slices.CompareFunc(*k.parts, *other.parts, rowKey.compare)
+func (k Key) compare(other Key) int {
+	if k.more != nil && other.more != nil {
+		return slices.CompareFunc(k.more.parts, other.more.parts, Key.compare)
 	}
 	if !k.isNumber() || !other.isNumber() {
 		return strings.Compare(k.text, other.text)
@@ -82,25 +117,7 @@ func (k rowKey) compare(other rowKey) int {
 	return c
 }
 
-// part is one column of the key as group names carry it.
-func (k rowKey) part(i int) string {
-	if k.parts == nil {
-		return k.text
-	}
-	return (*k.parts)[i].text
-}
-
-func (k rowKey) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
-
-// hasKey reports whether every part of the row's primary key is set in memory.
-func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {
-	for _, field := range s.PrimaryFields {
-		if _, isZero := field.ValueOf(ctx, row); isZero {
-			return false
-		}
-	}
-	return len(s.PrimaryFields) > 0
-}
+func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
 // keyText renders a value that may stand in a group name, and tells whether it is
 // a number in JSON.

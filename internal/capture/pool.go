@@ -1,4 +1,4 @@
-package rohrpost
+package capture
 
 import (
 	"context"
@@ -10,20 +10,20 @@ import (
 // track returns the stand-in for a connection pool, which begins transactions
 // that know when they commit. What begins no transactions stays as it is, and
 // so does a transaction itself.
-func (p *plugin) track(pool gorm.ConnPool) gorm.ConnPool {
+func track(pool gorm.ConnPool, consumer Consumer) gorm.ConnPool {
 	switch pool := pool.(type) {
 	case *trackedDB, *trackedPool, gorm.TxCommitter:
 		return pool
 	case *sql.DB:
-		return &trackedDB{DB: pool, plugin: p}
+		return &trackedDB{DB: pool, consumer: consumer}
 	case *gorm.PreparedStmtDB:
-		inner := p.track(pool.ConnPool)
+		inner := track(pool.ConnPool, consumer)
 		if inner == pool.ConnPool {
 			return pool
 		}
 		return &gorm.PreparedStmtDB{ConnPool: inner, Mux: pool.Mux, Stmts: pool.Stmts}
 	case gorm.TxBeginner, gorm.ConnPoolBeginner:
-		return &trackedPool{ConnPool: pool, plugin: p}
+		return &trackedPool{ConnPool: pool, consumer: consumer}
 	}
 	return pool
 }
@@ -32,16 +32,16 @@ func (p *plugin) track(pool gorm.ConnPool) gorm.ConnPool {
 // statistics stay within reach.
 type trackedDB struct {
 	*sql.DB
-	plugin *plugin
+	consumer Consumer
 }
 
 // BeginTx implements gorm.ConnPoolBeginner.
 func (t *trackedDB) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
 	tx, err := t.DB.BeginTx(ctx, opts)
 	if err != nil {
-		return (*transaction)(nil), err // typed, as GORM's Rollback expects
+		return (*trackedTx)(nil), err // typed, as GORM's Rollback expects
 	}
-	return &transaction{Tx: tx, plugin: t.plugin, ctx: ctx, db: t.DB}, nil
+	return &trackedTx{Tx: tx, consumer: t.consumer, ctx: ctx, db: t.DB}, nil
 }
 
 // GetDBConn implements gorm.GetDBConnector.
@@ -50,7 +50,7 @@ func (t *trackedDB) GetDBConn() (*sql.DB, error) { return t.DB, nil }
 // trackedPool stands in for any other pool that begins transactions.
 type trackedPool struct {
 	gorm.ConnPool
-	plugin *plugin
+	consumer Consumer
 }
 
 // BeginTx implements gorm.ConnPoolBeginner.
@@ -63,14 +63,14 @@ func (t *trackedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Co
 		pool, err = t.ConnPool.(gorm.ConnPoolBeginner).BeginTx(ctx, opts)
 	}
 	if err != nil {
-		return (*transaction)(nil), err
+		return (*trackedTx)(nil), err
 	}
 	tx, ok := pool.(gorm.Tx)
 	if !ok {
 		return pool, nil // a transaction GORM itself could not prepare on: untracked
 	}
 	db, _ := t.GetDBConn()
-	return &transaction{Tx: tx, plugin: t.plugin, ctx: ctx, db: db}, nil
+	return &trackedTx{Tx: tx, consumer: t.consumer, ctx: ctx, db: db}, nil
 }
 
 // GetDBConn implements gorm.GetDBConnector.

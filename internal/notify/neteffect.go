@@ -1,0 +1,97 @@
+package notify
+
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+)
+
+// nothing is the net effect of a row that was created and deleted.
+const nothing capture.Operation = -1
+
+// netKey is one row as one group sees it.
+type netKey struct {
+	model      *model
+	key, group string
+}
+
+func (e *txEntry) netKey() netKey { return netKey{e.model, e.key, e.change.Group} }
+
+// isNet reports whether the entry is a change of one row of a model.
+func (e *txEntry) isNet() bool {
+	return e.call == nil && e.model != nil && !e.isResync()
+}
+
+// net returns what the row's changes in the transaction come to, with one more:
+// savepoints stay simple when each change tells the whole story so far.
+func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.netted == nil {
+		t.netted = map[netKey]int{}
+		for i := range t.entries {
+			if e := &t.entries[i]; e.isNet() {
+				t.netted[e.netKey()] = i
+			}
+		}
+	}
+	at, known := t.netted[key]
+	if !known {
+		return op, fields
+	}
+	e := &t.entries[at]
+	return compose(e.op, e.change.UpdatedFields, op, fields)
+}
+
+// compose returns what two changes of one row come to.
+func compose(was capture.Operation, set []string, op capture.Operation, fields []string) (capture.Operation, []string) {
+	switch {
+	case was == capture.Create && op == capture.Update:
+		return capture.Create, nil
+	case was == capture.Create && op == capture.Delete:
+		return nothing, nil
+	case was == capture.Update && op == capture.Update:
+		return capture.Update, union(set, fields)
+	case was == capture.Delete && op == capture.Create:
+		return capture.Update, nil
+	}
+	return op, fields
+}
+
+// union of two lists of fields; nil is "nothing known" and stays it.
+func union(a, b []string) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	all := append([]string{}, a...)
+	for _, field := range b {
+		if !slices.Contains(all, field) {
+			all = append(all, field)
+		}
+	}
+	return all
+}
+
+// netEffect keeps of each row in each group the last change, at the place of the
+// first, and none where it comes to nothing. It reuses the memory of the entries.
+func netEffect(entries []txEntry) []txEntry {
+	last := map[netKey]txEntry{}
+	for i := range entries {
+		if e := &entries[i]; e.isNet() {
+			last[e.netKey()] = *e
+		}
+	}
+	kept := entries[:0]
+	for _, e := range entries {
+		if !e.isNet() {
+			kept = append(kept, e)
+			continue
+		}
+		net, first := last[e.netKey()]
+		delete(last, e.netKey())
+		if first && net.op != nothing && !net.model.netOnly[net.op] {
+			kept = append(kept, net)
+		}
+	}
+	return kept
+}

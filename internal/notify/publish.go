@@ -1,0 +1,83 @@
+package notify
+
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// End implements capture.Transaction: it composes what the transaction comes to, lets
+// tests see it, and after a COMMIT publishes it, with the functions of AfterCommit in
+// between. A panic of the hub or of a function stays here.
+func (t *Tx) End(o capture.Outcome) {
+	t.mu.Lock()
+	entries := t.all()
+	t.entries, t.netted, t.overflow, t.changes = nil, nil, nil, 0
+	if o == capture.InDoubt {
+		entries = inDoubt(entries)
+	}
+	for _, r := range t.recordings {
+		r.finish(entries, o != capture.RolledBack)
+	}
+	t.mu.Unlock()
+	if o == capture.RolledBack {
+		return
+	}
+	for entries = t.notifier.compose(entries); len(entries) > 0; {
+		if entries[0].call != nil {
+			t.notifier.call(entries[0].call)
+			entries = entries[1:]
+			continue
+		}
+		count := slices.IndexFunc(entries, func(e txEntry) bool { return e.call != nil })
+		if count < 0 {
+			count = len(entries)
+		}
+		t.publish(entries[:count])
+		entries = entries[count:]
+	}
+}
+
+// compose returns what the entries of a transaction come to, within their bounds. It
+// reuses their memory.
+func (n *Notifier) compose(entries []txEntry) []txEntry {
+	if n.config.NetEffect {
+		entries = netEffect(entries)
+	}
+	return bounded(entries)
+}
+
+// publish hands changes to the hub.
+func (t *Tx) publish(entries []txEntry) {
+	n := t.notifier
+	err := panics.Guard(func() error {
+		changes := changesIn(entries)
+		n.record(t.ctx, changes)
+		return n.config.Publish(changes)
+	})
+	if err == nil {
+		return
+	}
+	n.config.Skipped.Add(uint64(len(entries)))
+	name := ""
+	if m := entries[0].model; m != nil {
+		name = m.table.Name
+	}
+	n.config.Log.Error("rohrpost: changes were not published", "model", name, "key", entries[0].key, "changes", len(entries), "error", err)
+}
+
+func changesIn(entries []txEntry) []wire.Change {
+	changes := make([]wire.Change, len(entries))
+	for i := range entries {
+		changes[i] = entries[i].change
+	}
+	return changes
+}
+
+func (n *Notifier) call(fn func()) {
+	if err := panics.Guard(func() error { fn(); return nil }); err != nil {
+		n.config.Log.Error("rohrpost: a function after commit failed", "error", err)
+	}
+}
