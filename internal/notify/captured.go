@@ -150,3 +150,24 @@ func (s *statement) add(op capture.Operation, fields []string, key capture.Key, 
 func (s *statement) skip(op capture.Operation, key capture.Key, err error) {
 	s.tx.notifier.skip(s.model.table.Name, key.Text(), op, err)
 }
+
+// net returns what the row's changes in the transaction come to, with one more:
+// savepoints stay simple when each change tells the whole story so far.
+func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.netted == nil {
+		t.netted = map[netKey]int{}
+		for i := range t.entries {
+			if e := &t.entries[i]; e.isNet() {
+				t.netted[e.netKey()] = i
+			}
+		}
+	}
+	at, known := t.netted[key]
+	if !known {
+		return op, fields
+	}
+	e := &t.entries[at]
+	return netOf(e.op, e.change.UpdatedFields, op, fields)
+}

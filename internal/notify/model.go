@@ -24,6 +24,19 @@ type model struct {
 	makesPayload bool // the type is a payloadProvider
 }
 
+// The methods that a model may have, as package rohrpost documents them.
+type (
+	groupNamer interface {
+		GroupName(messageType string) string
+	}
+	groupsNamer interface {
+		GroupNames(messageType string) []string
+	}
+	payloadProvider interface {
+		PushNotificationData(updatedFields []string, messageType string) any
+	}
+)
+
 // newModel returns nil for a type without a marker.
 func newModel(t *capture.Table, c Config) (*model, error) {
 	m := &model{table: t, without: withoutKeyFor{t.Model}}
@@ -80,7 +93,7 @@ func jsonNames(t *capture.Table) map[string]string {
 // soft deletes, also where only creates or deletes are announced.
 func (m *model) Wants(ctx context.Context, op capture.Operation) capture.Detail {
 	switch {
-	case m.tags[op] == nil && !(op == capture.Update && m.table.SoftDelete), m.isWithout(ctx):
+	case m.tags[op] == nil && !(op == capture.Update && m.table.SoftDelete), isWithout(ctx, m.without):
 		return capture.Nothing
 	case m.needsColumns(op):
 		return capture.Columns

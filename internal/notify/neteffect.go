@@ -6,45 +6,8 @@ import (
 	"github.com/rohrpost/rohrpost/internal/capture"
 )
 
-// nothing is the net effect of a row that was created and deleted.
-const nothing capture.Operation = -1
-
-// netKey is one row as one group sees it.
-type netKey struct {
-	model      *model
-	key, group string
-}
-
-func (e *txEntry) netKey() netKey { return netKey{e.model, e.key, e.change.Group} }
-
-// isNet reports whether the entry is a change of one row of a model.
-func (e *txEntry) isNet() bool {
-	return e.call == nil && e.model != nil && !e.isResync()
-}
-
-// net returns what the row's changes in the transaction come to, with one more:
-// savepoints stay simple when each change tells the whole story so far.
-func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.netted == nil {
-		t.netted = map[netKey]int{}
-		for i := range t.entries {
-			if e := &t.entries[i]; e.isNet() {
-				t.netted[e.netKey()] = i
-			}
-		}
-	}
-	at, known := t.netted[key]
-	if !known {
-		return op, fields
-	}
-	e := &t.entries[at]
-	return compose(e.op, e.change.UpdatedFields, op, fields)
-}
-
-// compose returns what two changes of one row come to.
-func compose(was capture.Operation, set []string, op capture.Operation, fields []string) (capture.Operation, []string) {
+// netOf returns what two changes of one row come to.
+func netOf(was capture.Operation, set []string, op capture.Operation, fields []string) (capture.Operation, []string) {
 	switch {
 	case was == capture.Create && op == capture.Update:
 		return capture.Create, nil

@@ -5,33 +5,11 @@ package notify
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"reflect"
 	"sync"
 	"sync/atomic"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
-	"github.com/rohrpost/rohrpost/internal/wire"
 )
-
-// Config holds what a Notifier depends on.
-type Config struct {
-	// Publish takes the changes of one commit, in order.
-	Publish func(changes []wire.Change) error
-
-	// HasMembersOrHistory reports whether anybody gets a change in the group, now or
-	// later.
-	HasMembersOrHistory func(group string) bool
-
-	// Markers returns the writes that a marker type announces, none for other types.
-	Markers func(reflect.Type) []capture.Operation
-
-	Log                *slog.Logger
-	Skipped, Untracked *atomic.Uint64
-
-	JSONNames bool // see rohrpost.PluginConfig
-	NetEffect bool
-}
 
 // Notifier is the consumer that serves the hub.
 type Notifier struct {

@@ -11,19 +11,6 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// The methods that a model may have, as package rohrpost documents them.
-type (
-	groupNamer interface {
-		GroupName(messageType string) string
-	}
-	groupsNamer interface {
-		GroupNames(messageType string) []string
-	}
-	payloadProvider interface {
-		PushNotificationData(updatedFields []string, messageType string) any
-	}
-)
-
 // groupsOf appends the names of a row's groups. The model's methods are the user's
 // code: a panic in them becomes an error.
 func (m *model) groupsOf(ctx context.Context, groups []string, op capture.Operation, key capture.Key, row reflect.Value) (_ []string, err error) {

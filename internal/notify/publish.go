@@ -5,7 +5,6 @@ import (
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/panics"
-	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // End implements capture.Transaction: it composes what the transaction comes to, lets
@@ -25,7 +24,7 @@ func (t *Tx) End(o capture.Outcome) {
 	if o == capture.RolledBack {
 		return
 	}
-	for entries = t.notifier.compose(entries); len(entries) > 0; {
+	for entries = compose(entries, t.notifier.config.NetEffect); len(entries) > 0; {
 		if entries[0].call != nil {
 			t.notifier.call(entries[0].call)
 			entries = entries[1:]
@@ -38,15 +37,6 @@ func (t *Tx) End(o capture.Outcome) {
 		t.publish(entries[:count])
 		entries = entries[count:]
 	}
-}
-
-// compose returns what the entries of a transaction come to, within their bounds. It
-// reuses their memory.
-func (n *Notifier) compose(entries []txEntry) []txEntry {
-	if n.config.NetEffect {
-		entries = netEffect(entries)
-	}
-	return bounded(entries)
 }
 
 // publish hands changes to the hub.
@@ -66,14 +56,6 @@ func (t *Tx) publish(entries []txEntry) {
 		name = m.table.Name
 	}
 	n.config.Log.Error("rohrpost: changes were not published", "model", name, "key", entries[0].key, "changes", len(entries), "error", err)
-}
-
-func changesIn(entries []txEntry) []wire.Change {
-	changes := make([]wire.Change, len(entries))
-	for i := range entries {
-		changes[i] = entries[i].change
-	}
-	return changes
 }
 
 func (n *Notifier) call(fn func()) {

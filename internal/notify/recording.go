@@ -88,7 +88,7 @@ func (r *Recording) Stop() {
 // changes returns those of the entries that count, as a COMMIT would publish them.
 func (r *Recording) changes(entries []txEntry) []wire.Change {
 	counted := slices.DeleteFunc(slices.Clone(entries), func(e txEntry) bool { return e.place < r.from })
-	composed := slices.DeleteFunc(r.notifier.compose(counted), func(e txEntry) bool { return e.call != nil })
+	composed := slices.DeleteFunc(compose(counted, r.notifier.config.NetEffect), func(e txEntry) bool { return e.call != nil })
 	return readable(changesIn(composed))
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -28,16 +27,6 @@ type Tx struct {
 	recordings []*Recording // of tests
 
 	one [1]txEntry // most transactions have one entry: no further allocation for it
-}
-
-// txEntry waits for a COMMIT: a change, or a function to call.
-type txEntry struct {
-	change wire.Change
-	op     capture.Operation
-	model  *model // nil for a change that a program made itself
-	key    string
-	call   func()
-	place  int // grows from entry to entry
 }
 
 // AfterCommit calls fn once the transaction has committed, in order with the changes.

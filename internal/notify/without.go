@@ -20,7 +20,7 @@ func WithoutFor(ctx context.Context, model reflect.Type) context.Context {
 	return context.WithValue(ctx, withoutKeyFor{model}, true)
 }
 
-// isWithout reports whether the model's writes are not announced under the context.
-func (m *model) isWithout(ctx context.Context) bool {
-	return ctx != nil && (ctx.Value(withoutKey{}) != nil || ctx.Value(m.without) != nil)
+// isWithout reports whether the context is of Without, or has the key of WithoutFor.
+func isWithout(ctx context.Context, key any) bool {
+	return ctx != nil && (ctx.Value(withoutKey{}) != nil || ctx.Value(key) != nil)
 }

@@ -2,15 +2,13 @@ package notify
 
 import "github.com/rohrpost/rohrpost/internal/wire"
 
-// isResync reports whether the entry tells a group to load its snapshot again.
-func (e *txEntry) isResync() bool { return e.call == nil && e.change.Type == wire.Resync }
-
-// limit returns the most changes of the entry's group in one commit.
-func (e *txEntry) limit() int {
-	if e.model == nil || e.op == nothing || e.model.tags[e.op] == nil {
-		return defaultRows
+// compose returns what the entries of a transaction come to, within their bounds. It
+// reuses their memory.
+func compose(entries []txEntry, net bool) []txEntry {
+	if net {
+		entries = netEffect(entries)
 	}
-	return e.model.tags[e.op].rows
+	return bounded(entries)
 }
 
 // bounded replaces the changes of a group that is told too much by one resync,
