@@ -16,12 +16,13 @@ func (w *statementConn) facts() facts {
 	w.dialect = dialectOf(w.db)
 	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
 	stmt := w.db.Statement
-	f.wants = w.table.interest.Wants(stmt.Context, w.op)
-	if w.op == Create {
+	switch w.op {
+	case Create:
 		w.upsertFacts(&f)
 		return f
-	}
-	if w.op == Update {
+	case Delete:
+		f.wants = w.table.interest.Wants(stmt.Context, Delete)
+	case Update:
 		w.set = setColumns(w.setSpace[:0], stmt)
 		w.named = w.namedColumns()
 		w.setsKey = slices.ContainsFunc(w.set, w.table.isKey)

@@ -44,7 +44,7 @@ func (w *statementConn) upsertFacts(f *facts) {
 		w.named = slices.DeleteFunc(slices.Clone(w.set), w.table.isAutoUpdated)
 	}
 	_, f.before = interest.WantsUpdate(w.set)
-	f.wants = max(f.wants, interest.Wants(stmt.Context, Update))
+	f.wants = max(interest.Wants(stmt.Context, Create), interest.Wants(stmt.Context, Update))
 	f.upserts, f.exact, f.looksUp, f.rows = true, w.upsert.exact, len(w.upsert.lookups) > 0, w.upsert.count
 }
 
