@@ -38,8 +38,7 @@ type statementConn struct {
 	after    []Row
 	failure  error // why the rows cannot be known
 
-	setSpace   [8]string // most statements set few columns: no further allocations
-	namedSpace [4]string
+	space [8]string // most statements set few columns: no further allocations
 }
 
 // newStatementConn returns nil where the statement needs no stand-in: for a plain

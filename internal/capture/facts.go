@@ -23,7 +23,7 @@ func (w *statementConn) facts() facts {
 	case Delete:
 		f.wants = w.table.interest.Wants(stmt.Context, Delete)
 	case Update:
-		w.set = setColumns(w.setSpace[:0], stmt)
+		w.set = setColumns(w.space[:0], stmt)
 		w.named = w.namedColumns()
 		w.setsKey = slices.ContainsFunc(w.set, w.table.isKey)
 		f.wants, f.before = w.table.interest.WantsUpdate(w.set)
@@ -62,7 +62,7 @@ func (w *statementConn) namedColumns() []string {
 	if !isMap && slices.Equal(stmt.Selects, []string{"*"}) {
 		return nil
 	}
-	columns := w.namedSpace[:0]
+	columns := w.space[min(len(w.set), len(w.space)):][:0] // behind set
 	for _, column := range w.set {
 		if c := w.table.byName[column]; c != nil && c.AutoUpdated && !w.givenSet && dest[c.Field.Name] == nil && dest[c.Name] == nil {
 			continue

@@ -36,7 +36,7 @@ func (w *statementConn) upsertFacts(f *facts) {
 	values, _ := stmt.Clauses["VALUES"].Expression.(clause.Values)
 	conflict.DoNothing = w.doNothing
 	w.upsert = newUpsert(w.table, conflict, values, w.dialect.duplicate)
-	w.set = w.setSpace[:0]
+	w.set = w.space[:0]
 	for _, assignment := range conflict.DoUpdates {
 		w.set = append(w.set, assignment.Column.Name)
 	}

@@ -1,10 +1,12 @@
 package notify
 
 import (
+	"context"
 	"slices"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // End implements capture.Transaction: it composes what the transaction comes to, lets
@@ -42,11 +44,7 @@ func (t *Tx) End(o capture.Outcome) {
 // publish hands changes to the hub.
 func (t *Tx) publish(entries []txEntry) {
 	n := t.notifier
-	err := panics.Guard(func() error {
-		changes := changesIn(entries)
-		n.record(t.ctx, changes)
-		return n.config.Publish(changes)
-	})
+	err := n.tryPublish(t.ctx, changesIn(entries))
 	if err == nil {
 		return
 	}
@@ -56,6 +54,12 @@ func (t *Tx) publish(entries []txEntry) {
 		name = m.table.Name
 	}
 	n.config.Log.Error("rohrpost: changes were not published", "model", name, "key", entries[0].key, "changes", len(entries), "error", err)
+}
+
+func (n *Notifier) tryPublish(ctx context.Context, changes []wire.Change) (err error) {
+	defer panics.Recover(&err)
+	n.record(ctx, changes)
+	return n.config.Publish(changes)
 }
 
 func (n *Notifier) call(fn func()) {

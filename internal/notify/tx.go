@@ -103,11 +103,12 @@ func (t *Tx) addResyncs(m *model, reason string) {
 
 // reserve makes room for so many changes more.
 func (t *Tx) reserve(count int) {
+	if count < 2 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if count > 1 {
-		t.entries = slices.Grow(t.entries, count)
-	}
+	t.entries = slices.Grow(t.entries, count)
 }
 
 // keepFunctions drops the changes.
