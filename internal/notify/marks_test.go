@@ -11,49 +11,49 @@ import (
 )
 
 type (
-	onCreate struct{}
-	onUpdate struct{}
-	onDelete struct{}
-	onChange struct{}
+	OnCreate struct{}
+	OnUpdate struct{}
+	OnDelete struct{}
+	OnChange struct{}
 )
 
 // markers knows the markers of the tests.
 func markers(t reflect.Type) []capture.Operation {
 	return map[reflect.Type][]capture.Operation{
-		reflect.TypeFor[onCreate](): {capture.Create},
-		reflect.TypeFor[onUpdate](): {capture.Update},
-		reflect.TypeFor[onDelete](): {capture.Delete},
-		reflect.TypeFor[onChange](): {capture.Create, capture.Update, capture.Delete},
+		reflect.TypeFor[OnCreate](): {capture.Create},
+		reflect.TypeFor[OnUpdate](): {capture.Update},
+		reflect.TypeFor[OnDelete](): {capture.Delete},
+		reflect.TypeFor[OnChange](): {capture.Create, capture.Update, capture.Delete},
 	}[t]
 }
 
 type (
-	byValue    struct{ onChange }
-	byPointer  struct{ *onChange }
-	base       struct{ onCreate }
-	Other      struct{ onDelete }
-	throughOne struct{ base }
+	byValue    struct{ OnChange }
+	byPointer  struct{ *OnChange }
+	Base       struct{ OnCreate }
+	Other      struct{ OnDelete }
+	throughOne struct{ Base }
 	throughTwo struct {
-		*base
+		*Base
 		Other
 	}
 	twice struct {
-		base
-		onChange
+		Base
+		OnChange
 	}
 	box[T any] struct {
-		onUpdate
+		OnUpdate
 		Value T
 	}
 	defined  byValue
 	alias    = byValue
-	named    struct{ Marker onChange }
+	named    struct{ Marker OnChange }
 	embedded struct {
-		Marker base `gorm:"embedded"`
+		Marker Base `gorm:"embedded"`
 	}
 	Recursive struct {
 		*Recursive
-		onUpdate
+		OnUpdate
 	}
 	unmarked struct{ gorm.Model }
 )

@@ -14,21 +14,21 @@ import (
 
 type (
 	plainModel struct {
-		onChange
+		OnChange
 		ID uint
 	}
 	methodModel struct {
-		onChange
+		OnChange
 		ID uint
 	}
 	columnModel struct {
-		onChange `rohrpost:"group:board-{board_id}"`
+		OnChange `rohrpost:"group:board-{board_id}"`
 		ID       uint
 		BoardID  uint
 	}
 	twoMarkers struct {
-		onCreate `rohrpost:"group:new"`
-		onUpdate `rohrpost:"group:{a}{pk}.{a}-x"`
+		OnCreate `rohrpost:"group:new"`
+		OnUpdate `rohrpost:"group:{a}{pk}.{a}-x"`
 		ID       uint
 		A        string
 	}
