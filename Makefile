@@ -11,6 +11,7 @@ help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 run: ## start the example, a shared task board, and print its address
+	@echo "Building the example. The first build also compiles SQLite, which takes one to two minutes."
 	@go run ./example
 
 test: ## run all tests of the library and the example (Go and a C compiler)
@@ -22,7 +23,7 @@ check: ## formatting, vet, staticcheck and tidiness of all modules
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 
-js: ## run the tests of the module for pages (installs Node.js)
+js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh
 
 integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
@@ -57,10 +58,10 @@ bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for l
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
 	cd bench && go run . $(if $(QUICK),-quick,-write)
 
-e2e: ## drive the example in headless Chromium (installs Chromium and playwright-core)
+e2e: ## test the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh
 
-screenshot: ## take the picture of the example that the README shows
+screenshot: ## take the screenshot of the example for the README
 	example/e2e/run.sh screenshot.mjs ../../doc/board.png
 
 fmt: ## format all Go files

@@ -5,35 +5,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Params are what the placeholders of an Allow pattern stand for, by name.
+// Params holds the values of the placeholders of a pattern, by name.
 type Params map[string]string
 
 type allowFunc = func(ctx context.Context, c *Conn, p Params) error
 
-// Anyone is the function for Allow where a group is public.
+// Anyone is a function for Allow that admits every connection.
 func Anyone(context.Context, *Conn, Params) error { return nil }
 
-// Allow lets connections subscribe to the groups that match the pattern, if
-// allow agrees by returning nil. Without it nobody can subscribe to anything.
-// Any error refuses, and the other end reads "ACCESS_DENIED", as for a group that
-// does not exist, or "UNAVAILABLE" for ErrUnavailable. What is no *Error is
-// logged, and so is ErrUnavailable. allow is called concurrently, with
-// Config.AuthorizeTimeout as deadline.
+// Allow lets connections subscribe to the groups that match the pattern, if allow
+// returns nil. Without a pattern for a group the hub refuses every subscription. It
+// refuses after any error: the client reads "UNAVAILABLE" for ErrUnavailable, else
+// "ACCESS_DENIED", as for a group that does not exist. The hub logs ErrUnavailable and
+// every error that is not an *Error. allow is called concurrently, with
+// Limits.AuthorizeTimeout as deadline.
 //
-// A pattern is literal text and placeholders, as in "project-{project}-{id}".
-// A placeholder stands for one or more characters, "-" included, up to the
-// first place where the text after it follows; the last one takes the rest. Of
-// several patterns that match, the one with most literal bytes decides alone,
-// and of those the one allowed first.
+// A pattern is literal text and placeholders, as in "project-{project}-{id}". A
+// placeholder stands for one or more characters, "-" included, up to the first place
+// where the text after it follows; the last one takes the rest. If several patterns
+// match, the one with most literal bytes decides alone, and of those the first one
+// defined.
 //
-// Allow panics if the pattern is malformed, or if an equal one is defined. It
-// may be called at any time, also while connections are open: those keep the
-// groups they are in.
+// Allow panics if the pattern is malformed, or if an equal one is defined. It may be
+// called at any time. Open connections keep their memberships.
 func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p Params) error) {
 	if allow == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
@@ -43,8 +43,8 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	h.rules = h.rules.with(pattern, allow)
 }
 
-// authorize is the one way into a group for a request. It returns nil or
-// errDenied, the same for every reason but ErrUnavailable.
+// authorize decides about a subscription. It returns nil, ErrUnavailable, or errDenied
+// for every other reason.
 func (c *Conn) authorize(parent context.Context, group string) error {
 	if !wire.ValidGroup(group) {
 		return errDenied
@@ -53,11 +53,11 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	if allow == nil {
 		return errDenied
 	}
-	ctx := newRequestContext(parent, c.hub.config.AuthorizeTimeout)
+	ctx := newRequestContext(parent, c.hub.config.Limits.AuthorizeTimeout)
 	defer ctx.end()
 	err := panics.Guard(func() error { return allow(ctx, c, params) })
 	if err == nil {
-		err = ctx.Err() // decided too late
+		err = ctx.Err() // the decision came too late
 	}
 	if err == nil {
 		return nil
@@ -67,7 +67,7 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 		refusal = ErrUnavailable
 	}
 	if _, ok := readable(err); (!ok || refusal != errDenied) && c.ctx.Err() == nil {
-		c.hub.log.Error("refusing a group", "group", group, "user", c.user.ID, "error", err)
+		c.hub.log.Error("rohrpost: refuse a group", "group", group, "user", c.identity.ID, "error", err)
 	}
 	return refusal
 }
@@ -87,10 +87,46 @@ func (c *Conn) groupOf(data json.RawMessage) (group string, err error) {
 	})
 	var p *panics.Error
 	if errors.As(err, &p) {
-		c.hub.log.Error("mapping data to a group", "user", c.user.ID, "error", err)
+		c.hub.log.Error("rohrpost: map data to a group", "user", c.identity.ID, "error", err)
 	}
 	if err != nil || !wire.ValidGroup(group) {
 		return "", errDenied
 	}
 	return group, nil
+}
+
+// rules are functions for patterns of group names. The patterns with most literal bytes
+// come first. A rules value never changes.
+type rules[F any] []rule[F]
+
+type rule[F any] struct {
+	pattern wire.Pattern
+	do      F
+}
+
+// with returns rules with one more. It panics if the pattern is malformed or defined
+// already.
+func (rs rules[F]) with(text string, do F) rules[F] {
+	p, err := wire.ParsePattern(text)
+	if err != nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: %v", text, err))
+	}
+	for _, r := range rs {
+		if r.pattern.Equal(p) {
+			panic(fmt.Sprintf("rohrpost: pattern %q is already defined", text))
+		}
+	}
+	more := append(slices.Clone(rs), rule[F]{p, do})
+	slices.SortStableFunc(more, func(a, b rule[F]) int { return b.pattern.Weight() - a.pattern.Weight() })
+	return more
+}
+
+// find returns the function for a group, the zero F if no pattern matches.
+func (rs rules[F]) find(group string) (do F, params Params) {
+	for _, r := range rs {
+		if params, ok := r.pattern.Match(group); ok {
+			return r.do, params
+		}
+	}
+	return do, nil
 }

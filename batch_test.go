@@ -150,7 +150,7 @@ func changesOf(t *testing.T, hub *Hub, ws *websocket.Conn, end string) (changes 
 // A member for whom a batch is too much is told to load its groups again; who is
 // in fewer of them gets the changes.
 func TestTooMuchForOneConnection(t *testing.T) {
-	hub := quiet(Config{SendQueueBytes: 8000})
+	hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: 8000}})
 	address := serve(t, hub)
 	all, one := dial(t, address), dial(t, address)
 	for _, group := range []string{"a", "b", "end-all"} {
@@ -165,7 +165,7 @@ func TestTooMuchForOneConnection(t *testing.T) {
 	assert.Equal(t, []string{"update b"}, changesOf(t, hub, one, "end-one"))
 
 	err := hub.Publish(context.Background(), Change{Group: "b", Type: Update, Object: strings.Repeat("x", 9000)}, Change{Group: "b", Type: Delete})
-	require.ErrorContains(t, err, "fits into no send queue")
+	require.ErrorContains(t, err, "larger than Limits.MaxSendQueueBytes")
 	assert.Equal(t, []string{`resync b {"reason":"size"}`, "delete b"}, changesOf(t, hub, one, "end-one"))
 }
 

@@ -15,8 +15,8 @@ import (
 func conversationHub() *Hub {
 	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler)})
 	hub.Allow("article-{id}", Anyone)
-	hub.State("article-{id}", func(_ context.Context, _ *Conn, p Params) (any, error) { return []Params{p}, nil })
-	hub.Allow("stateless-{id}", Anyone)
+	hub.SnapshotFor("article-{id}", func(_ context.Context, _ *Conn, r SnapshotRequest) (any, error) { return []Params{r.Params}, nil })
+	hub.Allow("plain-{id}", Anyone)
 	hub.Allow("secret-{id}", func(context.Context, *Conn, Params) error { return Errorf("no") })
 	hub.Allow("broken-{id}", func(context.Context, *Conn, Params) error { return errors.New("no database") })
 	hub.Allow("panic-{id}", func(context.Context, *Conn, Params) error { panic("oops") })

@@ -1,36 +1,52 @@
-// Package rohrpost tells web pages what is in the database now. A GORM model
-// embeds a marker, the plugin is used on the database handle, the hub is mounted
-// as an HTTP handler; from then on every committed create, update and delete
-// reaches, as a small JSON message over WebSocket, exactly the connections that
-// may see it.
+// Package rohrpost sends committed database changes to web pages. A GORM model embeds
+// a marker, the program uses one plugin and mounts one HTTP handler. From then on every
+// committed create, update and delete reaches, as a small JSON message over WebSocket,
+// the connections that may see it.
 //
-//	db.Create(&article)                                                            browser
-//	     |                                                                            ^
-//	 plugin.go --> commit.go (hold until COMMIT) --> Hub.Publish --> broker --> hub.go --> conn.go
-//	 ...... database half: gorm, no sockets ......   protocol.go   ........ socket half ........
+// # Quick start
 //
-// # Promises
+//	type Article struct {
+//		rohrpost.NotifyOnChange `rohrpost:"group:articles"`
 //
-//   - A change is sent if and only if its transaction commits; what a savepoint
-//     takes back is not sent. doc/WRITES.md says for every way of writing what is
-//     announced, and README.md names what cannot be seen.
-//   - What cannot be told row by row is a Resync to all whom it may concern.
-//   - All members of a group see its messages in the same order.
-//   - Publishing waits for no connection. One that reads too slowly is closed
-//     with code 4008; nothing is dropped in silence.
-//   - Nobody is in a group that no Allow pattern lets him into.
-//   - No failure here, nor a panic in a model's methods, reaches the caller's
-//     write. It is logged and counted in Stats.
-//   - What the hub starts, Shutdown ends and waits for. NewHub and Plugin start
-//     nothing.
+//		ID    uint   `json:"id"`
+//		Title string `json:"title"`
+//	}
 //
-// A connection that was away gets what it has missed, in order and once, or is told
-// to load its state again; doc/RESUME.md says how.
+//	// PushNotificationData returns what clients see of an article.
+//	func (a Article) PushNotificationData([]string, string) any { return a }
 //
-// # Reading order
+//	hub := rohrpost.NewHub(rohrpost.Config{})
+//	hub.Allow("articles", rohrpost.Anyone)  // who may subscribe; by default no client may
+//	err := db.Use(rohrpost.Plugin(hub))     // db is a *gorm.DB
+//	http.Handle("/ws/rohrpost/", hub)       // where clients connect
+//	http.Handle("/rohrpost/", js.Handler()) // the JavaScript client
+//	defer hub.Shutdown(ctx)
 //
-// The database half: mixins.go, plugin.go, commit.go, then write.go and
-// announce.go. The language of both: protocol.go, request.go, change.go. The
-// socket half: hub.go, conn.go, then groups.go, worker.go and outlet.go. History and
-// resuming: broker.go, memory.go, gate.go, entrance.go.
+// In the page:
+//
+//	import Rohrpost from "/rohrpost/rohrpost.js";
+//	const hub = new Rohrpost("/ws/rohrpost/");
+//	hub.on("articles", (error, change) => console.log(change.type, change.object));
+//
+// Hub.SnapshotFor gives pages the rows with which they begin, so that hub.watch keeps a
+// list that equals the table. The examples below and the folder example show more.
+//
+// # Guarantees
+//
+//   - The hub sends a change if and only if its transaction commits, except what a
+//     savepoint rolls back. doc/WRITES.md lists for every way of writing which changes are
+//     sent; README.md lists the writes that the plugin cannot see.
+//   - Where the plugin cannot know the changed rows, the groups concerned get a Resync.
+//   - All members of a group receive its messages in the same order.
+//   - A client that was disconnected receives the messages that it has missed, in order
+//     and once, or learns that it must load its snapshot again; see doc/RESUME.md.
+//   - Publishing waits for no connection. The hub closes a connection that reads too
+//     slowly with code 4008, and drops no message silently.
+//   - A client is in no group that no Allow pattern admits it to.
+//   - No failure of this package, and no panic in a model's methods, reaches the caller's
+//     write. The hub logs it and counts it in Stats.
+//   - NewHub and Plugin start nothing. Shutdown ends everything that the hub has started,
+//     and waits for it.
+//
+// doc/ARCHITECTURE.md says where things are.
 package rohrpost

@@ -31,14 +31,14 @@ func conversation(hub *rohrpost.Hub, requests ...string) {
 // Who may subscribe is decided by rules over the names of groups.
 func ExampleHub_Allow() {
 	hub := rohrpost.NewHub(rohrpost.Config{
-		NoHistory: true, // or the answers would tell where it is
+		DisableHistory: true, // or the answers would tell where it is
 		Authenticate: func(r *http.Request) (rohrpost.Identity, error) {
 			return rohrpost.Identity{ID: "ann"}, nil // from a session, a header, a certificate
 		},
 	})
 	hub.Allow("news", rohrpost.Anyone)
 	hub.Allow("inbox-{user}", func(_ context.Context, c *rohrpost.Conn, p rohrpost.Params) error {
-		if p["user"] != c.User().ID {
+		if p["user"] != c.Identity().ID {
 			return rohrpost.Errorf("not yours")
 		}
 		return nil
@@ -55,7 +55,7 @@ func ExampleHub_Allow() {
 
 // A token may come with the request to subscribe, as rohrpost-js sends it.
 func ExampleRequestFromContext() {
-	hub := rohrpost.NewHub(rohrpost.Config{NoHistory: true})
+	hub := rohrpost.NewHub(rohrpost.Config{DisableHistory: true})
 	hub.Allow("inbox-{user}", func(ctx context.Context, _ *rohrpost.Conn, p rohrpost.Params) error {
 		var token string
 		_ = json.Unmarshal(rohrpost.RequestFromContext(ctx).Field("auth_jwt"), &token) // without one it is empty
@@ -76,15 +76,15 @@ func ExampleRequestFromContext() {
 
 // A page gets the state of a group together with the subscription, and all changes
 // after it.
-func ExampleHub_State() {
-	hub := rohrpost.NewHub(rohrpost.Config{NoHistory: true})
+func ExampleHub_SnapshotFor() {
+	hub := rohrpost.NewHub(rohrpost.Config{DisableHistory: true})
 	hub.Allow("list-{id}", rohrpost.Anyone)
-	hub.State("list-{id}", func(_ context.Context, _ *rohrpost.Conn, p rohrpost.Params) (any, error) {
-		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + p["id"]}}, nil
+	hub.SnapshotFor("list-{id}", func(_ context.Context, _ *rohrpost.Conn, r rohrpost.SnapshotRequest) (any, error) {
+		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + r.Params["id"]}}, nil
 	})
-	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "state": true}}`)
+	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "snapshot": true}}`)
 	// Output:
-	// {"id":1,"type":"subscribe","data":{"group":"list-7","state":[{"id":"1","title":"from the database, where list_id = 7"}]}}
+	// {"id":1,"type":"subscribe","data":{"group":"list-7","snapshot":[{"id":"1","title":"from the database, where list_id = 7"}]}}
 }
 
 // A handler answers requests of one type. Only the text of an *Error reaches

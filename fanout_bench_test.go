@@ -31,7 +31,7 @@ const (
 //	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 200x -count 5 .
 func BenchmarkFanout(b *testing.B) {
 	b.Run("history", func(b *testing.B) { benchmarkFanout(b, Config{}) })
-	b.Run("none", func(b *testing.B) { benchmarkFanout(b, Config{NoHistory: true}) })
+	b.Run("none", func(b *testing.B) { benchmarkFanout(b, Config{DisableHistory: true}) })
 }
 
 func benchmarkFanout(b *testing.B, config Config) {

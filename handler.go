@@ -7,21 +7,20 @@ import (
 	"github.com/rohrpost/rohrpost/handlers"
 )
 
-// HandlerFunc answers a request. What it returns is the data of the reply; nil
-// is a reply without data. The text of an *Error is the error of the reply, any
-// other error and a panic are logged and answered "internal error". A Reply
-// answers with another type; Later answers later. After SendSuccess or SendError
-// for the request the result is ignored.
+// HandlerFunc answers a request. Its result is the data of the reply; nil is a reply
+// without data. An *Error is the error of the reply. The hub logs any other error and a
+// panic, and answers "internal error". A Reply answers with another type. Later answers
+// later. After SendSuccess or SendError for the request the hub ignores the result.
 //
-// The requests of one connection are handled one after another, in the order
-// they came; those of different connections concurrently. ctx ends when the
-// connection does, and after Config.RequestTimeout; a handler that then returns
-// the error of ctx is answered "The request timed out.".
+// The hub handles the requests of one connection one after another, in the order in
+// which they came, and those of different connections concurrently. ctx ends with the
+// connection, and after Limits.RequestTimeout. If the handler then returns the error of
+// ctx, the hub answers "The request timed out.".
 type HandlerFunc func(ctx context.Context, c *Conn, r *Request) (any, error)
 
-// Handle registers the handler for requests of type name, and of the aliases.
-// It panics if there is one already, as for "ping", "subscribe" and
-// "unsubscribe", which every hub has. It may be called at any time.
+// Handle registers the handler for requests of type name, and of the aliases. It panics
+// if there is one already, as for "ping", "subscribe" and "unsubscribe", which every hub
+// answers. It may be called at any time.
 func (h *Hub) Handle(name string, handler HandlerFunc, aliases ...string) {
 	if handler == nil {
 		panic(fmt.Sprintf("rohrpost: handler for %q is nil", name))
@@ -42,15 +41,15 @@ func (h *Hub) handler(name string) HandlerFunc {
 	return h.handlers[name]
 }
 
-// handleBuiltIns registers what every hub answers.
+// handleBuiltIns registers the handlers of every hub.
 func (h *Hub) handleBuiltIns() {
 	h.Handle("ping", func(_ context.Context, _ *Conn, r *Request) (any, error) {
 		return Reply{Type: "pong", Data: handlers.Ping(r.Data)}, nil
 	})
 	h.Handle("subscribe", func(ctx context.Context, c *Conn, r *Request) (any, error) {
-		return nil, handlers.Subscribe(ctx, door{c, r}, r.Data)
+		return nil, c.subscribe(ctx, r)
 	})
 	h.Handle("unsubscribe", func(_ context.Context, c *Conn, r *Request) (any, error) {
-		return handlers.Unsubscribe(door{c, r}, r.Data)
+		return c.unsubscribe(r)
 	})
 }

@@ -26,7 +26,7 @@ func TestConnectionsAreRefused(t *testing.T) {
 		status int
 		body   string
 	}{
-		"no places":        {Config{MaxConnections: 1}, "", http.StatusServiceUnavailable, "too many connections"},
+		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections"},
 		"readable error":   {Config{Authenticate: refuse(Errorf("who are you?"))}, "", http.StatusUnauthorized, "who are you?"},
 		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized"},
 		"panic": {
@@ -39,7 +39,7 @@ func TestConnectionsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := quiet(test.config)
 			address := serve(t, hub)
-			if test.config.MaxConnections > 0 {
+			if test.config.Limits.MaxConnections > 0 {
 				ws := dial(t, address)
 				defer func() { _ = ws.Close() }()
 			}
@@ -63,7 +63,7 @@ func refuse(err error) func(*http.Request) (Identity, error) {
 }
 
 func TestDeniedLooksAlwaysTheSame(t *testing.T) {
-	hub := NewHub(Config{AuthorizeTimeout: 10 * time.Millisecond, Logger: quiet(Config{}).log})
+	hub := NewHub(Config{Logger: quiet(Config{}).log, Limits: Limits{AuthorizeTimeout: 10 * time.Millisecond}})
 	hub.Allow("error", func(context.Context, *Conn, Params) error { return errors.New("secret") })
 	hub.Allow("readable", func(context.Context, *Conn, Params) error { return Errorf("not you") })
 	hub.Allow("panic", func(context.Context, *Conn, Params) error { panic("secret") })
@@ -94,9 +94,9 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	}
 	hub.Allow("group", func(context.Context, *Conn, Params) error { return ask() })
 	hub.Allow("stateful", Anyone)
-	hub.State("stateful", func(context.Context, *Conn, Params) (any, error) { return 7, ask() })
+	hub.SnapshotFor("stateful", func(context.Context, *Conn, SnapshotRequest) (any, error) { return 7, ask() })
 	ws := dial(t, serve(t, hub))
-	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","state":true}}`
+	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","snapshot":true}}`
 	send(t, ws, load)
 	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
 	const subscribe = `{"id":1,"type":"subscribe","data":{"group":"group"}}`
@@ -106,7 +106,7 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	send(t, ws, subscribe)
 	assert.Contains(t, receive(t, ws), `"data":{"group":"group"`)
 	send(t, ws, load)
-	assert.Contains(t, receive(t, ws), `"state":7`)
+	assert.Contains(t, receive(t, ws), `"snapshot":7`)
 	go func() { _ = closeCode(ws) }()
 	require.NoError(t, hub.Shutdown(t.Context()))
 	assert.Equal(t, 1, strings.Count(log.String(), "the database is away"))
@@ -194,7 +194,7 @@ func TestConn(t *testing.T) {
 	send(t, ws, `{"id":1,"type":"hello"}`)
 	assert.Equal(t, `{"id":1,"type":"hello","error":"no","data":5}`, receive(t, ws))
 	c := <-conns
-	assert.Equal(t, "ann", c.User().ID)
+	assert.Equal(t, "ann", c.Identity().ID)
 	require.NoError(t, c.Join("b"))
 	require.NoError(t, c.Join("a"))
 	require.NoError(t, c.Join("a"))

@@ -2,18 +2,17 @@ package rohrpost
 
 import "time"
 
-// Identity is who is at the other end of a connection. The zero Identity is
-// anonymous and never expires. It does not change while the connection lives.
+// Identity identifies the client of a connection. The zero Identity is anonymous and
+// never expires. It does not change while the connection is open.
 type Identity struct {
-	// ID names the user. It stands in logs. Defaults to "", anonymous.
+	// ID names the user. The hub logs it. Defaults to "", anonymous.
 	ID string
 
-	// Expires is when the connection is closed with 4001, so that it has to
-	// authenticate again. Defaults to never.
+	// Expires is when the hub closes the connection with 4001, so that the client
+	// authenticates again. Defaults to never.
 	Expires time.Time
 
-	// Value is whatever the program wants to find again in its handlers.
-	// Defaults to nil.
+	// Value is for the handlers of the program. Defaults to nil.
 	Value any
 }
 

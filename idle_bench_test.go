@@ -23,7 +23,7 @@ const idleEnv = "ROHRPOST_IDLE_URL"
 //	go test -run '^$' -bench '^BenchmarkIdle$' -benchtime 1x .
 func BenchmarkIdle(b *testing.B) {
 	const connections, groups = 10_000, 100
-	hub := NewHub(Config{MaxConnections: -1, PingInterval: -1, DeadAfter: -1})
+	hub := NewHub(Config{PingInterval: -1, Limits: Limits{MaxConnections: -1, IdleTimeout: -1}})
 	server := httptest.NewServer(hub)
 	defer server.Close()
 	before := measure()
@@ -34,7 +34,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	time.Sleep(time.Second)
 	idle := measure()
-	for i, c := range hub.connections() {
+	for i, c := range hub.conns.all() {
 		for g := range groups {
 			require.NoError(b, c.Join(fmt.Sprint("group-", (i+g*97)%10_000)))
 		}

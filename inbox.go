@@ -2,8 +2,8 @@ package rohrpost
 
 import "sync"
 
-// What waits to be handled is bounded: maxInbox messages, of maxInboxBytes
-// together, and as many again that are being handled.
+// The inbox holds maxInbox messages, of maxInboxBytes together. As many again may be
+// under way.
 const (
 	maxInbox      = 64
 	maxInboxBytes = 64 << 10
@@ -15,18 +15,18 @@ type inbound struct {
 	binary bool
 }
 
-// inbox is what a connection has asked for and no handler has seen yet. Its
-// runner exists only while there is something in it.
+// inbox holds the messages that no handler has seen yet. A goroutine dispatches them
+// that exists only while there are some.
 type inbox struct {
-	mu      sync.Mutex // guards what follows
-	waiting []inbound
-	bytes   int           // of them
-	room    chan struct{} // closed when the runner takes them; nil while there is room
-	running bool
+	mu          sync.Mutex // guards what follows
+	waiting     []inbound
+	bytes       int           // of waiting
+	room        chan struct{} // closed when the messages are taken; nil while there is room
+	dispatching bool
 }
 
-// put adds a message. Unless it returns nil, the next one has to wait until room
-// is closed; somebody must see to it that the runner exists.
+// put adds a message. Unless it returns nil, the caller makes sure that the messages
+// are dispatched, and waits until room is closed.
 func (b *inbox) put(in inbound) (room <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -39,22 +39,22 @@ func (b *inbox) put(in inbound) (room <-chan struct{}) {
 	return b.room
 }
 
-// begin reports whether the caller has to start the runner.
-func (b *inbox) begin() (start bool) {
+// start reports whether the caller must start the goroutine.
+func (b *inbox) start() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	start = !b.running
-	b.running = true
+	start := !b.dispatching
+	b.dispatching = true
 	return start
 }
 
-// take removes all that waits. If there is none, the runner must end.
-func (b *inbox) take() []inbound {
+// takeAll removes all messages. If there is none, the goroutine must end.
+func (b *inbox) takeAll() []inbound {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := b.waiting
 	b.waiting, b.bytes = nil, 0
-	b.running = len(taken) > 0
+	b.dispatching = len(taken) > 0
 	if b.room != nil {
 		close(b.room)
 		b.room = nil

@@ -13,10 +13,10 @@ type origin struct {
 	scheme, host, port string
 }
 
-// originAllowed decides whether a page may open this connection. A browser
-// sends the cookies of the user whatever page asks, so only the Origin header
-// tells a page of ours from a hostile one. Without the header it is no browser,
-// and no cookie of a user can be abused.
+// originAllowed reports whether a page may open this connection. A browser sends the
+// cookies of the user whichever page asks, so only the Origin header distinguishes a page
+// of the program from a hostile one. A request without the header comes from another
+// program than a browser, which sends no cookies of a user.
 func originAllowed(r *http.Request, extra []string) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
@@ -42,9 +42,9 @@ func originAllowed(r *http.Request, extra []string) bool {
 	return sameOrigin(r, got)
 }
 
-// sameOrigin reports whether the page comes from where the request goes to.
-// Without TLS the scheme is not known, since a proxy may have ended it: then
-// both will do.
+// sameOrigin reports whether the page has the origin of the request. Without TLS the
+// scheme of the request is unknown, since a proxy may have ended TLS: the page may then
+// have either.
 func sameOrigin(r *http.Request, got origin) bool {
 	if got.scheme != "https" && (got.scheme != "http" || r.TLS != nil) {
 		return false
@@ -52,8 +52,8 @@ func sameOrigin(r *http.Request, got origin) bool {
 	return got == newOrigin(got.scheme, &url.URL{Host: r.Host})
 }
 
-// parseOrigin reads scheme://host[:port], and nothing else: "null", a path and
-// a user name are refused.
+// parseOrigin reads scheme://host[:port]. It refuses anything else: "null", a path, a user
+// name.
 func parseOrigin(value string) (origin, bool) {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") {

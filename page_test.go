@@ -48,7 +48,7 @@ type pageMessage struct {
 		Object                     struct{ N int }
 		Recovered                  *bool
 		Missed                     *uint64
-		State                      []int
+		State                      []int `json:"snapshot"`
 	}
 }
 
@@ -58,8 +58,7 @@ func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	_ = near.Close()
 	socket := &fakeSocket{Conn: far, room: -1}
 	socket.changed.L = &socket.mu
-	c := newConn(hub, nil, &upgradeWriter{link: &link{Conn: far, feed: hub.newReader(far)}}, Identity{})
-	c.out.socket, c.out.try = socket, socket.try
+	c := newConn(hub, nil, hub.newNetConn(socket), Identity{})
 	c.timer = time.NewTimer(math.MaxInt64)
 	return c, socket
 }
@@ -71,7 +70,7 @@ func (p *page) connect(hub *Hub) {
 
 func (p *page) cut() {
 	_ = p.socket.Close()
-	p.conn.cut()
+	p.conn.member.Abort()
 }
 
 // subscribe asks for a group, from where the page is if it can.
@@ -89,7 +88,7 @@ func (p *page) subscribe(group string, state bool) {
 		p.could = p.whole(group, since)
 	}
 	if state || v.since == nil {
-		data["state"] = true
+		data["snapshot"] = true
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
 	require.NoError(p.t, err)
@@ -98,7 +97,7 @@ func (p *page) subscribe(group string, state bool) {
 	require.NoError(p.t, err)
 	p.asked = group
 	p.conn.handle(p.conn.hub.handler("subscribe"), r)
-	p.conn.worker.add() // as the runner would
+	p.conn.member.Wake() // as dispatch would
 }
 
 // receive takes what has come.
@@ -121,7 +120,7 @@ func (p *page) answered(m *pageMessage) {
 	p.asked = ""
 	v := p.views[group]
 	require.NotEmpty(p.t, m.Data.Epoch)
-	now := Position{m.Data.Epoch, m.Data.Offset}
+	now := Position{Epoch: m.Data.Epoch, Offset: m.Data.Offset}
 	if m.Data.Recovered != nil && *m.Data.Recovered {
 		require.NotNil(p.t, v.since)
 		require.Equal(p.t, v.since.Epoch, now.Epoch, "recovered, but the history is another one")
@@ -150,7 +149,7 @@ func (v *view) change(t *testing.T, m *pageMessage) {
 	case d.Epoch != "": // a new beginning, and it says so
 		require.Equal(t, Resync, d.Type)
 		require.GreaterOrEqual(t, v.at.Offset, v.due, "what was promised has not come")
-		*v = view{at: Position{d.Epoch, d.Offset}, stale: true, has: v.has, since: v.since, due: d.Offset}
+		*v = view{at: Position{Epoch: d.Epoch, Offset: d.Offset}, stale: true, has: v.has, since: v.since, due: d.Offset}
 		return
 	case d.Offset == 0:
 		require.Equal(t, Resync, d.Type)

@@ -47,7 +47,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 	}
 	c := notify.Config{
 		Publish:             hub.publishCaptured,
-		HasMembersOrHistory: hub.listens,
+		HasMembersOrHistory: hub.hasMembersOrHistory,
 		Markers:             markedOperations,
 		Log:                 hub.log,
 		Skipped:             &hub.counters.skipped,

@@ -10,41 +10,41 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// closeTimeout is how long the other end has to answer our close frame. If we
-// closed the TCP connection at once, bytes that are still on their way to us
-// could make the other end lose the close code.
+// closeTimeout is the time that the client has to answer the hub's close frame. If the
+// hub closed the TCP connection at once, bytes that are still on their way to it could
+// make the client lose the close code.
 const closeTimeout = 5 * time.Second
 
-// read is the reader: it owns the connection and takes it down in the end.
+// read is the reader. It owns the connection and closes it at the end.
 func (c *Conn) read() {
-	defer c.hub.exit()
+	defer c.hub.conns.release()
 	err := c.readFrames()
-	c.handOver()
-	c.partWith(err)
-	c.cut()
-	c.hub.remove(c)
-	c.out.kill()
+	c.startDispatch()
+	c.finishClose(err)
+	c.member.Abort()
+	c.hub.conns.remove(c)
+	c.member.Close()
 	c.tasks.Wait()
 }
 
-// readFrames hands messages to the inbox until the connection fails or the
-// other end closes it. When we close it, it goes on and throws them away.
+// readFrames hands messages to the inbox until the connection fails or the client
+// closes it. After the hub has closed it, readFrames goes on and drops messages.
 func (c *Conn) readFrames() error {
-	if err := c.alive(); err != nil {
+	if err := c.keepAlive(); err != nil {
 		return err
 	}
-	c.ws.SetReadLimit(max(c.hub.config.MaxMessageBytes, 0)) // 0: no limit
+	c.ws.SetReadLimit(max(c.hub.config.Limits.MaxMessageBytes, 0)) // 0: no limit
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
-	c.ws.SetPongHandler(func(string) error { return c.alive() })
+	c.ws.SetPongHandler(func(string) error { return c.keepAlive() })
 	c.ws.SetPingHandler(func(data string) error {
 		_ = c.pushFrame(wire.PongFrame(data)) // or the connection ends
-		return c.alive()
+		return c.keepAlive()
 	})
 	for {
-		if c.reader.Buffered() == 0 && c.feed.Empty() {
-			c.handOver()
+		if c.socket.idle() {
+			c.startDispatch()
 			// Here the stack is shallow, and stays small while nothing comes.
-			if err := c.feed.Wait(); err != nil {
+			if err := c.socket.reader.Wait(); err != nil {
 				return err
 			}
 		}
@@ -52,7 +52,7 @@ func (c *Conn) readFrames() error {
 		if err != nil {
 			return err
 		}
-		if err := c.alive(); err != nil {
+		if err := c.keepAlive(); err != nil {
 			return err
 		}
 		if c.ctx.Err() != nil {
@@ -63,7 +63,7 @@ func (c *Conn) readFrames() error {
 			return err
 		}
 		if kind == websocket.TextMessage && !utf8.Valid(data) {
-			c.end(websocket.CloseInvalidFramePayloadData, "invalid UTF-8", false)
+			c.member.End(wire.CloseInvalidPayload, "invalid UTF-8", false)
 			continue
 		}
 		if err := c.accept(inbound{data: data, binary: kind == websocket.BinaryMessage}); err != nil {
@@ -72,62 +72,61 @@ func (c *Conn) readFrames() error {
 	}
 }
 
-// accept queues a message for the runner, and waits when the inbox is full: a
-// connection that asks faster than it is answered is read slower.
+// accept puts a message into the inbox. It waits while the inbox is full: a client that
+// asks faster than the hub answers is read more slowly.
 func (c *Conn) accept(in inbound) error {
 	room := c.inbox.put(in)
 	c.accepted = true
 	if room == nil {
 		return nil
 	}
-	c.handOver()
+	c.startDispatch()
 	select {
 	case <-room:
 	case <-c.ctx.Done():
 	}
-	return c.alive() // it was not the other end that took its time
+	return c.keepAlive() // the client did not cause the delay
 }
 
-// handOver lets the runner see what has been accepted. The reader calls it when
-// it has read all that was there: what came together is handled together, and
-// its replies leave together.
-func (c *Conn) handOver() {
+// startDispatch lets dispatch see what was accepted. The reader calls it when it has
+// read everything that has come: what came together is handled together, and its
+// replies leave together.
+func (c *Conn) startDispatch() {
 	if !c.accepted {
 		return
 	}
 	c.accepted = false
-	if c.inbox.begin() {
-		c.tasks.Go(c.run)
+	if c.inbox.start() {
+		c.tasks.Go(c.dispatch)
 	}
 }
 
-// partWith does what the end of reading asks for, before the TCP connection is
+// finishClose does what the end of reading asks for, before the TCP connection is
 // closed.
-func (c *Conn) partWith(err error) {
-	switch err := err.(type) { // they are not wrapped, and errors.As costs as much as a write
+func (c *Conn) finishClose(err error) {
+	switch err := err.(type) { // the errors are not wrapped, and errors.As costs as much as a write
 	case *websocket.CloseError:
-		if err.Code != websocket.CloseAbnormalClosure { // that is a plain end of file
-			c.end(err.Code, "", true) // answer with the code that came
-			<-c.wrote
+		if err.Code != wire.CloseAbnormal { // that is a plain end of file
+			c.member.End(err.Code, "", true) // answer with the code that came
+			<-c.member.Flushed()
 		}
-	case net.Error: // dead or cut
+	case net.Error: // timed out or aborted
 	default:
-		if err != io.EOF { // gone without a word
+		if err != io.EOF {
 			c.linger()
 		}
 	}
 }
 
-// linger lets a close frame arrive that was sent because what came was no
-// WebSocket, or too large.
+// linger lets a close frame arrive that answers a violation of the protocol.
 func (c *Conn) linger() {
-	c.end(websocket.CloseProtocolError, "", true)
-	<-c.wrote
-	conn := c.out.socket
+	c.member.End(wire.CloseProtocolError, "", true)
+	<-c.member.Flushed()
+	conn := c.socket.Conn
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
 		return
 	}
 	if conn.SetReadDeadline(time.Now().Add(closeTimeout)) == nil {
-		_, _ = io.Copy(io.Discard, conn) // until the other end hangs up, or the deadline
+		_, _ = io.Copy(io.Discard, conn) // until the client closes, or the deadline
 	}
 }

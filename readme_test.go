@@ -20,26 +20,26 @@ import (
 
 // README begins
 type Article struct {
-	rohrpost.NotifyOnChange `rohrpost:"group:articles"` // every committed change is announced
+	rohrpost.NotifyOnChange `rohrpost:"group:articles"` // every committed change is sent
 
 	ID    uint   `json:"id"`
 	Title string `json:"title"`
 }
 
-// PushNotificationData is what pages get to see of an article.
+// PushNotificationData returns what clients see of an article.
 func (a Article) PushNotificationData([]string, string) any { return a }
 
 func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
-	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; nobody without a rule
-	hub.State("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) (any, error) {
-		articles := []Article{} // what a page begins with
+	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; by default no client may
+	hub.SnapshotFor("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
+		articles := []Article{} // the rows with which a page begins
 		err := db.WithContext(ctx).Order("id").Find(&articles).Error
 		return articles, err
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/ws/rohrpost/", hub)
-	mux.Handle("/rohrpost/", js.Handler()) // the module for pages
+	mux.Handle("/rohrpost/", js.Handler()) // the JavaScript client
 	return hub, mux, db.Use(rohrpost.Plugin(hub))
 }
 
@@ -58,8 +58,8 @@ func Example() {
 	// A page would do this.
 	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws/rohrpost/", nil)
 	check(err)
-	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "articles", "state": true}}`)))
-	_, state, _ := strings.Cut(read(ws), `"state":`) // the epoch is random
+	check(ws.WriteMessage(websocket.TextMessage, []byte(`{"type": "subscribe", "id": 1, "data": {"group": "articles", "snapshot": true}}`)))
+	_, state, _ := strings.Cut(read(ws), `"snapshot":`) // the epoch is random
 	fmt.Println(state)
 
 	check(db.Model(&Article{}).Where("id = ?", 1).Update("title", "Pneumatic dispatch").Error)

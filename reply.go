@@ -71,7 +71,7 @@ func (c *Conn) errorFrame(r *Request, err error, data any) (wire.Frame, error) {
 
 // reply makes the one reply to r. The caller must send it.
 func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err error) {
-	if r == nil || len(r.ID) == 0 || r.Type == "" && r.received.Type == nil {
+	if r == nil || len(r.ID) == 0 || r.Type == "" && r.rawType == nil {
 		return nil, errNoRequest
 	}
 	if r.isAnswered() {
@@ -98,7 +98,7 @@ func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err e
 // frame frames a message unless it is too large for the send queue.
 func (c *Conn) frame(e wire.Envelope) (wire.Frame, error) {
 	f := e.Frame()
-	if err := c.hub.fits(len(f)); err != nil {
+	if err := c.hub.checkSize(len(f)); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	return f, nil

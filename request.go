@@ -21,7 +21,8 @@ type Request struct {
 	// nil where the field is absent.
 	Data json.RawMessage
 
-	received wire.Request // the fields as they came; zero for a request that a program made
+	id, rawType json.RawMessage            // as they came, for the reply; nil for a request that a program made
+	fields      map[string]json.RawMessage // all other top-level fields
 
 	mu       sync.Mutex // guards what follows
 	answered bool
@@ -29,7 +30,10 @@ type Request struct {
 }
 
 func newRequest(received wire.Request) *Request {
-	return &Request{ID: received.ID, Type: received.Name, Data: received.Data, received: received}
+	return &Request{
+		ID: received.ID, Type: received.Name, Data: received.Data,
+		id: received.ID, rawType: received.Type, fields: received.Fields,
+	}
 }
 
 type requestKey struct{}
@@ -61,10 +65,12 @@ func (r *Request) Field(name string) json.RawMessage {
 	switch name {
 	case "id":
 		return r.ID
+	case "type":
+		return r.rawType
 	case "data":
 		return r.Data
 	}
-	return r.received.Field(name)
+	return r.fields[name]
 }
 
 // claim claims the one reply of r. Only the first call gets it.
@@ -103,16 +109,16 @@ func (r *Request) replied() <-chan struct{} {
 // replyID returns the id of the reply. It is byte for byte that of a client's
 // request.
 func (r *Request) replyID() (json.RawMessage, error) {
-	if r.received.ID != nil {
-		return r.received.ID, nil
+	if r.id != nil {
+		return r.id, nil
 	}
 	return wire.EncodeID(r.ID)
 }
 
 // replyType returns the type of the reply.
 func (r *Request) replyType() json.RawMessage {
-	if r.received.Type != nil {
-		return r.received.Type
+	if r.rawType != nil {
+		return r.rawType
 	}
 	return wire.EncodeString(r.Type)
 }

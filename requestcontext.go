@@ -6,21 +6,24 @@ import (
 	"time"
 )
 
-// requestContext is the context of one handler, or of one function of Allow:
-// context.WithTimeout, but what that costs is made only when somebody waits for
-// it or asks it for a value. Most do neither.
+// requestContext is the context of one handler, or of one function of Allow. It is what
+// context.WithTimeout returns, but makes the costly part only when its user waits for it
+// or asks it for a value. Most do neither.
 type requestContext struct {
 	parent   context.Context // ends with the connection, at the latest
 	deadline time.Time       // zero: none
 
 	mu     sync.Mutex         // guards what follows
-	full   context.Context    // does all but Err; nil: nobody has asked
+	full   context.Context    // does all but Err; nil: not needed yet
 	cancel context.CancelFunc // of full
 	err    error              // what Err has returned, or does after end
 }
 
 func newRequestContext(parent context.Context, timeout time.Duration) *requestContext {
-	at := deadline(timeout)
+	var at time.Time
+	if timeout >= 0 {
+		at = time.Now().Add(timeout)
+	}
 	if sooner, ok := parent.Deadline(); ok && (at.IsZero() || sooner.Before(at)) {
 		at = sooner
 	}
@@ -31,11 +34,11 @@ func newRequestContext(parent context.Context, timeout time.Duration) *requestCo
 func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Done implements context.Context.
-func (c *requestContext) Done() <-chan struct{} { return c.made().Done() }
+func (c *requestContext) Done() <-chan struct{} { return c.complete().Done() }
 
-// Value implements context.Context. Package context asks by it what a context is
-// made of.
-func (c *requestContext) Value(key any) any { return c.made().Value(key) }
+// Value implements context.Context. Package context asks by it for the parts of a
+// context.
+func (c *requestContext) Value(key any) any { return c.complete().Value(key) }
 
 // Err implements context.Context.
 func (c *requestContext) Err() error {
@@ -53,7 +56,7 @@ func (c *requestContext) Err() error {
 	return c.err
 }
 
-// end says that the handler needs it no more.
+// end is called when the handler has returned.
 func (c *requestContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +67,7 @@ func (c *requestContext) end() {
 	}
 }
 
-func (c *requestContext) made() context.Context {
+func (c *requestContext) complete() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.full != nil {
@@ -75,7 +78,7 @@ func (c *requestContext) made() context.Context {
 	} else {
 		c.full, c.cancel = context.WithDeadline(c.parent, c.deadline)
 	}
-	if c.err != nil { // it has ended before
+	if c.err != nil { // it has ended already
 		c.cancel()
 	}
 	return c.full

@@ -12,18 +12,15 @@ func BenchmarkRequests(b *testing.B) {
 	const ping, pong = `{"id":1,"type":"ping"}`, `..{"id":1,"type":"pong"}`
 	for _, together := range []int{1, 32} {
 		b.Run(fmt.Sprint("together=", together), func(b *testing.B) {
-			c, _ := connect(b, NewHub(Config{}), false)
+			c, socket := connect(b, NewHub(Config{}), false)
 			written := make(chan int, together)
-			c.out.try = func(p []byte) (int, error) {
-				written <- len(p)
-				return len(p), nil
-			}
+			socket.onWrite = func(p []byte) { written <- len(p) }
 			b.ReportAllocs()
 			for b.Loop() {
 				for range together {
 					_ = c.accept(inbound{data: bytes.Clone([]byte(ping))})
 				}
-				c.handOver()
+				c.startDispatch()
 				for got := 0; got < together*len(pong); got += <-written {
 				}
 			}

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/upstream"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -66,7 +69,7 @@ type resumeRun struct {
 	random *rand.Rand
 	hub    *Hub
 	broker *unreliable // nil: the hub's own
-	memory func() *Memory
+	memory func() *testStore
 	pages  []*page
 	truth  map[string]map[int]bool
 	number int
@@ -96,29 +99,33 @@ func runResume(t *testing.T, seed uint64) {
 	}
 	require.NoError(t, r.hub.Shutdown(context.Background()))
 	if r.broker != nil {
-		r.broker.memory.close()
+		r.broker.memory.Close()
 	}
 }
 
 func (r *resumeRun) open() {
-	limits := History{Messages: 1 + r.random.IntN(12), Abandoned: 64 * r.random.IntN(2), Age: -1}
+	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: 64 * r.random.IntN(2), MaxAge: -1}
 	if r.random.IntN(3) == 0 {
-		r.hub = quiet(Config{History: limits})
-		r.memory = func() *Memory { return r.hub.memory }
-		r.hub.broker = between{r.hub.broker, r.interleave}
+		store := newStore(history.Config{Limits: history.Limits(limits), Frame: frameOf})
+		r.hub = quietOn(Config{}, func(h *Hub) upstream.Upstream {
+			return between{upstream.NewLocal(store.Store, receiver{h}), r.interleave}
+		})
+		r.memory = func() *testStore { return store }
 	} else {
 		r.broker = newUnreliable(limits)
-		r.hub = quiet(Config{Broker: between{r.broker, r.interleave}})
-		r.memory = func() *Memory { return r.broker.memory }
-		r.hub.remote.start()
+		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub) upstream.Upstream {
+			return between{h.newUpstream(), r.interleave}
+		})
+		r.memory = func() *testStore { return r.broker.memory }
+		require.NoError(r.t, r.hub.Send("start", Message{Type: "start"}))
 		<-r.broker.listened
 	}
 	for _, g := range resumeGroups {
 		r.truth[g] = map[int]bool{}
 	}
-	r.hub.State("{group}", func(ctx context.Context, _ *Conn, p Params) (any, error) {
+	r.hub.SnapshotFor("{group}", func(ctx context.Context, _ *Conn, p SnapshotRequest) (any, error) {
 		r.interleave(ctx)
-		state := slices.Sorted(maps.Keys(r.truth[p["group"]]))
+		state := slices.Sorted(maps.Keys(r.truth[p.Group]))
 		r.interleave(ctx)
 		return append([]int{}, state...), nil
 	})
@@ -167,10 +174,10 @@ func (r *resumeRun) step() {
 			r.broker.restart()
 		}
 	case what < 97:
-		r.expire()
+		r.memory().expireUnused()
 	default:
 		if r.broker != nil {
-			r.hub.remote.checkPositions(context.Background())
+			r.checkPositions()
 		}
 	}
 }
@@ -187,11 +194,9 @@ func (r *resumeRun) publish(count int) {
 	r.flush()
 }
 
-// flush waits for the lane.
+// flush waits until everything is published.
 func (r *resumeRun) flush() {
-	if r.broker != nil {
-		r.hub.remote.lane.flush(context.Background())
-	}
+	r.hub.upstream.Flush(context.Background())
 }
 
 // cut ends a connection; the page opens another one.
@@ -212,29 +217,22 @@ func (r *resumeRun) cut(p *page) {
 
 // whole reports whether the broker has all messages after a position.
 func (r *resumeRun) whole(group string, since Position) bool {
-	epoch, offset, messages, err := r.memory().History(context.Background(), group, since.Offset, math.MaxInt)
-	require.NoError(r.t, err)
-	return epoch == since.Epoch && since.Offset+uint64(len(messages)) == offset
+	h := r.memory().History(group, since.Offset, math.MaxInt)
+	return h.Position.Epoch == since.Epoch && since.Offset+uint64(len(h.Messages)) == h.Position.Offset
 }
 
-// expire ends the histories that nobody uses.
-func (r *resumeRun) expire() {
-	m := r.memory()
-	for i := range m.shards {
-		sh := &m.shards[i]
-		sh.mu.Lock()
-		for e := sh.left.Front(); e != nil; e = e.Next() {
-			e.Value.(*stream).until = 0
-		}
-		m.sweepShard(sh)
-		sh.mu.Unlock()
+// checkPositions compares the positions of the groups with those of the broker.
+func (r *resumeRun) checkPositions() {
+	for group, was := range r.hub.engine.Positions() {
+		at := r.memory().Positions([]string{group})[0]
+		r.hub.engine.Compare(group, was, at)
 	}
 }
 
 // settle waits until nothing moves by itself, and lets the pages read.
 func (r *resumeRun) settle() {
 	r.flush()
-	for r.hub.groups.names(func(gr *group) bool { return gr.gate.behind || gr.gate.ready != nil }) != nil {
+	for !r.hub.engine.Settled() {
 		runtime.Gosched()
 	}
 	idle(r.hub)
@@ -251,7 +249,7 @@ func (r *resumeRun) heal() {
 	}
 	for range 2 { // a resync lets pages ask again
 		if r.broker != nil {
-			r.hub.remote.checkPositions(context.Background())
+			r.checkPositions()
 		}
 		r.settle()
 		for _, p := range r.pages {
@@ -264,10 +262,10 @@ func (r *resumeRun) heal() {
 	for _, p := range r.pages {
 		for group, v := range p.views {
 			require.False(r.t, v.stale)
-			epochs, offsets, err := r.memory().Positions(context.Background(), []string{group})
-			require.NoError(r.t, err)
-			p.holds(group, r.truth[group], Position{epochs[0], offsets[0]})
+			p.holds(group, r.truth[group], r.memory().Positions([]string{group})[0])
 		}
 		require.LessOrEqual(r.t, len(p.views), len(p.conn.Groups()), fmt.Sprint("page ", p.name))
 	}
 }
+
+func frameOf(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }

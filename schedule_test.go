@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -68,14 +69,16 @@ const scheduleLimit = 4000 // bytes that may wait
 
 func runSchedule(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	hub := quiet(Config{SendQueueBytes: scheduleLimit, WriteTimeout: -1, SendQueueAge: -1})
+	hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: scheduleLimit, WriteTimeout: -1, MaxSendQueueAge: -1}})
 	simple := &simpleHub{groups: map[string]map[int]bool{}, gets: map[int][]string{}, closed: map[int]int{}}
 	const connections = 4
 	var conns []*Conn
 	var sockets []*fakeSocket
+	var waits []bool
 	for range connections {
-		c, socket := connect(t, hub, random.IntN(4) == 0)
-		conns, sockets = append(conns, c), append(sockets, socket)
+		wait := random.IntN(4) == 0
+		c, socket := connect(t, hub, wait)
+		conns, sockets, waits = append(conns, c), append(sockets, socket), append(waits, wait)
 	}
 	slowed := map[int]bool{}
 	group := func() string { return fmt.Sprint("g-", random.IntN(3)) }
@@ -94,7 +97,7 @@ func runSchedule(t *testing.T, seed uint64) {
 			simple.publish(g, m)
 		case what < 45:
 			m := text()
-			if err := conns[c].push([]byte(m)); err == nil && !gone {
+			if err := conns[c].pushFrame(wire.TextFrame([]byte(m))); err == nil && !gone {
 				simple.gets[c] = append(simple.gets[c], m)
 			}
 		case what < 65 && !gone:
@@ -126,8 +129,8 @@ func runSchedule(t *testing.T, seed uint64) {
 	for c := range conns {
 		got, code := sockets[c].frames(t)
 		want := simple.gets[c]
-		maySlow := slowed[c] || conns[c].out.try == nil
-		if code == closeSlow {
+		maySlow := slowed[c] || waits[c]
+		if code == wire.CloseSlowConsumer {
 			slow++
 			assert.True(t, maySlow, "only a slow connection is closed")
 		} else {
@@ -159,7 +162,5 @@ func numbers(messages []string) (numbers []int) {
 
 // idle waits for the workers: what comes next meets them idle.
 func idle(hub *Hub) {
-	for _, w := range hub.workers {
-		_ = w.wait(context.Background())
-	}
+	_ = hub.engine.Wait(context.Background())
 }

@@ -2,7 +2,6 @@ package rohrpost
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"io"
 	"net"
@@ -26,6 +25,7 @@ type fakeSocket struct {
 	room    int // negative: any
 	taken   []byte
 	closed  bool
+	onWrite func(p []byte) // takes everything in place of taken; nil: taken does
 }
 
 // connect opens a connection that writes to a fake socket, and joins nothing.
@@ -34,23 +34,28 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	go func() { _, _, _ = dialerOver(near).Dial("ws://hub", nil) }()
 	r, err := http.ReadRequest(bufio.NewReader(far))
 	require.NoError(t, err)
-	taken := &upgradeWriter{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}
-	require.NoError(t, hub.enter())
-	ws, err := hub.upgrader.Upgrade(taken, r, nil)
+	hijacked := &hijacker{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}
+	require.NoError(t, hub.conns.reserve())
+	ws, err := hub.upgrader.Upgrade(hijacked, r, nil)
 	require.NoError(t, err)
-	c := newConn(hub, ws, taken, Identity{})
 	socket := &fakeSocket{Conn: far, room: -1}
 	socket.changed.L = &socket.mu
-	c.out.socket, c.out.try = socket, socket.try
+	hijacked.socket.Conn = socket
 	if waits {
-		c.out.try = nil
+		hijacked.socket.Conn = struct{ net.Conn }{socket} // without TryWrite
 	}
+	c := newConn(hub, ws, hijacked.socket, Identity{})
 	c.start()
 	t.Cleanup(func() { _ = near.Close() })
 	return c, socket
 }
 
-func (s *fakeSocket) try(p []byte) (int, error) {
+// TryWrite implements fanout.TryWriter.
+func (s *fakeSocket) TryWrite(p []byte) (int, error) {
+	if s.onWrite != nil {
+		s.onWrite(p)
+		return len(p), nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.take(p)
@@ -142,17 +147,11 @@ func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	return messages, code
 }
 
-// quietNow waits until the workers of the hub and its connections have nothing
-// to do.
+// quietNow waits until the workers of the hub have nothing to do, and the connections
+// nothing to write.
 func quietNow(t *testing.T, hub *Hub, conns []*Conn) {
-	for _, w := range hub.workers {
-		require.NoError(t, w.wait(context.Background()))
-	}
+	idle(hub)
 	for _, c := range conns {
-		require.Eventually(t, func() bool {
-			c.out.mu.Lock()
-			defer c.out.mu.Unlock()
-			return !c.out.draining
-		}, 10*time.Second, 50*time.Microsecond)
+		require.Eventually(t, func() bool { return c.member.Waiting() == 0 }, 10*time.Second, 50*time.Microsecond)
 	}
 }

@@ -1,45 +1,32 @@
 package rohrpost
 
-import "sync/atomic"
-
-// Stats are figures of a Hub: three of this moment, the others counted since
-// NewHub.
+// Stats holds figures of a Hub: three of the moment, the others counted since NewHub.
 type Stats struct {
 	Connections int // open connections
 	Groups      int // groups with at least one member
 	Memberships int // members of all groups
 
-	Recovered     uint64 // subscriptions that got all they had missed
-	Unrecovered   uint64 // subscriptions that have to load the state instead
-	Published     uint64 // messages to groups, those without members included
+	Recovered     uint64 // subscriptions with a complete replay
+	Unrecovered   uint64 // subscriptions that asked for a replay in vain
+	Published     uint64 // messages to groups, including those without members
 	Delivered     uint64 // messages handed to a member
 	Refused       uint64 // connections refused before the upgrade
-	SlowConsumers uint64 // connections closed with 4008, or cut for writes that took too long
-	Skipped       uint64 // changes of models that could not be sent
-	Untracked     uint64 // writes in transactions that could not be followed
+	SlowConsumers uint64 // connections closed with 4008, or aborted since writes took too long
+	Skipped       uint64 // changes that could not be sent, and messages of the broker that are not valid
+	Untracked     uint64 // writes in transactions that the plugin cannot track
 }
 
-// counters are the counted half of Stats.
-type counters struct {
-	published, delivered, refused, slow atomic.Uint64
-	skipped, untracked                  atomic.Uint64
-	recovered, unrecovered              atomic.Uint64
-}
-
-// Stats returns the figures of the hub. It is cheap and may be called at any
-// time.
+// Stats returns the figures of the hub. It is cheap and may be called at any time.
 func (h *Hub) Stats() Stats {
-	h.mu.Lock()
-	connections := len(h.conns)
-	h.mu.Unlock()
+	e := h.engine.Stats()
 	return Stats{
-		Connections:   connections,
-		Groups:        int(h.groups.count.Load()),
-		Memberships:   int(h.groups.memberships.Load()),
-		Recovered:     h.counters.recovered.Load(),
-		Unrecovered:   h.counters.unrecovered.Load(),
+		Connections:   h.conns.count(),
+		Groups:        e.Groups,
+		Memberships:   e.Memberships,
+		Recovered:     e.Recovered,
+		Unrecovered:   e.Unrecovered,
 		Published:     h.counters.published.Load(),
-		Delivered:     h.counters.delivered.Load(),
+		Delivered:     e.Delivered,
 		Refused:       h.counters.refused.Load(),
 		SlowConsumers: h.counters.slow.Load(),
 		Skipped:       h.counters.skipped.Load(),

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/upstream"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -55,9 +57,12 @@ func dialerOver(conn net.Conn) *websocket.Dialer {
 	return &websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 }
 
-func quiet(config Config) *Hub {
+func quiet(config Config) *Hub { return quietOn(config, (*Hub).newUpstream) }
+
+// quietOn is quiet with another upstream.
+func quietOn(config Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 	config.Logger = slog.New(slog.DiscardHandler)
-	hub := NewHub(config)
+	hub := newHub(config, newUpstream)
 	hub.portable = *portable
 	hub.Allow("{any}", Anyone)
 	return hub
@@ -190,7 +195,7 @@ func TestShutdownCutsWhoDoesNotGo(t *testing.T) {
 
 func TestSlowConsumerIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := quiet(Config{SendQueueBytes: 4 << 10})
+		hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: 4 << 10}})
 		slow, fast := pipe(t, hub), pipe(t, hub)
 		join(t, slow, "g")
 		join(t, fast, "g")
@@ -204,7 +209,7 @@ func TestSlowConsumerIsClosed(t *testing.T) {
 		synctest.Wait()
 		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
 		assert.Equal(t, 1, hub.Stats().Memberships, "it has left its groups at once")
-		assert.Equal(t, closeSlow, closeCode(slow))
+		assert.Equal(t, wire.CloseSlowConsumer, closeCode(slow))
 		go func() { _ = closeCode(fast) }()
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
@@ -227,7 +232,7 @@ func TestStalledWriteEndsAtItsDeadline(t *testing.T) {
 // What has waited too long is no news any more, even if it is little.
 func TestOldMessagesCloseAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := quiet(Config{WriteTimeout: 50 * time.Second, PingInterval: -1, DeadAfter: -1})
+		hub := quiet(Config{PingInterval: -1, Limits: Limits{WriteTimeout: 50 * time.Second, IdleTimeout: -1}})
 		ws := pipe(t, hub)
 		join(t, ws, "g")
 		require.NoError(t, hub.Send("g", Message{ID: 1, Type: "x"}))
@@ -242,7 +247,7 @@ func TestOldMessagesCloseAConnection(t *testing.T) {
 		require.NoError(t, hub.Send("g", Message{ID: 4, Type: "x"}))
 		time.Sleep(31 * time.Second)
 		assert.Equal(t, `{"id":3,"type":"x"}`, receive(t, ws))
-		assert.Equal(t, closeSlow, closeCode(ws))
+		assert.Equal(t, wire.CloseSlowConsumer, closeCode(ws))
 		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
@@ -255,7 +260,7 @@ func TestIdentityExpires(t *testing.T) {
 		}})
 		ws := pipe(t, hub)
 		start := time.Now()
-		assert.Equal(t, closeExpired, closeCode(ws))
+		assert.Equal(t, wire.CloseExpired, closeCode(ws))
 		assert.Equal(t, 90*time.Second, time.Since(start))
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
@@ -263,7 +268,7 @@ func TestIdentityExpires(t *testing.T) {
 
 func TestLaterIsAnsweredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := quiet(Config{RequestTimeout: 5 * time.Second})
+		hub := quiet(Config{Limits: Limits{RequestTimeout: 5 * time.Second}})
 		hub.Handle("soon", func(_ context.Context, c *Conn, r *Request) (any, error) {
 			time.AfterFunc(time.Second, func() {
 				assert.NoError(t, c.SendSuccess(r, "done"))
@@ -288,7 +293,7 @@ func TestLaterIsAnsweredOnce(t *testing.T) {
 
 func TestSlowHandlerHearsOfTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := quiet(Config{RequestTimeout: -1})
+		hub := quiet(Config{Limits: Limits{RequestTimeout: -1}})
 		told := make(chan error, 1)
 		hub.Handle("wait", func(ctx context.Context, _ *Conn, _ *Request) (any, error) {
 			<-ctx.Done()

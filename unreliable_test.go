@@ -5,46 +5,71 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/upstream"
 )
 
-// unreliable is a broker whose deliveries come when a test lets them, if at all, and
-// that can lose everything. What it keeps is a Memory's business.
+// testStore is a history.Store whose clock a test moves.
+type testStore struct {
+	*history.Store
+	now atomic.Int64
+}
+
+func newStore(c history.Config) *testStore {
+	s := &testStore{}
+	c.Now = func() time.Duration { return time.Duration(s.now.Load()) }
+	s.Store = history.New(c)
+	return s
+}
+
+// expireUnused ends the streams without subscribers. Messages must not expire.
+func (s *testStore) expireUnused() {
+	s.now.Add(int64(24 * time.Hour))
+	s.Expire()
+}
+
+// unreliable is a broker that delivers when a test lets it, if at all, and that can
+// lose everything.
 type unreliable struct {
-	limits History
+	limits HistoryLimits
 
 	mu       sync.Mutex // guards what follows
-	memory   *Memory
+	memory   *testStore
 	counts   map[string]int // of subscriptions
-	deliver  func([]BrokerMessage)
-	pending  [][]BrokerMessage
+	deliver  func([]broker.Message)
+	pending  [][]broker.Message
 	listened chan struct{}
 }
 
-func newUnreliable(limits History) *unreliable {
+func newUnreliable(limits HistoryLimits) *unreliable {
 	u := &unreliable{limits: limits, counts: map[string]int{}, listened: make(chan struct{})}
 	u.begin()
 	return u
 }
 
 func (u *unreliable) begin() {
-	u.memory = NewMemory(u.limits)
-	u.memory.listen(func(batch []BrokerMessage) { u.pending = append(u.pending, batch) })
+	u.memory = newStore(history.Config{Limits: history.Limits(u.limits)})
+	u.memory.Listen(func(batch []broker.Message) { u.pending = append(u.pending, batch) })
 	for stream, count := range u.counts {
 		for range count {
-			_, _, _ = u.memory.Subscribe(context.Background(), stream)
+			u.memory.Subscribe(stream)
 		}
 	}
 }
 
-// restart loses everything that was kept; the subscriptions are the broker's to renew.
+// restart loses everything that was kept, and renews the subscriptions.
 func (u *unreliable) restart() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.memory.close()
+	u.memory.Close()
 	u.begin()
 }
 
-// next delivers something that is pending, or does worse.
+// next delivers a pending batch: in order or not, once or again, or not at all.
 func (u *unreliable) next(random *rand.Rand) {
 	u.mu.Lock()
 	if len(u.pending) == 0 {
@@ -72,7 +97,7 @@ func (u *unreliable) left() int {
 }
 
 // Run implements Broker.
-func (u *unreliable) Run(ctx context.Context, deliver func([]BrokerMessage)) error {
+func (u *unreliable) Run(ctx context.Context, deliver func([]broker.Message)) error {
 	u.deliver = deliver
 	close(u.listened)
 	<-ctx.Done()
@@ -80,18 +105,18 @@ func (u *unreliable) Run(ctx context.Context, deliver func([]BrokerMessage)) err
 }
 
 // Publish implements Broker.
-func (u *unreliable) Publish(ctx context.Context, batch []BrokerMessage) error {
+func (u *unreliable) Publish(ctx context.Context, batch []broker.Message) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.memory.Publish(ctx, batch)
+	return u.memory.Publish(batch)
 }
 
 // Subscribe implements Broker.
-func (u *unreliable) Subscribe(ctx context.Context, stream string) (string, uint64, error) {
+func (u *unreliable) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.counts[stream]++
-	return u.memory.Subscribe(ctx, stream)
+	return u.memory.Subscribe(stream), nil
 }
 
 // Unsubscribe implements Broker.
@@ -99,33 +124,34 @@ func (u *unreliable) Unsubscribe(ctx context.Context, stream string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.counts[stream]--
-	return u.memory.Unsubscribe(ctx, stream)
+	u.memory.Unsubscribe(stream)
+	return nil
 }
 
 // History implements Broker.
-func (u *unreliable) History(ctx context.Context, stream string, after uint64, limit int) (string, uint64, []BrokerMessage, error) {
+func (u *unreliable) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.memory.History(ctx, stream, after, limit)
+	return u.memory.History(stream, after, limit), nil
 }
 
 // Positions implements Broker.
-func (u *unreliable) Positions(ctx context.Context, streams []string) ([]string, []uint64, error) {
+func (u *unreliable) Positions(ctx context.Context, streams []string) ([]broker.Position, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.memory.Positions(ctx, streams)
+	return u.memory.Positions(streams), nil
 }
 
-// between lets a test do something before and after a history is read for a
+// between is an upstream that does something before and after it reads a history for a
 // connection.
 type between struct {
-	Broker
+	upstream.Upstream
 	do func(ctx context.Context)
 }
 
-func (b between) History(ctx context.Context, stream string, after uint64, limit int) (string, uint64, []BrokerMessage, error) {
+func (b between) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	b.do(ctx)
-	epoch, offset, messages, err := b.Broker.History(ctx, stream, after, limit)
+	h, err := b.Upstream.History(ctx, stream, after, limit)
 	b.do(ctx)
-	return epoch, offset, messages, err
+	return h, err
 }

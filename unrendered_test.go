@@ -34,7 +34,7 @@ func TestUnrenderedChanges(t *testing.T) {
 	require.NoError(t, db.AutoMigrate(&poster{}))
 	c, socket := connect(t, hub, false)
 	defer func() {
-		c.cut()
+		c.member.Abort()
 		assert.NoError(t, hub.Shutdown(t.Context()))
 	}()
 

@@ -2,117 +2,105 @@ package rohrpost
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/panics"
-	"github.com/rohrpost/rohrpost/internal/sockio"
 )
 
-// newUpgrader returns the settings of the handshake: buffers that an idle
-// connection does not keep, and no compression, since a few bytes could then
-// become many.
+// newUpgrader returns the settings of the handshake. An idle connection keeps no
+// buffers. There is no compression, since a few bytes could become many.
 func newUpgrader() websocket.Upgrader {
 	return websocket.Upgrader{
 		HandshakeTimeout: 10 * time.Second,
-		WriteBufferPool:  &sync.Pool{},                             // for control frames; ReadBufferSize 0 takes the reader of the link
+		WriteBufferPool:  &sync.Pool{},                             // for control frames; ReadBufferSize 0 takes the reader of the netConn
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit did
 	}
 }
 
-// ServeHTTP opens a connection. It refuses with 503 after Shutdown, with 403 a
-// page of a foreign origin, with 503 above Config.MaxConnections, with 401 whom
-// Config.Authenticate does not know, and with 400 what is no WebSocket
-// handshake. It returns when the connection is open, and keeps nothing of the
-// request.
+// ServeHTTP opens a connection. It refuses with 503 after Shutdown and above
+// Limits.MaxConnections, with 403 a page of a foreign origin, with 401 a client that
+// Config.Authenticate does not know, and with 400 a request that is not a WebSocket
+// handshake. It returns when the connection is open, and keeps nothing of the request.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, h.authenticate)
 }
 
-// ServeUser is ServeHTTP for a program that has authenticated the request
-// itself, in a middleware for one: Config.Authenticate is not asked.
-func (h *Hub) ServeUser(w http.ResponseWriter, r *http.Request, user Identity) {
-	h.serve(w, r, func(*http.Request) (Identity, error) { return current(user) })
+// ServeHTTPAs is ServeHTTP for a program that has authenticated the request itself, for
+// example in a middleware. It does not call Config.Authenticate.
+func (h *Hub) ServeHTTPAs(w http.ResponseWriter, r *http.Request, identity Identity) {
+	h.serve(w, r, func(*http.Request) (Identity, error) { return current(identity) })
 }
 
 func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) {
-	user, ok := h.admit(w, r, authenticate)
+	identity, ok := h.admit(w, r, authenticate)
 	if !ok {
 		h.counters.refused.Add(1)
 		return
 	}
-	taken := &upgradeWriter{ResponseWriter: w, hub: h}
-	ws, err := h.upgrader.Upgrade(taken, r, nil)
-	if err != nil { // it is answered
-		h.log.Debug("refusing a handshake", "remote", r.RemoteAddr, "error", err)
+	hijacked := &hijacker{ResponseWriter: w, hub: h}
+	ws, err := h.upgrader.Upgrade(hijacked, r, nil)
+	if err != nil { // gorilla has answered
+		h.log.Debug("rohrpost: refuse a handshake", "remote", r.RemoteAddr, "error", err)
 		h.counters.refused.Add(1)
-		h.exit()
+		h.conns.release()
 		return
 	}
-	newConn(h, ws, taken, user).start()
-}
-
-// newReader returns the reader of a socket.
-func (h *Hub) newReader(socket net.Conn) sockio.Reader {
-	if h.portable {
-		return sockio.NewReader(socket, nil, &h.buffers)
-	}
-	return sockio.NewReader(socket, sockio.RawConn(socket), &h.buffers)
+	newConn(h, ws, hijacked.socket, identity).start()
 }
 
 type authenticateFunc = func(*http.Request) (Identity, error)
 
-// admit answers whom it refuses, and takes a place for whom it does not.
-func (h *Hub) admit(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) (user Identity, ok bool) {
-	if h.closed.Load() {
+// admit reserves a place for a connection, or answers with a refusal.
+func (h *Hub) admit(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) (identity Identity, ok bool) {
+	if h.conns.isClosed() {
 		unavailable(w, "shutting down")
-		return user, false
+		return identity, false
 	}
 	if !originAllowed(r, h.config.Origins) {
 		http.Error(w, "origin not allowed", http.StatusForbidden)
-		return user, false
+		return identity, false
 	}
-	if err := h.enter(); err != nil {
+	if err := h.conns.reserve(); err != nil {
 		if errors.Is(err, ErrClosed) {
 			unavailable(w, "shutting down")
 		} else {
 			unavailable(w, err.Error())
 		}
-		return user, false
+		return identity, false
 	}
-	user, err := authenticate(r)
+	identity, err := authenticate(r)
 	if err != nil {
-		h.exit()
+		h.conns.release()
 		text, ok := readable(err)
 		if !ok {
 			text = "Unauthorized"
-			h.log.Warn("refusing a connection", "remote", r.RemoteAddr, "error", err)
+			h.log.Warn("rohrpost: refuse a connection", "remote", r.RemoteAddr, "error", err)
 		}
 		http.Error(w, text, http.StatusUnauthorized)
-		return user, false
+		return identity, false
 	}
-	return user, true
+	return identity, true
 }
 
-func (h *Hub) authenticate(r *http.Request) (user Identity, err error) {
+func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {
 	err = panics.Guard(func() (err error) {
-		user, err = h.config.Authenticate(r)
+		identity, err = h.config.Authenticate(r)
 		return err
 	})
 	if err != nil {
-		return user, err
+		return identity, err
 	}
-	return current(user)
+	return current(identity)
 }
 
-func current(user Identity) (Identity, error) {
-	if user.expired(time.Now()) {
-		return user, Errorf("Unauthorized")
+func current(identity Identity) (Identity, error) {
+	if identity.expired(time.Now()) {
+		return identity, Errorf("Unauthorized")
 	}
-	return user, nil
+	return identity, nil
 }
 
 func unavailable(w http.ResponseWriter, text string) {

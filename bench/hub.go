@@ -12,7 +12,7 @@ func openHub() (http.Handler, func(string) error) { return open(rohrpost.Config{
 
 // openForgetful is this hub without a history.
 func openForgetful() (http.Handler, func(string) error) {
-	return open(rohrpost.Config{NoHistory: true})
+	return open(rohrpost.Config{DisableHistory: true})
 }
 
 func open(config rohrpost.Config) (http.Handler, func(string) error) {

@@ -1,75 +1,59 @@
 package brokertest
 
 import (
-	"context"
 	"testing"
 	"time"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
-// Message is rohrpost.BrokerMessage, written down once more.
-type Message = struct {
-	Stream  string
-	ID      string
-	Payload []byte
-	Epoch   string
-	Offset  uint64
-	Plain   bool
-}
-
-// Broker has the methods of rohrpost.Broker; what they promise is said there.
-type Broker interface {
-	Run(ctx context.Context, deliver func(batch []Message)) error
-	Publish(ctx context.Context, batch []Message) error
-	Subscribe(ctx context.Context, stream string) (epoch string, offset uint64, err error)
-	Unsubscribe(ctx context.Context, stream string) error
-	History(ctx context.Context, stream string, after uint64, limit int) (epoch string, offset uint64, messages []Message, err error)
-	Positions(ctx context.Context, streams []string) (epochs []string, offsets []uint64, err error)
-}
-
-// Config says how the tests get at brokers.
+// Config configures the tests of one implementation. Run calls the functions from
+// the goroutine of the subtest, so they may call t.Fatal.
 type Config struct {
-	// Open returns a broker with an empty store. If it keeps anything, it keeps
-	// the latest 200 messages of a stream at least, of 100 bytes each. It is called
-	// once or more for each subtest, and closes what it opens by t.Cleanup. Required.
-	Open func(t *testing.T) Broker
+	// Open returns a broker with an empty store and closes it by t.Cleanup. Each
+	// subtest calls it at least once. A broker that keeps messages must keep at least
+	// the latest 200 of a stream, of 100 bytes each. Required.
+	Open func(t *testing.T) broker.Broker
 
-	// Peer returns the broker of another hub, with the store of b.
-	// Defaults to the clauses about several hubs being skipped.
-	Peer func(t *testing.T, b Broker) Broker
+	// Peer returns a broker for another hub, with the same store as b, and closes it by
+	// t.Cleanup. Defaults to nil, which skips the clauses about several hubs.
+	Peer func(t *testing.T, b broker.Broker) broker.Broker
 
-	// End makes a stream that nobody is subscribed to end, as time would.
-	// Defaults to the clause about streams that begin again being skipped.
-	End func(t *testing.T, b Broker, stream string)
+	// EndStream ends a stream without subscribers, as the broker does after some time.
+	// It returns when the stream has ended. Defaults to nil, which skips the clause
+	// about streams that begin again.
+	EndStream func(t *testing.T, b broker.Broker, stream string)
 
-	// DeliversMore says that deliver also gets messages of streams that its hub is not
-	// subscribed to any more, or another hub is, which a hub passes over.
-	// Defaults to false: the broker is held to deliver no more than it must.
-	DeliversMore bool
+	// DeliversUnsubscribed allows Run to deliver messages of streams to which its hub is
+	// not subscribed. Defaults to false: such a delivery fails the test.
+	DeliversUnsubscribed bool
 
-	// Concurrent says that deliver is called concurrently with batches that have no
-	// stream in common. Defaults to false: it is held to deliver one at a time.
-	Concurrent bool
+	// DeliversConcurrently allows Run to call deliver concurrently, with batches that
+	// have no stream in common. Defaults to false: a concurrent call fails the test.
+	DeliversConcurrently bool
 
-	// Patience is the time that a message has to arrive, and Run to end.
+	// Timeout limits how long a test waits for messages, and for Run to return.
 	// Defaults to 10 seconds.
-	Patience time.Duration
+	Timeout time.Duration
 }
 
-// clause is one promise and how it is tested.
+// clause is one promise of the contract, and its test.
 type clause struct {
 	name string
 	test func(t *testing.T, c Config)
 }
 
-// Run tests a broker. Clauses about positions and history are skipped for one
-// that gives none.
+// Run tests a broker, one subtest for each clause of the contract. It skips the
+// clauses about positions and history if the broker gives no positions. It fails t
+// at once if c.Open is nil. The subtests run one after the other. Several calls of Run
+// may run concurrently, each with its own t.
 func Run(t *testing.T, c Config) {
 	t.Helper()
 	if c.Open == nil {
 		t.Fatal("brokertest: Config.Open is nil")
 	}
-	if c.Patience == 0 {
-		c.Patience = 10 * time.Second
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
 	}
 	for _, clauses := range [][]clause{streamClauses, publishClauses, historyClauses, deliveryClauses, hubClauses} {
 		for _, clause := range clauses {

@@ -2,7 +2,6 @@ package brokertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,29 +10,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
 var deliveryClauses = []clause{
-	{"Run ends with its context and says so", runEnds},
-	{"Run may be called again", runAgain},
-	{"Subscribe is counted", subscribeIsCounted},
-	{"what is published after Unsubscribe is not delivered", unsubscribed},
+	{"Run returns the error of its context", runReturns},
+	{"the hub may call Run again", runAgain},
+	{"the broker counts the calls of Subscribe", subscribeIsCounted},
+	{"messages published after Unsubscribe are not delivered", unsubscribed},
 	{"delivery begins right after the position that Subscribe returns", beginsAfterPosition},
-	{"deliver is called with one batch at a time", oneAtATime},
-	{"what was delivered does not change", deliveredStays},
+	{"Run delivers one batch at a time", oneBatchAtATime},
+	{"a delivered message does not change", deliveredIsStable},
 	{"all methods may be called concurrently", concurrentUse},
 }
 
-func runEnds(t *testing.T, c Config) {
+func runReturns(t *testing.T, c Config) {
 	l := listen(t, c)
 	l.subscribe("s")
 	l.publish(text("s", "a"))
 	l.await(1)
 	err := l.stop()
 	require.Error(t, err)
-	assert.True(t, errors.Is(err, context.Canceled), "Run ended because of its context, and returned: %v", err)
+	assert.ErrorIs(t, err, context.Canceled, "the context of Run was canceled")
 	l.publish(text("s", "b"))
-	assert.Len(t, l.got(), 1, "Run has ended")
+	assert.Len(t, l.delivered(), 1, "Run has returned")
 }
 
 func runAgain(t *testing.T, c Config) {
@@ -41,76 +42,74 @@ func runAgain(t *testing.T, c Config) {
 	l.subscribe("s")
 	for i := range 3 {
 		l.publish(text("s", fmt.Sprint("during ", i)))
-		l.awaitLast(fmt.Sprint("during ", i))
+		l.awaitPayload(fmt.Sprint("during ", i))
 		_ = l.stop()
 		l.publish(text("s", fmt.Sprint("between ", i)))
 		l.run()
 	}
 	l.publish(text("s", "end"))
-	got := flat(l.awaitLast("end"))
-	if !l.keeps {
+	got := flatten(l.awaitPayload("end"))
+	if !l.hasPositions {
 		return
 	}
-	// What was published while nobody ran it may be delivered, but only in its place.
+	// The broker may deliver the messages between two calls of Run late, but in order.
 	last := uint64(0)
 	for _, m := range got {
 		assert.Greater(t, m.Offset, last, "in order and once: %v", payloads(got))
 		last = m.Offset
 	}
-	_, _, kept := l.history("s", 0, 10)
 	assert.Equal(t, []string{
 		"during 0", "between 0", "during 1", "between 1", "during 2", "between 2", "end",
-	}, payloads(kept))
+	}, payloads(l.history("s", 0, 10).Messages))
 }
 
 func subscribeIsCounted(t *testing.T, c Config) {
 	l := listen(t, c)
-	epoch, _ := l.subscribe("s")
+	first := l.subscribe("s")
 	l.publish(text("s", "1"))
 	l.await(1)
-	again, offset := l.subscribe("s")
-	if l.keeps {
-		assert.Equal(t, epoch, again)
-		assert.EqualValues(t, 1, offset)
+	second := l.subscribe("s")
+	if l.hasPositions {
+		assert.Equal(t, first.Epoch, second.Epoch)
+		assert.EqualValues(t, 1, second.Offset)
 	}
 	l.publish(text("s", "2"))
 	l.unsubscribe("s")
 	l.publish(text("s", "3"))
-	assert.Equal(t, []string{"1", "2", "3"}, payloads(flat(l.await(3))), "once each, and still subscribed")
-	if l.keeps {
-		now, _ := l.position("s")
-		assert.Equal(t, epoch, now)
+	assert.Equal(t, []string{"1", "2", "3"}, payloads(flatten(l.await(3))), "each once, because one subscription is left")
+	if l.hasPositions {
+		assert.Equal(t, first.Epoch, l.position("s").Epoch)
 	}
 }
 
 func unsubscribed(t *testing.T, c Config) {
-	if c.DeliversMore {
-		t.Skip("Config.DeliversMore is set")
+	if c.DeliversUnsubscribed {
+		t.Skip("Config.DeliversUnsubscribed is set")
 	}
 	l := listen(t, c)
-	l.subscribe("here")
+	l.subscribe("other")
 	l.subscribe("s")
 	l.subscribe("s")
-	l.publish(text("s", "1"), text("here", "2"))
+	l.publish(text("s", "1"), text("other", "2"))
 	l.await(2)
 	l.unsubscribe("s")
 	l.unsubscribe("s")
-	l.publish(text("s", "nobody's"), text("here", "3"))
-	l.publish(text("here", "end"))
-	assert.Equal(t, []string{"1", "2", "3", "end"}, payloads(flat(l.awaitLast("end"))))
+	l.publish(text("s", "unsubscribed"), text("other", "3"))
+	l.publish(text("other", "end"))
+	assert.Equal(t, []string{"1", "2", "3", "end"}, payloads(flatten(l.awaitPayload("end"))))
 	l.subscribe("s")
-	l.publish(text("s", "back"))
-	assert.Equal(t, []string{"1", "2", "3", "end", "back"}, payloads(flat(l.awaitLast("back"))))
+	l.publish(text("s", "again"))
+	assert.Equal(t, []string{"1", "2", "3", "end", "again"}, payloads(flatten(l.awaitPayload("again"))))
 }
 
 func beginsAfterPosition(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
+	l := listenWithPositions(t, c)
 	l.subscribe("s")
 	l.unsubscribe("s")
 	var stop atomic.Bool
 	var publisher sync.WaitGroup
 	publisher.Go(func() {
-		for !stop.Load() && assert.NoError(t, l.broker.Publish(t.Context(), []Message{text("s", "x"), text("s", "y")})) {
+		for !stop.Load() && assert.NoError(t, l.broker.Publish(t.Context(), []broker.Message{text("s", "x"), text("s", "y")})) {
 			time.Sleep(100 * time.Microsecond)
 		}
 	})
@@ -118,18 +117,18 @@ func beginsAfterPosition(t *testing.T, c Config) {
 	defer stop.Store(true)
 	seen := 0
 	for range 30 {
-		epochs, left, err := l.broker.Positions(t.Context(), []string{"s"})
+		before, err := l.broker.Positions(t.Context(), []string{"s"})
 		require.NoError(t, err)
-		epoch, offset := l.subscribe("s")
+		begin := l.subscribe("s")
 		for n := 4; ; n++ {
-			got := flat(l.await(seen + n))[seen:]
-			for len(got) > 0 && (got[0].Epoch != epoch || epoch == epochs[0] && got[0].Offset <= left[0]) {
+			got := flatten(l.await(seen + n))[seen:]
+			for len(got) > 0 && (got[0].Epoch != begin.Epoch || begin.Epoch == before[0].Epoch && got[0].Offset <= before[0].Offset) {
 				got = got[1:] // published before the last Unsubscribe
 			}
 			if len(got) < 4 {
 				continue
 			}
-			if !assert.Equal(t, count(offset+1, len(got)), offsets(got)) {
+			if !assert.Equal(t, sequence(begin.Offset+1, len(got)), offsets(got)) {
 				return
 			}
 			seen += n
@@ -139,7 +138,7 @@ func beginsAfterPosition(t *testing.T, c Config) {
 	}
 }
 
-func oneAtATime(t *testing.T, c Config) {
+func oneBatchAtATime(t *testing.T, c Config) {
 	const publishers, each = 8, 100
 	l := listen(t, c)
 	var all sync.WaitGroup
@@ -148,21 +147,21 @@ func oneAtATime(t *testing.T, c Config) {
 		l.subscribe(stream)
 		all.Go(func() {
 			for range each {
-				assert.NoError(t, l.broker.Publish(t.Context(), []Message{text(stream, "x")}))
+				assert.NoError(t, l.broker.Publish(t.Context(), []broker.Message{text(stream, "x")}))
 			}
 		})
 	}
 	all.Wait()
-	l.await(publishers * each) // deliver has looked
+	l.await(publishers * each) // the listener reports concurrent calls
 }
 
-func deliveredStays(t *testing.T, c Config) {
+func deliveredIsStable(t *testing.T, c Config) {
 	l := listen(t, c)
 	l.subscribe("s")
 	for i := range 100 {
 		l.publish(text("s", fmt.Sprintf("%0100d", i)))
 	}
-	for i, m := range flat(l.await(100)) {
+	for i, m := range flatten(l.await(100)) {
 		assert.Equal(t, fmt.Sprintf("%0100d", i), string(m.Payload))
 	}
 }
@@ -174,30 +173,31 @@ func concurrentUse(t *testing.T, c Config) {
 	var all sync.WaitGroup
 	for w := range workers {
 		all.Go(func() {
-			ctx, own := t.Context(), fmt.Sprint("own ", w)
+			ctx, stream := t.Context(), fmt.Sprint("of worker ", w)
 			for i := range rounds {
-				_, _, err := l.broker.Subscribe(ctx, own)
+				_, err := l.broker.Subscribe(ctx, stream)
 				assert.NoError(t, err)
-				_, _, err = l.broker.Subscribe(ctx, "shared")
+				_, err = l.broker.Subscribe(ctx, "shared")
 				assert.NoError(t, err)
 				if i%4 == 0 {
-					assert.NoError(t, l.broker.Publish(ctx, []Message{text("s", fmt.Sprint(w, " ", i))}))
+					assert.NoError(t, l.broker.Publish(ctx, []broker.Message{text("s", fmt.Sprint(w, " ", i))}))
 				}
-				assert.NoError(t, l.broker.Publish(ctx, []Message{text(own, "x"), text("shared", "x"), {Stream: own, Plain: true}}))
-				_, _, _, err = l.broker.History(ctx, "shared", 0, 10)
+				batch := []broker.Message{text(stream, "x"), text("shared", "x"), {Stream: stream, Plain: true}}
+				assert.NoError(t, l.broker.Publish(ctx, batch))
+				_, err = l.broker.History(ctx, "shared", 0, 10)
 				assert.NoError(t, err)
-				_, _, err = l.broker.Positions(ctx, []string{own, "shared", "s"})
+				_, err = l.broker.Positions(ctx, []string{stream, "shared", "s"})
 				assert.NoError(t, err)
 				assert.NoError(t, l.broker.Unsubscribe(ctx, "shared"))
-				assert.NoError(t, l.broker.Unsubscribe(ctx, own))
+				assert.NoError(t, l.broker.Unsubscribe(ctx, stream))
 			}
 		})
 	}
 	all.Wait()
 	l.publish(text("s", "end"))
-	got := of("s", flat(l.awaitLast("end")))
+	got := inStream("s", flatten(l.awaitPayload("end")))
 	assert.Len(t, got, workers*rounds/4+1)
-	if l.keeps {
-		assert.Equal(t, count(1, len(got)), offsets(got))
+	if l.hasPositions {
+		assert.Equal(t, sequence(1, len(got)), offsets(got))
 	}
 }

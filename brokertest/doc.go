@@ -1,14 +1,27 @@
-// Package brokertest shows whether a broker keeps the contract of
-// rohrpost.Broker. Each clause is a subtest of its own. The test of an adapter
-// is this, best run with -race:
+// Package brokertest tests whether an implementation of broker.Broker keeps the
+// contract of that interface. Each clause of the contract is a subtest.
 //
-//	func TestContract(t *testing.T) {
+// An adapter calls Run from a test of its own. Use the race detector:
+//
+//	func TestBroker(t *testing.T) {
 //		brokertest.Run(t, brokertest.Config{
-//			Open: func(t *testing.T) brokertest.Broker {
-//				return mybroker.New(emptyStore(t)) // closed by t.Cleanup
+//			Open: func(t *testing.T) broker.Broker {
+//				return open(t, newEmptyStore(t))
+//			},
+//			Peer: func(t *testing.T, b broker.Broker) broker.Broker {
+//				return open(t, b.(*mybroker.Broker).Store())
 //			},
 //		})
 //	}
 //
-// Like an adapter, it does not import the package of the contract.
+//	func open(t *testing.T, s *mybroker.Store) broker.Broker {
+//		b, err := mybroker.Open(s)
+//		require.NoError(t, err)
+//		t.Cleanup(func() { assert.NoError(t, b.Close()) })
+//		return b
+//	}
+//
+// Of this module, the package imports only package broker. An adapter and its test
+// therefore depend on neither the hub nor GORM. Its other imports are testify and the
+// standard library.
 package brokertest

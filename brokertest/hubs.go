@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
 var hubClauses = []clause{
-	{"several hubs: what one publishes all deliver, in one order", hubsShareStreams},
-	{"several hubs: each has subscriptions of its own", hubsSubscribeAlone},
+	{"several hubs: each gets the messages of all in one order", hubsShareStreams},
+	{"several hubs: each has its own subscriptions", hubsSubscribeSeparately},
 }
 
 // listenTwice opens the brokers of two hubs.
@@ -26,46 +28,43 @@ func listenTwice(t *testing.T, c Config) (one, two *listener) {
 func hubsShareStreams(t *testing.T, c Config) {
 	const each = 50
 	one, two := listenTwice(t, c)
-	epoch, _ := one.subscribe("s")
-	other, _ := two.subscribe("s")
-	assert.Equal(t, epoch, other, "one stream, one epoch")
+	assert.Equal(t, one.subscribe("s").Epoch, two.subscribe("s").Epoch, "both hubs see the same epoch")
 	var publishers sync.WaitGroup
 	for p, l := range []*listener{one, two} {
 		publishers.Go(func() {
 			for i := range each {
-				assert.NoError(t, l.broker.Publish(t.Context(), []Message{text("s", fmt.Sprint(p, " ", i)), text("s", fmt.Sprint(p, " ", i, "'"))}))
+				batch := []broker.Message{text("s", fmt.Sprint(p, " ", i)), text("s", fmt.Sprint(p, " ", i, "'"))}
+				assert.NoError(t, l.broker.Publish(t.Context(), batch))
 			}
 		})
 	}
 	publishers.Wait()
 	first, second := one.await(4*each), two.await(4*each)
-	assert.Equal(t, payloads(flat(first)), payloads(flat(second)))
+	assert.Equal(t, payloads(flatten(first)), payloads(flatten(second)))
 	assert.Len(t, first, 2*each)
 	assert.Len(t, second, 2*each)
-	if one.keeps {
-		assert.Equal(t, count(1, 4*each), offsets(flat(first)))
-		assert.Equal(t, count(1, 4*each), offsets(flat(second)))
-		_, at := one.position("s")
-		_, there := two.position("s")
-		assert.Equal(t, at, there)
+	if one.hasPositions {
+		assert.Equal(t, sequence(1, 4*each), offsets(flatten(first)))
+		assert.Equal(t, sequence(1, 4*each), offsets(flatten(second)))
+		assert.Equal(t, one.position("s").Offset, two.position("s").Offset)
 	}
 }
 
-func hubsSubscribeAlone(t *testing.T, c Config) {
+func hubsSubscribeSeparately(t *testing.T, c Config) {
 	one, two := listenTwice(t, c)
 	one.subscribe("s")
 	two.subscribe("s")
 	two.subscribe("end")
 	two.unsubscribe("s")
 	two.publish(text("s", "1"))
-	assert.Equal(t, []string{"1"}, payloads(flat(one.await(1))), "the other hub is still subscribed")
-	if !c.DeliversMore {
+	assert.Equal(t, []string{"1"}, payloads(flatten(one.await(1))), "the first hub is still subscribed")
+	if !c.DeliversUnsubscribed {
 		two.publish(text("end", "end"))
-		assert.Equal(t, []string{"end"}, payloads(flat(two.awaitLast("end"))))
+		assert.Equal(t, []string{"end"}, payloads(flatten(two.awaitPayload("end"))))
 	}
-	one.needPositions()
-	one.publish(Message{Stream: "s", ID: "x", Payload: []byte("2")})
-	two.publish(Message{Stream: "s", ID: "x", Payload: []byte("again")})
+	one.requirePositions()
+	one.publish(withID("s", "x", "2"))
+	two.publish(withID("s", "x", "again"))
 	one.publish(text("s", "3"))
-	assert.Equal(t, []string{"1", "2", "3"}, payloads(flat(one.awaitLast("3"))), "an ID counts whoever publishes it")
+	assert.Equal(t, []string{"1", "2", "3"}, payloads(flatten(one.awaitPayload("3"))), "an ID counts for all hubs")
 }

@@ -4,36 +4,38 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
-// warmUp is the stream that shows that Run delivers.
-const warmUp = "brokertest-warm-up"
+// probeStream is the stream by which a listener finds out that Run delivers.
+const probeStream = "brokertest-probe"
 
-// listener is the hub of a broker: it runs it and writes down what is delivered.
+// listener acts as the hub of a broker: it calls Run and records the deliveries.
 type listener struct {
-	t        *testing.T
-	broker   Broker
-	patience time.Duration
-	keeps    bool // the broker gives positions
-
-	concurrent bool
+	t            *testing.T
+	broker       broker.Broker
+	timeout      time.Duration
+	concurrent   bool // the broker may call deliver concurrently
+	hasPositions bool // the broker gives positions
 
 	cancel context.CancelFunc
-	ended  chan error
+	ended  chan error // the result of Run; nil if Run is not running
 
-	mu      sync.Mutex // guards what follows
-	batches [][]Message
-	warm    int
-	busy    bool
-	told    bool // that it was busy
-	over    bool // Run has returned
-	changed chan struct{}
+	mu         sync.Mutex         // guards the fields below
+	batches    [][]broker.Message // delivered so far, without probes
+	probes     int                // how many probes were delivered
+	delivering bool               // a call of deliver is running
+	reported   bool               // a concurrent call was reported
+	returned   bool               // Run has returned
+	changed    chan struct{}      // closed by the next delivery
 }
 
 // listen opens a broker and runs it.
@@ -42,51 +44,56 @@ func listen(t *testing.T, c Config) *listener {
 	return listenTo(t, c, c.Open(t))
 }
 
-// listenKeeping is listen for a clause about positions.
-func listenKeeping(t *testing.T, c Config) *listener {
+// listenWithPositions is listen for a clause about positions.
+func listenWithPositions(t *testing.T, c Config) *listener {
 	t.Helper()
 	l := listen(t, c)
-	l.needPositions()
+	l.requirePositions()
 	return l
 }
 
-func listenTo(t *testing.T, c Config, b Broker) *listener {
+func listenTo(t *testing.T, c Config, b broker.Broker) *listener {
 	t.Helper()
-	l := &listener{t: t, broker: b, patience: c.Patience, concurrent: c.Concurrent, changed: make(chan struct{})}
-	epoch, _ := l.subscribe(warmUp)
-	l.keeps = epoch != ""
+	l := &listener{
+		t: t, broker: b, timeout: c.Timeout, concurrent: c.DeliversConcurrently,
+		changed: make(chan struct{}),
+	}
+	l.hasPositions = l.subscribe(probeStream).Epoch != ""
 	l.run()
 	t.Cleanup(func() { l.stop() })
 	return l
 }
 
-func (l *listener) needPositions() {
-	if !l.keeps {
+// requirePositions skips the test if the broker gives no positions.
+func (l *listener) requirePositions() {
+	l.t.Helper()
+	if !l.hasPositions {
 		l.t.Skip("the broker gives no positions")
 	}
 }
 
-// run starts Run and returns once it delivers.
+// run starts Run and returns once Run delivers. It publishes probes until then,
+// because a broker may drop the messages that precede Run.
 func (l *listener) run() {
 	l.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l.mu.Lock()
-	l.over = false
-	before := l.warm
+	l.returned = false
+	before := l.probes
 	l.mu.Unlock()
 	ended := make(chan error, 1)
 	l.cancel, l.ended = cancel, ended
 	go func() {
 		err := l.broker.Run(ctx, l.deliver)
 		l.mu.Lock()
-		l.over = true
+		l.returned = true
 		l.mu.Unlock()
 		ended <- err
 	}()
-	for deadline := time.Now().Add(l.patience); ; time.Sleep(5 * time.Millisecond) {
-		l.publish(Message{Stream: warmUp, Plain: true})
+	for deadline := time.Now().Add(l.timeout); ; time.Sleep(5 * time.Millisecond) {
+		l.publish(broker.Message{Stream: probeStream, Plain: true})
 		l.mu.Lock()
-		delivers := l.warm > before
+		delivers := l.probes > before
 		l.mu.Unlock()
 		if delivers {
 			return
@@ -98,7 +105,8 @@ func (l *listener) run() {
 	}
 }
 
-// stop ends Run, if it runs, and returns its error.
+// stop cancels Run, waits for it and returns its error. It does nothing if Run is
+// not running.
 func (l *listener) stop() error {
 	if l.ended == nil {
 		return nil
@@ -109,95 +117,93 @@ func (l *listener) stop() error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(l.patience):
-		l.t.Error("Run does not end with its context")
+	case <-time.After(l.timeout):
+		l.t.Error("Run does not return after its context has ended")
 		return nil
 	}
 }
 
-func (l *listener) deliver(batch []Message) {
+// deliver records a batch.
+func (l *listener) deliver(batch []broker.Message) {
 	l.mu.Lock()
-	if l.busy && !l.concurrent && !l.told {
-		l.told = true
-		l.t.Error("deliver is called while it is being called")
+	if l.delivering && !l.concurrent && !l.reported {
+		l.reported = true
+		l.t.Error("Run calls deliver before the previous call has returned")
 	}
-	if l.over {
-		l.t.Error("deliver is called after Run has returned")
+	if l.returned {
+		l.t.Error("the broker calls deliver after Run has returned")
 	}
-	l.busy = true
+	l.delivering = true
 	l.mu.Unlock()
 
-	runtime.Gosched() // whoever calls concurrently does so now
-	var own []Message
-	warm := 0
+	runtime.Gosched() // lets a concurrent call run now
+	var messages []broker.Message
+	probes := 0
 	for _, m := range batch {
-		if m.Stream == warmUp {
-			warm++
+		if m.Stream == probeStream {
+			probes++
 		} else {
-			own = append(own, m)
+			messages = append(messages, m)
 		}
 	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy = false
-	l.warm += warm
-	if len(own) > 0 || warm == 0 {
-		l.batches = append(l.batches, own)
+	l.delivering = false
+	l.probes += probes
+	if len(messages) > 0 || probes == 0 {
+		l.batches = append(l.batches, messages)
 	}
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// got returns what was delivered so far, batch by batch.
-func (l *listener) got() [][]Message {
+// delivered returns the batches that were delivered so far.
+func (l *listener) delivered() [][]broker.Message {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([][]Message(nil), l.batches...)
+	return slices.Clone(l.batches)
 }
 
-// await returns what was delivered as soon as it is n messages.
-func (l *listener) await(n int) [][]Message {
+// await waits until n messages were delivered, and returns all batches.
+func (l *listener) await(n int) [][]broker.Message {
 	l.t.Helper()
-	return l.awaitThat(fmt.Sprint(n, " messages"), func(all []Message) bool { return len(all) >= n })
+	return l.awaitUntil(fmt.Sprint(n, " messages"), func(all []broker.Message) bool { return len(all) >= n })
 }
 
-// awaitLast returns what was delivered as soon as the payload is there.
-func (l *listener) awaitLast(payload string) [][]Message {
+// awaitPayload waits until a message with the payload was delivered, and returns all
+// batches.
+func (l *listener) awaitPayload(payload string) [][]broker.Message {
 	l.t.Helper()
-	return l.awaitThat("the message "+payload, func(all []Message) bool {
-		for _, m := range all {
-			if string(m.Payload) == payload {
-				return true
-			}
-		}
-		return false
+	return l.awaitUntil("the message "+payload, func(all []broker.Message) bool {
+		return slices.ContainsFunc(all, func(m broker.Message) bool { return string(m.Payload) == payload })
 	})
 }
 
-func (l *listener) awaitThat(what string, there func([]Message) bool) [][]Message {
+func (l *listener) awaitUntil(description string, done func([]broker.Message) bool) [][]broker.Message {
 	l.t.Helper()
-	timeout := time.After(l.patience)
+	timeout := time.After(l.timeout)
 	for {
 		l.mu.Lock()
-		batches, changed := append([][]Message(nil), l.batches...), l.changed
+		batches, changed := slices.Clone(l.batches), l.changed
 		l.mu.Unlock()
-		if there(flat(batches)) {
+		all := flatten(batches)
+		if done(all) {
 			return batches
 		}
 		select {
 		case <-changed:
 		case <-timeout:
-			l.t.Fatalf("waiting for %s, got %d: %.2000s", what, len(flat(batches)), fmt.Sprint(payloads(flat(batches))))
+			l.t.Fatalf("waiting for %s, got %d: %.2000s", description, len(all), fmt.Sprint(payloads(all)))
 		}
 	}
 }
 
-func (l *listener) subscribe(stream string) (string, uint64) {
+func (l *listener) subscribe(stream string) broker.Position {
 	l.t.Helper()
-	epoch, offset, err := l.broker.Subscribe(l.t.Context(), stream)
+	position, err := l.broker.Subscribe(l.t.Context(), stream)
 	require.NoError(l.t, err, "subscribe to %q", stream)
-	return epoch, offset
+	return position
 }
 
 func (l *listener) unsubscribe(stream string) {
@@ -205,76 +211,25 @@ func (l *listener) unsubscribe(stream string) {
 	require.NoError(l.t, l.broker.Unsubscribe(l.t.Context(), stream), "unsubscribe from %q", stream)
 }
 
-func (l *listener) publish(batch ...Message) {
+func (l *listener) publish(batch ...broker.Message) {
 	l.t.Helper()
 	require.NoError(l.t, l.broker.Publish(l.t.Context(), batch))
 }
 
-func (l *listener) history(stream string, after uint64, limit int) (string, uint64, []Message) {
+func (l *listener) history(stream string, after uint64, limit int) broker.History {
 	l.t.Helper()
-	epoch, offset, messages, err := l.broker.History(l.t.Context(), stream, after, limit)
+	history, err := l.broker.History(l.t.Context(), stream, after, limit)
 	require.NoError(l.t, err, "history of %q", stream)
-	return epoch, offset, messages
+	return history
 }
 
-// position returns the position of a stream, and fails if Positions and History
-// do not agree.
-func (l *listener) position(stream string) (string, uint64) {
+// position returns the position of a stream. It fails the test if Positions and
+// History disagree.
+func (l *listener) position(stream string) broker.Position {
 	l.t.Helper()
-	epochs, offsets, err := l.broker.Positions(l.t.Context(), []string{stream})
+	positions, err := l.broker.Positions(l.t.Context(), []string{stream})
 	require.NoError(l.t, err)
-	require.Len(l.t, epochs, 1)
-	require.Len(l.t, offsets, 1)
-	epoch, offset, _ := l.history(stream, 0, 0)
-	assert.Equal(l.t, epochs[0], epoch, "History and Positions of %q", stream)
-	assert.Equal(l.t, offsets[0], offset, "History and Positions of %q", stream)
-	return epochs[0], offsets[0]
-}
-
-// text is a message with a payload of its own.
-func text(stream, payload string) Message {
-	return Message{Stream: stream, Payload: []byte(payload)}
-}
-
-func flat(batches [][]Message) []Message {
-	var all []Message
-	for _, b := range batches {
-		all = append(all, b...)
-	}
-	return all
-}
-
-func payloads(messages []Message) []string {
-	texts := []string{}
-	for _, m := range messages {
-		texts = append(texts, string(m.Payload))
-	}
-	return texts
-}
-
-func offsets(messages []Message) []uint64 {
-	numbers := []uint64{}
-	for _, m := range messages {
-		numbers = append(numbers, m.Offset)
-	}
-	return numbers
-}
-
-func of(stream string, messages []Message) []Message {
-	var own []Message
-	for _, m := range messages {
-		if m.Stream == stream {
-			own = append(own, m)
-		}
-	}
-	return own
-}
-
-// count returns first, first+1 and so on, n numbers.
-func count(first uint64, n int) []uint64 {
-	numbers := []uint64{}
-	for i := range n {
-		numbers = append(numbers, first+uint64(i))
-	}
-	return numbers
+	require.Len(l.t, positions, 1)
+	assert.Equal(l.t, positions[0], l.history(stream, 0, 0).Position, "History and Positions of %q", stream)
+	return positions[0]
 }

@@ -2,45 +2,47 @@ package brokertest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
 var publishClauses = []clause{
 	{"offsets are 1, 2, 3 and so on", offsetsCount},
-	{"a batch stays together and in order", batchStaysTogether},
-	{"concurrent publishers: one order, the same for all", concurrentPublishers},
-	{"the same ID is not appended twice", sameID},
-	{"a given position is appended if it is the next", givenNext},
-	{"a given position of another epoch begins it", givenEpoch},
+	{"the messages of a batch are delivered together and in order", batchStaysTogether},
+	{"the messages of concurrent publishers have one order in a stream", concurrentPublishers},
+	{"a message with the ID of a kept message is not appended", sameID},
+	{"a message with a position is appended if it is the next one", givenNext},
+	{"a message with a position of another epoch begins that epoch", givenEpoch},
 	{"plain messages have no offset and are not kept", plainMessages},
-	{"payloads arrive as they are", payloadsArrive},
-	{"the caller may use the batch again", batchIsCallers},
+	{"payloads are delivered and kept unchanged", payloadsArrive},
+	{"the caller may reuse the batch of Publish", batchIsCallers},
 }
 
 func offsetsCount(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
-	epochA, _ := l.subscribe("a")
-	epochB, _ := l.subscribe("b")
+	l := listenWithPositions(t, c)
+	a := l.subscribe("a")
+	b := l.subscribe("b")
 	for i := range 10 {
 		l.publish(text("a", fmt.Sprint("a", i)), text("b", fmt.Sprint("b", i)), text("a", fmt.Sprint("a", i, "'")))
 	}
-	got := flat(l.await(30))
+	got := flatten(l.await(30))
 	for _, s := range []struct {
 		stream, epoch string
 		n             int
-	}{{"a", epochA, 20}, {"b", epochB, 10}} {
-		own := of(s.stream, got)
-		assert.Equal(t, count(1, s.n), offsets(own), "delivered in %s", s.stream)
-		for _, m := range own {
+	}{{"a", a.Epoch, 20}, {"b", b.Epoch, 10}} {
+		messages := inStream(s.stream, got)
+		assert.Equal(t, sequence(1, s.n), offsets(messages), "delivered in %s", s.stream)
+		for _, m := range messages {
 			assert.Equal(t, s.epoch, m.Epoch)
 			assert.False(t, m.Plain)
 		}
-		_, offset := l.position(s.stream)
-		assert.EqualValues(t, s.n, offset)
+		assert.EqualValues(t, s.n, l.position(s.stream).Offset)
 	}
 }
 
@@ -54,8 +56,8 @@ func batchStaysTogether(t *testing.T, c Config) {
 		publishers.Go(func() {
 			for i := range 20 {
 				name := fmt.Sprint(p, "-", i)
-				err := l.broker.Publish(t.Context(), []Message{
-					text("a", name+".0"), text("b", name+".1"), text("nobody's", name+".x"), text("a", name+".2"),
+				err := l.broker.Publish(t.Context(), []broker.Message{
+					text("a", name+".0"), text("b", name+".1"), text("unknown", name+".x"), text("a", name+".2"),
 					{Stream: "c", Plain: true, Payload: []byte(name + ".3")},
 					text("b", name+".4"),
 				})
@@ -65,12 +67,12 @@ func batchStaysTogether(t *testing.T, c Config) {
 	}
 	publishers.Wait()
 	batches := l.await(4 * 20 * 5)
-	require.Len(t, batches, 4*20, "a call of deliver for each Publish")
+	require.Len(t, batches, 4*20, "Run calls deliver once for each Publish")
 	for _, batch := range batches {
-		require.NotEmpty(t, batch, "deliver was called with nothing")
+		require.NotEmpty(t, batch, "Run calls deliver without messages")
 		var p, i int
 		_, err := fmt.Sscanf(string(batch[0].Payload), "%d-%d.0", &p, &i)
-		require.NoError(t, err, "%s begins no batch", batch[0].Payload)
+		require.NoError(t, err, "the batch begins with %s", batch[0].Payload)
 		var want []string
 		for part := range 5 {
 			want = append(want, fmt.Sprintf("%d-%d.%d", p, i, part))
@@ -90,7 +92,7 @@ func concurrentPublishers(t *testing.T, c Config) {
 	for p := range 8 {
 		publishers.Go(func() {
 			for i := range each {
-				var batch []Message
+				var batch []broker.Message
 				for s := range streams {
 					batch = append(batch, text(streams[(p+s)%len(streams)], fmt.Sprint(p, " ", i)))
 				}
@@ -99,111 +101,106 @@ func concurrentPublishers(t *testing.T, c Config) {
 		})
 	}
 	publishers.Wait()
-	got := flat(l.await(8 * each * len(streams)))
+	got := flatten(l.await(8 * each * len(streams)))
 	for _, stream := range streams {
-		own := of(stream, got)
-		require.Len(t, own, 8*each, "delivered in %s", stream)
+		messages := inStream(stream, got)
+		require.Len(t, messages, 8*each, "delivered in %s", stream)
 		next := make([]int, 8)
-		for _, m := range own {
+		for _, m := range messages {
 			var p, i int
 			_, err := fmt.Sscan(string(m.Payload), &p, &i)
 			require.NoError(t, err)
-			assert.Equal(t, next[p], i, "what publisher %d has published one after the other", p)
+			assert.Equal(t, next[p], i, "publisher %d published its messages in this order", p)
 			next[p] = i + 1
 		}
-		if l.keeps {
-			assert.Equal(t, count(1, 8*each), offsets(own))
-			_, _, kept := l.history(stream, 0, 8*each+1)
-			assert.Equal(t, payloads(own), payloads(kept), "History and delivery have one order")
-			assert.Equal(t, offsets(own), offsets(kept))
+		if l.hasPositions {
+			assert.Equal(t, sequence(1, 8*each), offsets(messages))
+			kept := l.history(stream, 0, 8*each+1).Messages
+			assert.Equal(t, payloads(messages), payloads(kept), "History and delivery have the same order")
+			assert.Equal(t, offsets(messages), offsets(kept))
 		}
 	}
 }
 
 func sameID(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
+	l := listenWithPositions(t, c)
 	l.subscribe("a")
 	l.subscribe("b")
-	with := func(stream, id, payload string) Message {
-		return Message{Stream: stream, ID: id, Payload: []byte(payload)}
-	}
-	l.publish(with("a", "1", "first"))
-	l.publish(with("a", "1", "again"), with("a", "2", "second"), with("b", "1", "another stream"), with("a", "2", "again"))
-	l.publish(with("a", "1", "again"))
-	l.publish(with("a", "", "none"), with("a", "", "none"))
+	l.publish(withID("a", "1", "first"))
+	l.publish(withID("a", "1", "again"), withID("a", "2", "second"), withID("b", "1", "another stream"), withID("a", "2", "again"))
+	l.publish(withID("a", "1", "again"))
+	l.publish(withID("a", "", "none"), withID("a", "", "none"))
 	l.publish(text("a", "end"))
-	got := flat(l.awaitLast("end"))
+	got := flatten(l.awaitPayload("end"))
 	want := []string{"first", "second", "none", "none", "end"}
-	assert.Equal(t, want, payloads(of("a", got)))
-	assert.Equal(t, count(1, 5), offsets(of("a", got)))
-	assert.Equal(t, []string{"another stream"}, payloads(of("b", got)), "an ID belongs to its stream")
-	_, _, kept := l.history("a", 0, 10)
-	assert.Equal(t, want, payloads(kept))
+	assert.Equal(t, want, payloads(inStream("a", got)))
+	assert.Equal(t, sequence(1, 5), offsets(inStream("a", got)))
+	assert.Equal(t, []string{"another stream"}, payloads(inStream("b", got)), "an ID counts in its stream only")
+	assert.Equal(t, want, payloads(l.history("a", 0, 10).Messages))
 }
 
 func givenNext(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
-	epoch, _ := l.subscribe("s")
-	given := func(offset uint64, payload string) Message {
-		return Message{Stream: "s", Epoch: epoch, Offset: offset, Payload: []byte(payload)}
+	l := listenWithPositions(t, c)
+	epoch := l.subscribe("s").Epoch
+	given := func(offset uint64, payload string) broker.Message {
+		position := broker.Position{Epoch: epoch, Offset: offset}
+		return broker.Message{Stream: "s", Position: position, Payload: []byte(payload)}
 	}
 	l.publish(given(1, "1"))
 	l.publish(text("s", "2"))
-	l.publish(given(2, "had"), given(3, "3"), given(4, "4"), given(1, "had"))
-	l.publish(given(4, "had"))
-	require.Error(t, l.broker.Publish(t.Context(), []Message{given(6, "a hole")}))
+	l.publish(given(2, "old"), given(3, "3"), given(4, "4"), given(1, "old"))
+	l.publish(given(4, "old"))
+	require.Error(t, l.broker.Publish(t.Context(), []broker.Message{given(6, "a hole")}))
 	l.publish(text("s", "5"))
 	l.publish(given(6, "6"))
 	want := []string{"1", "2", "3", "4", "5", "6"}
-	got := flat(l.awaitLast("6"))
+	got := flatten(l.awaitPayload("6"))
 	assert.Equal(t, want, payloads(got))
-	assert.Equal(t, count(1, 6), offsets(got))
-	now, offset, kept := l.history("s", 0, 10)
-	assert.Equal(t, epoch, now)
-	assert.EqualValues(t, 6, offset)
-	assert.Equal(t, want, payloads(kept))
+	assert.Equal(t, sequence(1, 6), offsets(got))
+	history := l.history("s", 0, 10)
+	assert.Equal(t, epoch, history.Position.Epoch)
+	assert.EqualValues(t, 6, history.Position.Offset)
+	assert.Equal(t, want, payloads(history.Messages))
 }
 
 func givenEpoch(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
-	before, _ := l.subscribe("s")
-	l.publish(Message{Stream: "s", ID: "x", Payload: []byte("old")})
-	l.publish(Message{Stream: "s", Epoch: "given", Offset: 7, Payload: []byte("7")})
-	epoch, offset := l.position("s")
-	assert.Equal(t, "given", epoch, "instead of %s", before)
-	assert.EqualValues(t, 7, offset)
-	l.publish(Message{Stream: "s", ID: "x", Payload: []byte("8")})
-	got := flat(l.awaitLast("8"))
+	l := listenWithPositions(t, c)
+	before := l.subscribe("s").Epoch
+	l.publish(withID("s", "x", "old"))
+	l.publish(broker.Message{Stream: "s", Position: broker.Position{Epoch: "given", Offset: 7}, Payload: []byte("7")})
+	position := l.position("s")
+	assert.Equal(t, "given", position.Epoch, "the epoch was %s before", before)
+	assert.EqualValues(t, 7, position.Offset)
+	l.publish(withID("s", "x", "8"))
+	got := flatten(l.awaitPayload("8"))
 	require.Len(t, got, 3)
 	assert.Equal(t, []string{"old", "7", "8"}, payloads(got))
 	assert.Equal(t, []uint64{1, 7, 8}, offsets(got))
 	assert.Equal(t, "given", got[1].Epoch)
 	assert.Equal(t, "given", got[2].Epoch)
-	_, _, kept := l.history("s", 0, 10)
-	assert.Equal(t, []uint64{7, 8}, offsets(kept), "what is older belongs to another epoch")
+	assert.Equal(t, []uint64{7, 8}, offsets(l.history("s", 0, 10).Messages), "older messages belong to another epoch")
 }
 
 func plainMessages(t *testing.T, c Config) {
 	l := listen(t, c)
 	l.subscribe("s")
-	plain := func(payload string) Message { return Message{Stream: "s", Payload: []byte(payload), Plain: true} }
-	l.publish(plain("p1"))
-	l.publish(text("s", "1"), plain("p2"), text("s", "2"))
-	l.publish(plain("p3"), plain("p3"))
+	l.publish(plain("s", "p1"))
+	l.publish(text("s", "1"), plain("s", "p2"), text("s", "2"))
+	l.publish(plain("s", "p3"), plain("s", "p3"))
 	l.publish(text("s", "3"))
-	got := flat(l.awaitLast("3"))
-	assert.Equal(t, []string{"p1", "1", "p2", "2", "p3", "p3", "3"}, payloads(got), "in order with the others")
+	got := flatten(l.awaitPayload("3"))
+	assert.Equal(t, []string{"p1", "1", "p2", "2", "p3", "p3", "3"}, payloads(got), "plain messages are delivered in order with the others")
 	for _, m := range got {
 		assert.Equal(t, m.Payload[0] == 'p', m.Plain)
 		if m.Plain {
 			assert.Zero(t, m.Offset)
 		}
 	}
-	if l.keeps {
-		_, offset, kept := l.history("s", 0, 10)
-		assert.EqualValues(t, 3, offset)
-		assert.Equal(t, []string{"1", "2", "3"}, payloads(kept))
-		assert.Equal(t, count(1, 3), offsets(kept))
+	if l.hasPositions {
+		history := l.history("s", 0, 10)
+		assert.EqualValues(t, 3, history.Position.Offset)
+		assert.Equal(t, []string{"1", "2", "3"}, payloads(history.Messages))
+		assert.Equal(t, sequence(1, 3), offsets(history.Messages))
 	}
 }
 
@@ -220,20 +217,21 @@ func payloadsArrive(t *testing.T, c Config) {
 	}
 	want := [][]byte{{}, all, large, nil, []byte("\r\n"), []byte("\x00"), []byte(`{"a":"ä"}`)}
 	for _, payload := range want {
-		l.publish(Message{Stream: "s", Payload: payload})
+		l.publish(broker.Message{Stream: "s", Payload: payload})
 	}
-	got := flat(l.await(len(want)))
+	got := flatten(l.await(len(want)))
 	require.Len(t, got, len(want))
 	for i, m := range got {
-		assert.True(t, string(want[i]) == string(m.Payload), "payload %d has arrived as %d other bytes", i, len(m.Payload))
+		assert.True(t, string(want[i]) == string(m.Payload), "payload %d was delivered as %d other bytes", i, len(m.Payload))
 	}
-	if l.keeps {
-		_, offset, kept := l.history("s", 0, 10)
-		assert.EqualValues(t, len(want), offset)
+	if l.hasPositions {
+		history := l.history("s", 0, 10)
+		kept := history.Messages
+		assert.EqualValues(t, len(want), history.Position.Offset)
 		require.LessOrEqual(t, len(kept), len(want))
 		for i, m := range kept {
-			is := want[len(want)-len(kept)+i]
-			assert.True(t, string(is) == string(m.Payload), "offset %d is kept as %d other bytes", m.Offset, len(m.Payload))
+			published := want[len(want)-len(kept)+i]
+			assert.True(t, string(published) == string(m.Payload), "offset %d is kept as %d other bytes", m.Offset, len(m.Payload))
 		}
 	}
 }
@@ -241,15 +239,15 @@ func payloadsArrive(t *testing.T, c Config) {
 func batchIsCallers(t *testing.T, c Config) {
 	l := listen(t, c)
 	l.subscribe("s")
-	batch := make([]Message, 2)
+	batch := make([]broker.Message, 2)
 	for i := range 20 {
 		batch[0], batch[1] = text("s", fmt.Sprint(i)), text("s", fmt.Sprint(i, "'"))
-		want := append([]Message(nil), batch...)
+		want := slices.Clone(batch)
 		l.publish(batch...)
-		assert.Equal(t, want, batch, "Publish has changed the batch of the caller")
+		assert.Equal(t, want, batch, "Publish changes the batch of the caller")
 		clear(batch)
 	}
-	got := flat(l.await(40))
+	got := flatten(l.await(40))
 	for i, m := range got {
 		assert.Equal(t, fmt.Sprint(i/2, []string{"", "'"}[i%2]), string(m.Payload))
 	}

@@ -8,31 +8,30 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/rohrpost/rohrpost/brokertest"
+	"github.com/rohrpost/rohrpost/broker"
 )
 
-type message = brokertest.Message
+var _ broker.Broker = (*simple)(nil)
 
-// store is what simple brokers share. wrong names the clause that they do not
-// keep, see variants.
+// store holds the streams that several simple brokers share, and their defect.
 type store struct {
-	wrong string
-	mu    sync.Mutex
-	at    map[string]*stream
-	hubs  []*simple
+	defect string // a key of defects, "keeps nothing", or "" for none
+
+	mu      sync.Mutex // guards the fields below, and those of the streams and brokers
+	streams map[string]*stream
+	hubs    []*simple
 }
 
 type stream struct {
-	epoch    string
-	offset   uint64
-	messages []message
+	broker.Position
+	messages []broker.Message
 }
 
-// simple is the simplest broker that keeps the contract.
+// simple is a minimal implementation of the contract.
 type simple struct {
 	*store
 	subscribed map[string]int
-	waiting    [][]message
+	queue      [][]broker.Message // batches that Run will deliver
 	wake       chan struct{}
 }
 
@@ -44,32 +43,32 @@ func newSimple(s *store) *simple {
 	return b
 }
 
-func (b *simple) is(wrong string) bool { return b.wrong == wrong }
+func (b *simple) has(defect string) bool { return b.defect == defect }
 
-func (b *simple) Run(ctx context.Context, deliver func([]message)) error {
+func (b *simple) Run(ctx context.Context, deliver func([]broker.Message)) error {
 	for {
 		select {
 		case <-ctx.Done():
-			if b.is("Run hides why it ended") {
+			if b.has("Run returns nil") {
 				return nil
 			}
 			return ctx.Err()
 		case <-b.wake:
 		}
 		b.mu.Lock()
-		batches := b.waiting
-		b.waiting = nil
+		batches := b.queue
+		b.queue = nil
 		b.mu.Unlock()
-		if b.is("merges batches") && len(batches) > 1 {
-			batches = [][]message{slices.Concat(batches...)}
+		if b.has("merges batches") && len(batches) > 1 {
+			batches = [][]broker.Message{slices.Concat(batches...)}
 		}
 		var all sync.WaitGroup
 		for _, batch := range batches {
-			if b.is("delivers concurrently") {
+			if b.has("delivers concurrently") {
 				all.Go(func() { deliver(batch) })
 				continue
 			}
-			if b.is("splits batches") && len(batch) > 1 {
+			if b.has("splits batches") && len(batch) > 1 {
 				deliver(batch[:1])
 				batch = batch[1:]
 			}
@@ -79,12 +78,12 @@ func (b *simple) Run(ctx context.Context, deliver func([]message)) error {
 	}
 }
 
-func (b *simple) Publish(_ context.Context, batch []message) error {
+func (b *simple) Publish(_ context.Context, batch []broker.Message) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var appended []message
+	var appended []broker.Message
 	for _, m := range batch {
-		m, ok, err := b.add(m)
+		m, ok, err := b.append(m)
 		if err != nil {
 			return err
 		}
@@ -92,129 +91,129 @@ func (b *simple) Publish(_ context.Context, batch []message) error {
 			appended = append(appended, m)
 		}
 	}
-	if b.is("changes the batch of the caller") {
+	if b.has("changes the batch of the caller") {
 		copy(batch, appended)
 	}
 	for _, hub := range b.hubs {
-		hub.hand(appended)
+		hub.enqueue(appended)
 	}
 	return nil
 }
 
-// add appends a message to its stream, and reports whether it is to be delivered.
-func (b *simple) add(m message) (message, bool, error) {
-	s := b.at[m.Stream]
-	if m.Plain && !b.is("numbers plain messages") {
+// append appends a message to its stream, and reports whether to deliver it.
+func (b *simple) append(m broker.Message) (broker.Message, bool, error) {
+	s := b.streams[m.Stream]
+	if m.Plain && !b.has("gives offsets to plain messages") {
 		return m, true, nil
 	}
 	if s == nil {
 		return m, false, nil
 	}
-	if m.ID != "" && !b.is("forgets IDs") && slices.ContainsFunc(s.messages, func(kept message) bool { return kept.ID == m.ID }) {
-		return m, b.is("delivers again what it has"), nil
+	if m.ID != "" && !b.has("ignores IDs") && slices.ContainsFunc(s.messages, func(kept broker.Message) bool { return kept.ID == m.ID }) {
+		return m, b.has("delivers a duplicate"), nil
 	}
 	switch {
 	case m.Epoch == "":
-		m.Epoch, m.Offset = s.epoch, s.offset+1
-	case m.Epoch != s.epoch:
-		if !b.is("keeps messages of another epoch") {
+		m.Epoch, m.Offset = s.Epoch, s.Offset+1
+	case m.Epoch != s.Epoch:
+		if !b.has("keeps messages of another epoch") {
 			s.messages = nil
 		}
-		s.epoch = m.Epoch
-	case m.Offset <= s.offset && !b.is("appends an old offset"):
+		s.Epoch = m.Epoch
+	case m.Offset <= s.Offset && !b.has("appends an old offset"):
 		return m, false, nil
-	case m.Offset > s.offset+1 && !b.is("lets a hole be"):
-		return m, false, errors.New("a hole")
+	case m.Offset > s.Offset+1 && !b.has("accepts a hole"):
+		return m, false, errors.New("the offset leaves a hole")
 	}
-	s.offset = m.Offset
-	if b.is("leaves a hole") && s.offset%5 == 0 {
-		s.offset++
+	s.Offset = m.Offset
+	if b.has("skips an offset") && s.Offset%5 == 0 {
+		s.Offset++
 	}
-	if b.is("loses binary payloads") {
+	if b.has("drops bytes that are not UTF-8") {
 		m.Payload = bytes.ToValidUTF8(m.Payload, nil)
 	}
 	s.messages = append(s.messages, m)
 	if keep := 300; len(s.messages) > keep {
 		s.messages = s.messages[len(s.messages)-keep:]
 	}
-	if b.is("trims the middle") && len(s.messages) > 10 {
+	if b.has("drops messages in the middle") && len(s.messages) > 10 {
 		s.messages = slices.Delete(s.messages, 5, 6)
 	}
 	return m, true, nil
 }
 
-// hand puts what the hub is subscribed to into its queue.
-func (b *simple) hand(batch []message) {
-	var own []message
+// enqueue queues the messages to whose streams the hub is subscribed.
+func (b *simple) enqueue(batch []broker.Message) {
+	var messages []broker.Message
 	for _, m := range batch {
-		if b.subscribed[m.Stream] > 0 || b.is("delivers what nobody wants") && m.Stream != "nobody's" {
-			own = append(own, m)
+		if b.subscribed[m.Stream] > 0 || b.has("delivers unsubscribed streams") && m.Stream != "unknown" {
+			messages = append(messages, m)
 		}
 	}
-	if b.is("reorders a batch") {
-		slices.Reverse(own)
+	if b.has("reorders a batch") {
+		slices.Reverse(messages)
 	}
-	if len(own) == 0 {
+	if len(messages) == 0 {
 		return
 	}
-	b.waiting = append(b.waiting, own)
+	b.queue = append(b.queue, messages)
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (b *simple) Subscribe(_ context.Context, key string) (string, uint64, error) {
+func (b *simple) Subscribe(_ context.Context, key string) (broker.Position, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.subscribed[key]++; b.is("does not count Subscribe") {
+	if b.subscribed[key]++; b.has("does not count Subscribe") {
 		b.subscribed[key] = 1
 	}
-	if b.at[key] == nil {
-		b.at[key] = &stream{epoch: rand.Text()}
-		if b.is("begins with the same epoch") {
-			b.at[key].epoch = "1"
+	if b.streams[key] == nil {
+		b.streams[key] = &stream{Position: broker.Position{Epoch: rand.Text()}}
+		if b.has("begins each stream with the same epoch") {
+			b.streams[key].Epoch = "1"
 		}
-		if b.is("begins with offset 1") {
-			b.at[key].offset = 1
+		if b.has("begins with offset 1") {
+			b.streams[key].Offset = 1
 		}
 	}
-	if b.is("keeps nothing") {
-		return "", 0, nil
+	if b.has("keeps nothing") {
+		return broker.Position{}, nil
 	}
-	s := b.at[key]
-	if b.is("returns an old position") {
-		return s.epoch, max(s.offset, 1) - 1, nil
+	s := b.streams[key]
+	if b.has("returns an old position") {
+		return broker.Position{Epoch: s.Epoch, Offset: max(s.Offset, 1) - 1}, nil
 	}
-	return s.epoch, s.offset, nil
+	return s.Position, nil
 }
 
 func (b *simple) Unsubscribe(_ context.Context, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.is("unsubscribes all hubs") {
+	if b.has("unsubscribes all hubs") {
 		for _, hub := range b.hubs {
 			hub.subscribed[key] = 0
 		}
 		return nil
 	}
-	if !b.is("ignores Unsubscribe") {
+	if !b.has("ignores Unsubscribe") {
 		b.subscribed[key]--
 	}
 	return nil
 }
 
-func (b *simple) History(_ context.Context, key string, after uint64, limit int) (string, uint64, []message, error) {
+func (b *simple) History(_ context.Context, key string, after uint64, limit int) (broker.History, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.at[key]
-	if s == nil || b.is("keeps nothing") {
-		return "", 0, nil, nil
+	s := b.streams[key]
+	if s == nil || b.has("keeps nothing") {
+		return broker.History{}, nil
 	}
-	if b.is("History includes the offset") {
+	if b.has("History includes the offset") {
 		after = max(after, 1) - 1
 	}
-	var found []message
+	var found []broker.Message
 	for _, m := range s.messages {
 		if m.Offset > after {
 			found = append(found, m)
@@ -222,40 +221,41 @@ func (b *simple) History(_ context.Context, key string, after uint64, limit int)
 	}
 	switch {
 	case len(found) <= limit:
-	case b.is("History has no limit"):
-	case b.is("History cuts the oldest"):
+	case b.has("History ignores the limit"):
+	case b.has("History omits the oldest above the limit"):
 		found = found[len(found)-limit:]
 	default:
 		found = found[:limit]
 	}
-	if b.is("History goes backwards") {
+	if b.has("History returns the newest first") {
 		slices.Reverse(found)
 	}
-	return s.epoch, s.offset, found, nil
+	return broker.History{Position: s.Position, Messages: found}, nil
 }
 
-func (b *simple) Positions(_ context.Context, keys []string) (epochs []string, offsets []uint64, err error) {
+func (b *simple) Positions(_ context.Context, keys []string) ([]broker.Position, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	var positions []broker.Position
 	for _, key := range keys {
-		s := b.at[key]
+		s := b.streams[key]
 		switch {
-		case s != nil && !b.is("keeps nothing"):
-			epochs, offsets = append(epochs, s.epoch), append(offsets, s.offset)
-		case !b.is("Positions leaves out the unknown"):
-			epochs, offsets = append(epochs, ""), append(offsets, 0)
+		case s != nil && !b.has("keeps nothing"):
+			positions = append(positions, s.Position)
+		case !b.has("Positions leaves out unknown streams"):
+			positions = append(positions, broker.Position{})
 		}
 	}
-	return epochs, offsets, nil
+	return positions, nil
 }
 
-// end ends a stream that nobody is subscribed to.
-func (b *simple) end(key string) {
+// endStream ends a stream without subscribers.
+func (b *simple) endStream(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.is("goes on when a stream ends") {
-		b.at[key].offset = 0
+	if b.has("keeps the epoch of a stream that ends") {
+		b.streams[key].Offset = 0
 		return
 	}
-	delete(b.at, key)
+	delete(b.streams, key)
 }

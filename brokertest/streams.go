@@ -5,90 +5,85 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
 var streamClauses = []clause{
-	{"a stream begins with Subscribe and an epoch", beginsWithSubscribe},
-	{"an epoch never comes back", epochNeverComesBack},
+	{"Subscribe begins a stream with an epoch", beginsWithSubscribe},
+	{"an epoch is never used again", epochIsUnique},
 	{"a stream that begins again has another epoch", beginsAgain},
-	{"Positions are those of the streams asked for, in their order", positionsInOrder},
-	{"any key of printable ASCII is a stream of its own", anyKey},
-	{"what nobody has asked for does no harm", unasked},
+	{"Positions returns the positions of the given streams in their order", positionsInOrder},
+	{"each key of printable ASCII is a separate stream", keysAreSeparate},
+	{"messages of a stream that does not exist do no harm", unknownStream},
 }
 
 func beginsWithSubscribe(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
-	epoch, offset := l.position("s")
-	assert.Empty(t, epoch, "nobody has asked for it")
-	assert.Zero(t, offset)
-	_, _, messages := l.history("s", 0, 10)
-	assert.Empty(t, messages)
-	epoch, _ = l.position("s")
-	assert.Empty(t, epoch, "to look at a stream does not begin it")
+	l := listenWithPositions(t, c)
+	position := l.position("s")
+	assert.Empty(t, position.Epoch, "no hub has asked for the stream")
+	assert.Zero(t, position.Offset)
+	assert.Empty(t, l.history("s", 0, 10).Messages)
+	assert.Empty(t, l.position("s").Epoch, "Positions and History do not begin a stream")
 
-	epoch, offset = l.subscribe("s")
-	assert.NotEmpty(t, epoch)
-	assert.Zero(t, offset, "nothing was published")
-	now, at := l.position("s")
-	assert.Equal(t, epoch, now)
-	assert.Zero(t, at)
+	begin := l.subscribe("s")
+	assert.NotEmpty(t, begin.Epoch)
+	assert.Zero(t, begin.Offset, "nothing was published")
+	position = l.position("s")
+	assert.Equal(t, begin.Epoch, position.Epoch)
+	assert.Zero(t, position.Offset)
 	l.publish(text("s", "a"))
-	got := flat(l.await(1))
-	assert.Equal(t, epoch, got[0].Epoch)
+	got := flatten(l.await(1))
+	assert.Equal(t, begin.Epoch, got[0].Epoch)
 	assert.EqualValues(t, 1, got[0].Offset)
 }
 
-func epochNeverComesBack(t *testing.T, c Config) {
+func epochIsUnique(t *testing.T, c Config) {
 	seen := map[string]bool{}
 	for range 3 {
-		l := listenKeeping(t, c)
+		l := listenWithPositions(t, c)
 		for _, stream := range []string{"a", "b"} {
-			epoch, _ := l.subscribe(stream)
-			assert.False(t, seen[epoch], "the epoch %q has come twice", epoch)
+			epoch := l.subscribe(stream).Epoch
+			assert.False(t, seen[epoch], "the epoch %q was used twice", epoch)
 			seen[epoch] = true
 		}
 	}
 }
 
 func beginsAgain(t *testing.T, c Config) {
-	if c.End == nil {
-		t.Skip("Config.End is nil")
+	if c.EndStream == nil {
+		t.Skip("Config.EndStream is nil")
 	}
-	l := listenKeeping(t, c)
+	l := listenWithPositions(t, c)
 	seen := map[string]bool{}
 	for range 3 {
-		epoch, offset := l.subscribe("s")
-		require.NotEmpty(t, epoch)
-		assert.False(t, seen[epoch], "the epoch %q has come twice", epoch)
-		seen[epoch] = true
-		_, _, messages := l.history("s", 0, 10)
-		assert.Empty(t, messages, "they belong to another epoch")
-		l.publish(Message{Stream: "s", ID: "same", Payload: []byte("a")})
-		_, now := l.position("s")
-		assert.Equal(t, offset+1, now, "the new epoch does not know the ID")
+		begin := l.subscribe("s")
+		require.NotEmpty(t, begin.Epoch)
+		assert.False(t, seen[begin.Epoch], "the epoch %q was used twice", begin.Epoch)
+		seen[begin.Epoch] = true
+		assert.Empty(t, l.history("s", 0, 10).Messages, "these messages belong to another epoch")
+		l.publish(withID("s", "same", "a"))
+		assert.Equal(t, begin.Offset+1, l.position("s").Offset, "the ID was published in another epoch only")
 		l.unsubscribe("s")
-		c.End(t, l.broker, "s")
-		epoch, _ = l.position("s")
-		assert.Empty(t, epoch, "it has ended")
+		c.EndStream(t, l.broker, "s")
+		assert.Empty(t, l.position("s").Epoch, "the stream has ended")
 	}
 }
 
 func positionsInOrder(t *testing.T, c Config) {
-	l := listenKeeping(t, c)
-	first, _ := l.subscribe("a")
-	second, _ := l.subscribe("b")
+	l := listenWithPositions(t, c)
+	a := l.subscribe("a").Epoch
+	b := l.subscribe("b").Epoch
 	l.publish(text("b", "1"), text("a", "1"), text("b", "2"))
-	epochs, at, err := l.broker.Positions(t.Context(), []string{"b", "unknown", "a", "b"})
+	positions, err := l.broker.Positions(t.Context(), []string{"b", "unknown", "a", "b"})
 	require.NoError(t, err)
-	assert.Equal(t, []string{second, "", first, second}, epochs)
-	assert.Equal(t, []uint64{2, 0, 1, 2}, at)
-	epochs, at, err = l.broker.Positions(t.Context(), nil)
+	assert.Equal(t, []broker.Position{{Epoch: b, Offset: 2}, {}, {Epoch: a, Offset: 1}, {Epoch: b, Offset: 2}}, positions)
+	positions, err = l.broker.Positions(t.Context(), nil)
 	require.NoError(t, err)
-	assert.Empty(t, epochs)
-	assert.Empty(t, at)
+	assert.Empty(t, positions)
 }
 
-func anyKey(t *testing.T, c Config) {
+func keysAreSeparate(t *testing.T, c Config) {
 	l := listen(t, c)
 	long := make([]byte, 249)
 	for i := range long {
@@ -105,13 +100,13 @@ func anyKey(t *testing.T, c Config) {
 	for _, key := range keys {
 		l.publish(text(key, "for "+key))
 	}
-	got := flat(l.await(len(keys)))
+	got := flatten(l.await(len(keys)))
 	for _, key := range keys {
-		assert.Equal(t, []string{"for " + key}, payloads(of(key, got)), "delivered in %q", key)
-		if l.keeps {
-			_, offset, messages := l.history(key, 0, 10)
-			assert.EqualValues(t, 1, offset, "%q", key)
-			assert.Equal(t, []string{"for " + key}, payloads(messages), "kept in %q", key)
+		assert.Equal(t, []string{"for " + key}, payloads(inStream(key, got)), "delivered in %q", key)
+		if l.hasPositions {
+			history := l.history(key, 0, 10)
+			assert.EqualValues(t, 1, history.Position.Offset, "%q", key)
+			assert.Equal(t, []string{"for " + key}, payloads(history.Messages), "kept in %q", key)
 		}
 	}
 
@@ -119,19 +114,19 @@ func anyKey(t *testing.T, c Config) {
 	for _, pattern := range []string{"*", ">", "a*", "a.*", "a.>", "?", "[a-z]*", "{a,b}"} {
 		other.subscribe(pattern)
 	}
-	other.publish(text("a.b", "none of these"), text("b", "nor this"), text("*", "end"))
-	assert.Equal(t, []string{"end"}, payloads(flat(other.awaitLast("end"))), "a key is no pattern")
+	other.publish(text("a.b", "matches a.*"), text("b", "matches ?"), text("*", "end"))
+	assert.Equal(t, []string{"end"}, payloads(flatten(other.awaitPayload("end"))), "a key is not a pattern")
 }
 
-func unasked(t *testing.T, c Config) {
+func unknownStream(t *testing.T, c Config) {
 	l := listen(t, c)
-	l.publish(text("s", "a"), Message{Stream: "s", Plain: true}, Message{Stream: "s", ID: "x", Payload: []byte("b")})
-	epoch, offset := l.subscribe("s")
+	l.publish(text("s", "a"), broker.Message{Stream: "s", Plain: true}, withID("s", "x", "b"))
+	begin := l.subscribe("s")
 	l.publish(text("s", "c"))
-	got := flat(l.awaitLast("c"))
-	assert.Equal(t, []string{"c"}, payloads(got), "only what was published after Subscribe")
-	if l.keeps {
-		assert.Equal(t, epoch, got[0].Epoch)
-		assert.Equal(t, offset+1, got[0].Offset)
+	got := flatten(l.awaitPayload("c"))
+	assert.Equal(t, []string{"c"}, payloads(got), "only this message was published after Subscribe")
+	if l.hasPositions {
+		assert.Equal(t, begin.Epoch, got[0].Epoch)
+		assert.Equal(t, begin.Offset+1, got[0].Offset)
 	}
 }

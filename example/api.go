@@ -13,10 +13,10 @@ import (
 	"gorm.io/gorm"
 )
 
-const maxBody = 4 << 10 // bytes; a title of four-byte characters fits several times
+const maxBody = 4 << 10 // bytes; several times the longest title
 
-// api answers the requests of the page. It only ever talks to the database: the
-// plugin does the rest.
+// api handles the requests of the page. It only uses the database: the plugin
+// publishes the changes.
 type api struct {
 	db *gorm.DB
 }
@@ -47,7 +47,7 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) (int, any, error) {
 	return http.StatusCreated, card.view(), nil
 }
 
-// change renames a card, moves it, or both; what is not given stays.
+// change renames a card, moves it, or both. Missing fields keep their values.
 func (a *api) change(w http.ResponseWriter, r *http.Request) (int, any, error) {
 	var input struct {
 		Title    *string
@@ -58,7 +58,7 @@ func (a *api) change(w http.ResponseWriter, r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if input.Title == nil && input.Column == nil && input.Position == nil {
-		return 0, nil, invalid("Nothing to change: give a title, a column or a position.")
+		return 0, nil, invalid("Nothing to change: send a title, a column or a position.")
 	}
 	var card Card
 	err := a.db.WithContext(r.Context()).Transaction(func(tx *gorm.DB) error {
@@ -93,8 +93,8 @@ func (a *api) remove(_ http.ResponseWriter, r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, nil
 }
 
-// cardID is the id in the path. What is no number is no card either: no card
-// has the id 0.
+// cardID returns the id in the path. It returns 0, which no card has, for an
+// invalid id.
 func cardID(r *http.Request) uint64 {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 63)
 	if err != nil {
@@ -103,7 +103,7 @@ func cardID(r *http.Request) uint64 {
 	return id
 }
 
-// or returns what value points to, or else fallback.
+// or returns the value, or fallback if value is nil.
 func or[T any](value *T, fallback T) T {
 	if value == nil {
 		return fallback
@@ -111,7 +111,7 @@ func or[T any](value *T, fallback T) T {
 	return *value
 }
 
-// endpoint answers a request with a status and a body in JSON, or an error.
+// endpoint handles a request and returns a status and a JSON body, or an error.
 type endpoint func(http.ResponseWriter, *http.Request) (status int, body any, err error)
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -126,10 +126,10 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // an error means that nobody reads it any more
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client is gone
 }
 
-// problem is an error that the other end gets to read.
+// problem is an error whose text the client may read.
 type problem struct {
 	status int
 	text   string
@@ -139,23 +139,23 @@ func (p *problem) Error() string { return p.text }
 
 func invalid(text string) error { return &problem{http.StatusBadRequest, text} }
 
-// failure tells what went wrong, and of our own faults nothing but that.
+// failure returns the response to an error. It hides the text of internal errors.
 func failure(r *http.Request, err error) (status int, body any) {
 	var p *problem
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, gorm.ErrRecordNotFound):
-		p = &problem{http.StatusNotFound, "There is no such card."}
+		p = &problem{http.StatusNotFound, "This card does not exist."}
 	default:
-		if r.Context().Err() == nil { // somebody still waits for the answer
-			slog.ErrorContext(r.Context(), "answering a request", "method", r.Method, "path", r.URL.Path, "error", err)
+		if r.Context().Err() == nil { // the client still waits for the response
+			slog.ErrorContext(r.Context(), "handle a request", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
-		p = &problem{http.StatusInternalServerError, "Something went wrong here."}
+		p = &problem{http.StatusInternalServerError, "Internal error."}
 	}
 	return p.status, map[string]string{"error": p.text}
 }
 
-// decode reads the body of a request: one small JSON object without surprises.
+// decode reads the body of a request: one small JSON object without unknown fields.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return &problem{http.StatusUnsupportedMediaType, "Send application/json."}
@@ -167,11 +167,11 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return nil
 		}
-		err = errors.New("there is more than one value")
+		err = errors.New("more than one value")
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &problem{http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d bytes.", tooLarge.Limit)}
+		return &problem{http.StatusRequestEntityTooLarge, fmt.Sprintf("The request is larger than %d bytes.", tooLarge.Limit)}
 	}
-	return invalid("This is not the JSON expected here: " + err.Error())
+	return invalid("Invalid JSON: " + err.Error())
 }

@@ -18,12 +18,13 @@ import (
 )
 
 const (
-	boardGroup = "board" // the group that hears of every card
+	boardGroup = "board" // the group that receives every change of a card
 	maxTitle   = 120     // characters
 )
 
-// Card is a task on the board. The marker is all it takes to announce it. Its tag
-// is for long columns: a card that moves to the top of one moves all others down.
+// Card is a task on the board. The marker publishes its changes. The tag raises the
+// limit of rows for long columns: a card that moves to the top of a column moves
+// all other cards down.
 type Card struct {
 	rohrpost.NotifyOnChange `rohrpost:"rows:1000"`
 
@@ -35,14 +36,14 @@ type Card struct {
 	UpdatedAt time.Time
 }
 
-// GroupName puts all cards into one group: whoever sees the board sees them all.
+// GroupName puts all cards into one group, since every page shows the whole board.
 func (Card) GroupName(string) string { return boardGroup }
 
-// PushNotificationData is what the pages are told of a card, whatever happened
-// to it: the same fields that the API answers, and no others.
+// PushNotificationData returns the payload of every change: the same fields that
+// the API returns.
 func (c Card) PushNotificationData([]string, string) any { return c.view() }
 
-// cardView is a card as the page knows it.
+// cardView is the JSON form of a card.
 type cardView struct {
 	ID       uint   `json:"id"`
 	Title    string `json:"title"`
@@ -67,16 +68,16 @@ func cardViews(tx *gorm.DB) ([]cardView, error) {
 	return views, nil
 }
 
-// showBoard lets everybody watch the board: a page that subscribes gets the cards,
-// and from there on every change of them.
-func showBoard(hub *rohrpost.Hub, db *gorm.DB) {
+// serveBoard allows every page to subscribe to the board. A page gets a snapshot of
+// the cards and then every change.
+func serveBoard(hub *rohrpost.Hub, db *gorm.DB) {
 	hub.Allow(boardGroup, rohrpost.Anyone)
-	hub.State(boardGroup, func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.Params) (any, error) {
+	hub.SnapshotFor(boardGroup, func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
 		return cardViews(db.WithContext(ctx))
 	})
 }
 
-// BeforeSave is GORM's hook ahead of every create and update.
+// BeforeSave validates the card. GORM calls it before each create and update.
 func (c *Card) BeforeSave(*gorm.DB) error {
 	c.Title = strings.TrimSpace(c.Title)
 	switch n := utf8.RuneCountInString(c.Title); {
@@ -110,9 +111,9 @@ func addCard(tx *gorm.DB, card *Card) error {
 	})
 }
 
-// moveCard puts a card into a column, before the card that is now at position
-// there, or at the end. The cards behind it make room: those are several writes,
-// but the pages hear of all of them after the commit, or of none.
+// moveCard moves a card to a position in a column, or to the end of the column. The
+// cards below it move down. These are several writes, but the pages receive all of
+// them after the commit, or none.
 func moveCard(tx *gorm.DB, card *Card, to string, position int) error {
 	return tx.Transaction(func(tx *gorm.DB) error {
 		cards, err := column(tx, to)
@@ -141,11 +142,11 @@ func moveCard(tx *gorm.DB, card *Card, to string, position int) error {
 	})
 }
 
-// openBoard opens the database and has its changes announced to the hub.
+// openBoard opens the database and connects it to the hub.
 func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, func() error, error) {
-	// A transaction that will write says so when it begins, so that two of them
-	// wait for each other instead of failing half-way.
-	// When the power fails, the last moment may be lost, but never the file.
+	// With immediate transactions two writers wait for each other instead of failing.
+	// With synchronous=NORMAL a power failure may lose the last transactions, but
+	// does not corrupt the file.
 	dsn := file + "?_journal_mode=WAL&_synchronous=NORMAL&_txlock=immediate"
 	if file == "" {
 		dsn = "file:board?mode=memory&cache=shared&_txlock=immediate"
@@ -178,10 +179,11 @@ func openBoard(ctx context.Context, file string, hub *rohrpost.Hub) (*gorm.DB, f
 	return db, closeDB, nil
 }
 
-// keepMemory keeps a database in memory alive, which is gone with its last
-// connection; and the pool closes a connection whenever a request is cancelled
-// half-way. So one is set aside that nobody uses. Beside it there is just one:
-// several that share a memory fail with "table is locked" instead of waiting.
+// keepMemory keeps an in-memory database alive. SQLite deletes the database with its
+// last connection, and the pool closes a connection when a request is cancelled, so
+// keepMemory reserves one connection. It allows only one other connection: several
+// connections to one in-memory database fail with "table is locked" instead of
+// waiting.
 func keepMemory(ctx context.Context, pool *sql.DB) (closeDB func() error, err error) {
 	pool.SetMaxOpenConns(2)
 	keeper, err := pool.Conn(ctx)

@@ -18,7 +18,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// testBoard is a board of its own.
+// testBoard is a board for one test.
 type testBoard struct {
 	hub     *rohrpost.Hub
 	db      *gorm.DB
@@ -29,7 +29,7 @@ func openTestBoard(t *testing.T, file string) testBoard {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	db, closeDB, err := openBoard(t.Context(), file, hub)
 	require.NoError(t, err)
-	showBoard(hub, db)
+	serveBoard(hub, db)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -39,7 +39,7 @@ func openTestBoard(t *testing.T, file string) testBoard {
 	return testBoard{hub, db, newHandler(hub, db)}
 }
 
-func (b testBoard) ask(t *testing.T, method, path, body string, header http.Header) (int, string) {
+func (b testBoard) request(t *testing.T, method, path, body string, header http.Header) (int, string) {
 	request := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	request.Header = header
 	response := httptest.NewRecorder()
@@ -49,15 +49,15 @@ func (b testBoard) ask(t *testing.T, method, path, body string, header http.Head
 
 var asJSON = http.Header{"Content-Type": {"application/json"}}
 
-// told is what the pages are to be told of a card.
-type told struct {
+// change is a change of a card that a page should receive.
+type change struct {
 	changeType string
 	card       string
 	fields     []string
 }
 
-// What is done over REST arrives at the pages, and what is refused does not.
-func TestChangesArrive(t *testing.T) {
+// Accepted requests reach the pages; refused requests do not.
+func TestRequestsReachPages(t *testing.T) {
 	for name, file := range map[string]string{"in memory": "", "in a file": filepath.Join(t.TempDir(), "board.db")} {
 		t.Run(name, func(t *testing.T) {
 			board := openTestBoard(t, file)
@@ -67,40 +67,40 @@ func TestChangesArrive(t *testing.T) {
 				method, path, body string
 				status             int
 				answer             string
-				told               []told
+				changes            []change
 			}{
 				{
 					"POST", "/api/cards", `{"title":" One ","column":"todo"}`, 201, `{"id":1,"title":"One","column":"todo","position":0}`,
-					[]told{{rohrpost.Create, `{"id":1,"title":"One","column":"todo","position":0}`, nil}},
+					[]change{{rohrpost.Create, `{"id":1,"title":"One","column":"todo","position":0}`, nil}},
 				},
 				{
 					"POST", "/api/cards", `{"title":"Two","column":"todo"}`, 201, `{"id":2,"title":"Two","column":"todo","position":1}`,
-					[]told{{rohrpost.Create, `{"id":2,"title":"Two","column":"todo","position":1}`, nil}},
+					[]change{{rohrpost.Create, `{"id":2,"title":"Two","column":"todo","position":1}`, nil}},
 				},
 				{"POST", "/api/cards", `{"title":"","column":"todo"}`, 400, `{"error":"The title is missing."}`, nil},
 				{"POST", "/api/cards", `{"title":"x","column":"attic"}`, 400, `{"error":"The column is one of \"todo\", \"doing\" and \"done\"."}`, nil},
 				{"POST", "/api/cards", `[`, 400, "", nil},
-				{"POST", "/api/cards", `{"title":"` + strings.Repeat("x", maxBody) + `"}`, 413, `{"error":"More than 4096 bytes."}`, nil},
-				{"PATCH", "/api/cards/9", `{"title":"x"}`, 404, `{"error":"There is no such card."}`, nil},
+				{"POST", "/api/cards", `{"title":"` + strings.Repeat("x", maxBody) + `"}`, 413, `{"error":"The request is larger than 4096 bytes."}`, nil},
+				{"PATCH", "/api/cards/9", `{"title":"x"}`, 404, `{"error":"This card does not exist."}`, nil},
 				{"PATCH", "/api/cards/1", `{}`, 400, "", nil},
 				{
 					"PATCH", "/api/cards/2", `{"title":"Second"}`, 200, `{"id":2,"title":"Second","column":"todo","position":1}`,
-					[]told{{rohrpost.Update, `{"id":2,"title":"Second","column":"todo","position":1}`, []string{"title"}}},
+					[]change{{rohrpost.Update, `{"id":2,"title":"Second","column":"todo","position":1}`, []string{"title"}}},
 				},
-				{"PATCH", "/api/cards/2", `{"position":0}`, 200, `{"id":2,"title":"Second","column":"todo","position":0}`, []told{
+				{"PATCH", "/api/cards/2", `{"position":0}`, 200, `{"id":2,"title":"Second","column":"todo","position":0}`, []change{
 					{rohrpost.Update, `{"id":2,"title":"Second","column":"todo","position":0}`, []string{"column", "position"}},
 					{rohrpost.Update, `{"id":1,"title":"One","column":"todo","position":1}`, []string{"position"}},
 				}},
-				{"DELETE", "/api/cards/1", "", 204, "", []told{{rohrpost.Delete, `{"id":1,"title":"One","column":"todo","position":1}`, nil}}},
-				{"DELETE", "/api/cards/1", "", 404, `{"error":"There is no such card."}`, nil},
+				{"DELETE", "/api/cards/1", "", 204, "", []change{{rohrpost.Delete, `{"id":1,"title":"One","column":"todo","position":1}`, nil}}},
+				{"DELETE", "/api/cards/1", "", 404, `{"error":"This card does not exist."}`, nil},
 				{"GET", "/api/cards", "", 200, `[{"id":2,"title":"Second","column":"todo","position":0}]`, nil},
 			} {
-				status, answer := board.ask(t, step.method, step.path, step.body, asJSON)
+				status, answer := board.request(t, step.method, step.path, step.body, asJSON)
 				assert.Equal(t, step.status, status, "%s %s %s", step.method, step.path, answer)
 				if step.answer != "" {
 					assert.Equal(t, step.answer, answer)
 				}
-				for _, want := range step.told {
+				for _, want := range step.changes {
 					page.Expect(boardGroup, want.changeType, rohrposttest.Object(json.RawMessage(want.card)), rohrposttest.UpdatedFields(want.fields...))
 				}
 				page.ExpectNothing()
@@ -109,7 +109,7 @@ func TestChangesArrive(t *testing.T) {
 	}
 }
 
-func TestOnlyJSONFromHere(t *testing.T) {
+func TestRefusesOtherContentAndOrigins(t *testing.T) {
 	board := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
 	rec := rohrposttest.Record(t, board.db)
 	for _, test := range []struct {
@@ -119,13 +119,13 @@ func TestOnlyJSONFromHere(t *testing.T) {
 		{http.Header{"Content-Type": {"text/plain"}}, 415},
 		{http.Header{"Content-Type": {"application/json"}, "Sec-Fetch-Site": {"cross-site"}}, 403},
 	} {
-		status, _ := board.ask(t, http.MethodPost, "/api/cards", `{"title":"x","column":"todo"}`, test.header)
+		status, _ := board.request(t, http.MethodPost, "/api/cards", `{"title":"x","column":"todo"}`, test.header)
 		assert.Equal(t, test.status, status)
 	}
 	rec.AssertNothing(t)
 }
 
-// Whoever sees the page may see the board, and there is nothing else to see.
+// Every page may subscribe to the board and to nothing else.
 func TestAccess(t *testing.T) {
 	board := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
 	rohrposttest.Allowed(t, board.hub, []rohrposttest.Access{
@@ -134,29 +134,48 @@ func TestAccess(t *testing.T) {
 	})
 }
 
-// A page that subscribes gets the board as it is, from top to bottom.
-func TestState(t *testing.T) {
+// A page that subscribes gets the cards from top to bottom.
+func TestSnapshot(t *testing.T) {
 	board := openTestBoard(t, "")
 	page := rohrposttest.Dial(t, board.hub)
-	state := func() string {
-		reply := page.Call("subscribe", map[string]any{"group": boardGroup, "state": true})
-		var data struct{ State json.RawMessage }
+	snapshot := func() string {
+		reply := page.Call("subscribe", map[string]any{"group": boardGroup, "snapshot": true})
+		var data struct{ Snapshot json.RawMessage }
 		require.NoError(t, json.Unmarshal(reply.Data, &data))
-		return string(data.State)
+		return string(data.Snapshot)
 	}
-	assert.Equal(t, "[]", state())
+	assert.Equal(t, "[]", snapshot())
 	for _, body := range []string{`{"title":"One","column":"todo"}`, `{"title":"Two","column":"todo"}`} {
-		board.ask(t, "POST", "/api/cards", body, asJSON)
+		board.request(t, "POST", "/api/cards", body, asJSON)
 	}
-	board.ask(t, "PATCH", "/api/cards/2", `{"position":0}`, asJSON)
-	_, list := board.ask(t, "GET", "/api/cards", "", asJSON)
+	board.request(t, "PATCH", "/api/cards/2", `{"position":0}`, asJSON)
+	_, list := board.request(t, "GET", "/api/cards", "", asJSON)
 	assert.Equal(t, `[{"id":2,"title":"Two","column":"todo","position":0},{"id":1,"title":"One","column":"todo","position":1}]`, list)
-	assert.Equal(t, list, state())
+	assert.Equal(t, list, snapshot())
 }
 
-// What pages get to know of a card is what is agreed upon.
+// The payload of a card contains only the listed fields.
 func TestPayload(t *testing.T) {
 	golden, err := os.ReadFile("testdata/card.golden")
 	require.NoError(t, err)
 	assert.Equal(t, string(golden), rohrposttest.Emits(t, Card{}))
+}
+
+// A new board contains the sample cards. A board with cards keeps them.
+func TestSampleCards(t *testing.T) {
+	board := openTestBoard(t, filepath.Join(t.TempDir(), "board.db"))
+	titles := func() (titles []string) {
+		require.NoError(t, board.db.Model(&Card{}).Order("id").Pluck("title", &titles).Error)
+		return titles
+	}
+	require.NoError(t, addSampleCards(board.db))
+	require.Len(t, titles(), len(sampleCards()))
+	todo, err := column(board.db, "todo")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"Oil the capsules", "Answer the letter from Prague"}, []string{todo[0].Title, todo[3].Title})
+	assert.Equal(t, 3, todo[3].Position)
+
+	require.NoError(t, board.db.Where("id > 1").Delete(&Card{}).Error)
+	require.NoError(t, addSampleCards(board.db))
+	assert.Equal(t, []string{"Oil the capsules"}, titles())
 }

@@ -1,9 +1,9 @@
-// Command example is a small shared task board. Everybody who has its page open
-// sees at once what the others do: the cards are a GORM model with a marker,
-// and every committed change of them reaches the open pages.
+// Command example is a small shared task board. Each open page shows the changes
+// of all others at once: the cards are a GORM model with a marker, and every
+// committed change reaches the open pages.
 //
-// Read board.go first, it holds the model; then main.go, which wires database,
-// hub and page together, and api.go, which is ordinary GORM and knows nothing of
+// Read board.go first, which contains the model; then main.go, which connects the
+// database, the hub and the page; then api.go, which is ordinary GORM code without
 // sockets.
 package main
 
@@ -34,10 +34,10 @@ var static embed.FS
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program the hard way
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		slog.Error("the board ended", "error", err)
+		slog.Error("run the board", "error", err)
 		os.Exit(1)
 	}
 }
@@ -46,7 +46,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("example", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on, port 0 for any free one")
-	file := flags.String("db", "", "SQLite `file` that keeps the board; without it the board is forgotten at the end")
+	file := flags.String("db", "", "SQLite `file` of the board; by default the board is in memory and lost when the program ends")
+	empty := flags.Bool("empty", false, "start a new board without the sample cards")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,7 +58,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeDB()) }()
-	showBoard(hub, db)
+	serveBoard(hub, db)
+	if !*empty {
+		if err := addSampleCards(db.WithContext(ctx)); err != nil {
+			return err
+		}
+	}
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
 	if err != nil {
@@ -80,19 +86,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	// The hub first: it closes the connections, which the server has let go of.
-	return errors.Join(hub.Shutdown(ending), server.Shutdown(ending))
+	// The hub first: the server no longer owns the hijacked connections.
+	return errors.Join(hub.Shutdown(shutdown), server.Shutdown(shutdown))
 }
 
-// newHandler puts page, API and hub under one roof. Requests that change
-// something are taken from pages of the same origin only; the hub checks the
-// origin of its connections itself.
+// newHandler combines the page, the API and the hub. It accepts requests that change
+// data only from pages of the same origin; the hub checks the origin of its
+// connections itself.
 func newHandler(hub *rohrpost.Hub, db *gorm.DB) http.Handler {
 	files, err := fs.Sub(static, "static")
 	if err != nil {
-		panic(err) // the name is not a path, and it is
+		panic(err) // impossible: "static" is a valid path
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(files))
@@ -102,8 +108,7 @@ func newHandler(hub *rohrpost.Hub, db *gorm.DB) http.Handler {
 	return secure(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// secure tells the browser to load, run and connect to nothing but what comes
-// from here.
+// secure allows the page to load, run and connect to this server only.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzWant: a position is taken as it was given, or not at all.
-func FuzzWant(f *testing.F) {
+// FuzzParseSubscribe checks that a position is taken as it was given, or not at all.
+func FuzzParseSubscribe(f *testing.F) {
 	for _, data := range []string{
-		`{"group":"g","since":{"epoch":"A","offset":1},"state":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
-		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"state":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
+		`{"group":"g","since":{"epoch":"A","offset":1},"snapshot":true}`, `{"since":{"offset":18446744073709551615,"epoch":"\u0041"}}`,
+		`{"since":{"epoch":"A","offset":1e3}}`, `{"since":{"epoch":"A","epoch":"B"}}`, `{"since":null,"snapshot":null}`, `{"since":{"epoch":"A","offset":-0}}`, `[]`,
 	} {
 		f.Add([]byte(data))
 	}
@@ -22,8 +22,8 @@ func FuzzWant(f *testing.F) {
 		if !json.Valid(data) {
 			t.Skip() // the wire.Envelope is checked before
 		}
-		want, problem := handlers.WantOf(data)
-		if problem != "" || want.Since == nil {
+		got, err := handlers.ParseSubscribe(data)
+		if err != nil || !got.Resume {
 			return
 		}
 		var fields, since map[string]json.RawMessage
@@ -31,8 +31,8 @@ func FuzzWant(f *testing.F) {
 		require.NoError(t, json.Unmarshal(fields["since"], &since))
 		var epoch string
 		require.NoError(t, json.Unmarshal(since["epoch"], &epoch))
-		assert.Equal(t, epoch, want.Since.Epoch)
-		assert.Equal(t, strconv.FormatUint(want.Since.Offset, 10), string(since["offset"]))
-		assert.NotEmpty(t, want.Since.Epoch)
+		assert.Equal(t, epoch, got.Epoch)
+		assert.Equal(t, strconv.FormatUint(got.Offset, 10), string(since["offset"]))
+		assert.NotEmpty(t, got.Epoch)
 	})
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // GroupOf maps {"type": "collection", "id": 52} to "collection-52", and
-// {"group": "collection-52"} to the name as it is; other keys may stand beside
-// them. The id is a string or an integer. Keys must match exactly and stand
-// there once: encoding/json alone would take "GROUP" for "group" and the last
-// of two, and so might read another group than somebody who checked before.
+// {"group": "collection-52"} to the name as it is. It ignores other keys. The id is a
+// string or an integer. Keys must match exactly and occur once: encoding/json alone
+// would take "GROUP" for "group" and the last of two, and so could read another group
+// than a program that checked the data before.
 func GroupOf(data json.RawMessage) (string, error) {
 	fields, err := fieldsOf(data)
 	if err != nil {
@@ -46,7 +46,7 @@ func typeAndID(typ, id json.RawMessage) (string, error) {
 	return name + "-" + key, nil
 }
 
-// text decodes a JSON string that is not empty.
+// text decodes a JSON string, which must not be empty.
 func text(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", errors.New("not a string")
@@ -61,7 +61,7 @@ func text(raw json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// fieldsOf splits a JSON object and refuses a key that comes twice.
+// fieldsOf splits a JSON object. A key that occurs twice is an error.
 func fieldsOf(data json.RawMessage) (map[string]json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {

@@ -34,9 +34,9 @@ type frame struct {
 	}
 }
 
-// follow calls each for every message of the group until the connection ends.
-// since is where the connection before has ended, which it returns in turn;
-// nil is now. An empty object of type "resync": load the state again.
+// follow calls each for every change of the group until the connection ends.
+// since is the position that the previous call returned; nil starts at the
+// current position. A change of type "resync" says: load the data again.
 func follow(ctx context.Context, url, group string, since *position, each func(kind string, object json.RawMessage)) (*position, error) {
 	ws, _, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
 	if err != nil {
@@ -55,27 +55,27 @@ func follow(ctx context.Context, url, group string, since *position, each func(k
 	for {
 		var f frame
 		if err := ws.ReadJSON(&f); err != nil {
-			return since, err // a *websocket.CloseError has the code
+			return since, err // a *websocket.CloseError contains the close code
 		}
 		if f.Error != "" {
 			return since, errors.New(f.Error)
 		}
 		switch {
-		case f.Type == "subscribe" && f.Data.Recovered != nil && *f.Data.Recovered: // what was missed follows
+		case f.Type == "subscribe" && f.Data.Recovered != nil && *f.Data.Recovered: // the replay follows
 		case f.Type == "subscribe":
 			if since != nil {
 				each("resync", nil)
 			}
-			since = moved(since, f.Data.position)
+			since = advance(since, f.Data.position)
 		case f.Type == "subscription-update":
-			since = moved(since, f.Data.position)
+			since = advance(since, f.Data.position)
 			each(f.Data.Type, f.Data.Object)
 		}
 	}
 }
 
-// moved returns the position after a frame: most name an offset only.
-func moved(since *position, p position) *position {
+// advance returns the position after a frame. Most frames contain only an offset.
+func advance(since *position, p position) *position {
 	switch {
 	case p.Epoch != "":
 		return &p
@@ -87,7 +87,7 @@ func moved(since *position, p position) *position {
 
 // CLIENT.md ends
 
-func TestFollowIsInTheDocumentation(t *testing.T) {
+func TestDocumentationShowsFollow(t *testing.T) {
 	source, err := os.ReadFile("follow_test.go")
 	require.NoError(t, err)
 	_, code, _ := strings.Cut(string(source), "// CLIENT.md begins\n")
@@ -97,7 +97,7 @@ func TestFollowIsInTheDocumentation(t *testing.T) {
 	assert.Contains(t, string(page), code)
 }
 
-func TestFollowAHub(t *testing.T) {
+func TestFollow(t *testing.T) {
 	hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.DiscardHandler)})
 	hub.Allow("article-{id}", rohrpost.Anyone)
 	server := httptest.NewServer(hub)
@@ -116,13 +116,13 @@ func TestFollowAHub(t *testing.T) {
 		_, err := follow(ctx, url, "article-7", nil, func(kind string, object json.RawMessage) { changes <- kind + " " + string(object) })
 		ended <- err
 	}()
-	// The subscription is under way: publish until the first message is there.
-	for heard := false; !heard; {
+	// The subscription is in flight: publish until the first change arrives.
+	for received := false; !received; {
 		require.NoError(t, hub.Publish(ctx, rohrpost.Change{Group: "article-7", Type: rohrpost.Update, Object: map[string]int{"id": 7}}))
 		select {
 		case got := <-changes:
 			assert.Equal(t, `update {"id":7}`, got)
-			heard = true
+			received = true
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -130,8 +130,8 @@ func TestFollowAHub(t *testing.T) {
 	assert.Error(t, <-ended)
 }
 
-// TestFollowGoesOn plays the server's part of a lost connection.
-func TestFollowGoesOn(t *testing.T) {
+// TestFollowResumes plays a server whose connections end.
+func TestFollowResumes(t *testing.T) {
 	replies := [][]string{
 		{
 			`{"id":1,"type":"subscribe","data":{"group":"a","epoch":"K3","offset":4}}`,
@@ -146,9 +146,9 @@ func TestFollowGoesOn(t *testing.T) {
 			`{"id":9,"type":"subscription-update","data":{"type":"delete","group":"a","object":{"n":1},"offset":1}}`,
 		},
 	}
-	turns, asked := make(chan []string, len(replies)), make(chan string, len(replies))
+	sessions, requests := make(chan []string, len(replies)), make(chan string, len(replies))
 	for _, r := range replies {
-		turns <- r
+		sessions <- r
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := new(websocket.Upgrader).Upgrade(w, r, nil)
@@ -158,8 +158,8 @@ func TestFollowGoesOn(t *testing.T) {
 		defer ws.Close()
 		_, request, err := ws.ReadMessage()
 		assert.NoError(t, err)
-		asked <- string(request)
-		for _, m := range <-turns {
+		requests <- string(request)
+		for _, m := range <-sessions {
 			assert.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(m)))
 		}
 	}))
@@ -176,7 +176,7 @@ func TestFollowGoesOn(t *testing.T) {
 	}
 	assert.Equal(t, []string{`update{"n":5}`, `update{"n":6}`, "resync", `delete{"n":1}`}, got)
 	assert.Equal(t, &position{"Zq", 1}, since)
-	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a"}}`, <-asked)
-	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a","since":{"epoch":"K3","offset":5}}}`, <-asked)
-	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a","since":{"epoch":"K3","offset":6}}}`, <-asked)
+	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a"}}`, <-requests)
+	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a","since":{"epoch":"K3","offset":5}}}`, <-requests)
+	assert.JSONEq(t, `{"type":"subscribe","id":1,"data":{"group":"a","since":{"epoch":"K3","offset":6}}}`, <-requests)
 }

@@ -1,10 +1,13 @@
-// Package js has the browser's end of a hub, one ES module, and serves it, so
-// that a Go program needs no npm:
+// Package js contains and serves the JavaScript client of a hub, one ES module,
+// so that a Go program needs no npm:
 //
 //	mux.Handle("/rohrpost/", http.StripPrefix("/rohrpost", js.Handler()))
 //
-// A page then says: import Rohrpost from "/rohrpost/rohrpost.js". How to go on
-// from there is told in doc/CLIENT.md.
+// A page imports the client from there:
+//
+//	import Rohrpost from "/rohrpost/rohrpost.js";
+//
+// doc/CLIENT.md describes the client.
 package js
 
 import (
@@ -20,10 +23,10 @@ import (
 //go:embed rohrpost.js rohrpost.d.ts
 var files embed.FS
 
-// Handler serves rohrpost.js and its types, rohrpost.d.ts, wherever it is
-// mounted: the last part of the path decides; anything else is not found.
-// Browsers keep a copy and ask each time whether it is still good, so a new
-// version of the program reaches pages at their next load.
+// Handler serves rohrpost.js and its types, rohrpost.d.ts, under any path: only
+// the last element of the path counts. Any other file is not found. Browsers
+// revalidate their cached copy on each load, so a page gets the version of the
+// running program. The handler may be used concurrently.
 func Handler() http.Handler {
 	served := map[string]http.HandlerFunc{}
 	for name, contentType := range map[string]string{
@@ -32,7 +35,7 @@ func Handler() http.Handler {
 	} {
 		data, err := files.ReadFile(name)
 		if err != nil {
-			panic(err) // it is embedded
+			panic(err) // impossible: the file is embedded
 		}
 		served[name] = serve(name, contentType, data)
 	}

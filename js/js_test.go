@@ -45,13 +45,13 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-func TestHandlerUnmounted(t *testing.T) {
+func TestHandlerWithoutMux(t *testing.T) {
 	w := httptest.NewRecorder()
 	Handler().ServeHTTP(w, httptest.NewRequest("GET", "/rohrpost.js", nil))
 	assert.Equal(t, 200, w.Code)
 }
 
-func TestHandlerIsAskedWhetherACopyIsGood(t *testing.T) {
+func TestHandlerRevalidates(t *testing.T) {
 	h := Handler()
 	get := func(path, tag string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", path, nil)

@@ -1,42 +1,42 @@
-/** Where the connection, or a watch, stands. */
+/** The status of the connection or of a watch. */
 export type Status =
-  /** not connected yet */
+  /** The first connection is not open yet. */
   | "connecting"
-  /** what is shown is what the server has */
+  /** The connection is open and the page is up to date. */
   | "live"
-  /** connected again, what was missed is on its way */
-  | "catching up"
-  /** the connection is lost, what is shown may be old */
+  /** The connection is open again; missed changes are being replayed. */
+  | "recovering"
+  /** The connection is lost; the page may show old data. */
   | "stale"
-  /** closed by the page, or by the server for good */
+  /** The page closed the connection, or the server closed it permanently. */
   | "closed";
 
-/** Where in the messages of a group a page is. */
+/** A position in the history of a group. */
 export interface Position {
   epoch: string;
   offset: number;
 }
 
-/** What to subscribe to: the name of a group, or whatever the server makes a name of. */
+/** The group to subscribe to: its name, or an object that the server maps to a name. */
 export type Group =
   | string
   | ({
-      /** Go on from here, if nothing is known of the group yet. */
+      /** Resume from this position, unless the client already knows one. */
       since?: Position;
-      /** Ask for the state of the group, too. */
-      state?: boolean;
+      /** Request a snapshot of the group together with the subscription. */
+      snapshot?: boolean;
     } & Record<string, unknown>);
 
-/** The answer to a subscription. Without history on the server there is no position. */
+/** The reply to a subscription. It has no position if the server keeps no history. */
 export interface Subscribed extends Partial<Position> {
   group: string;
   recovered?: boolean;
   missed?: number;
   reason?: ResyncReason;
-  state?: any;
+  snapshot?: any;
 }
 
-/** What a message of a group says. */
+/** The data of a message to a group. */
 export interface Change<T = any> {
   type: "create" | "update" | "delete" | "resync" | (string & {});
   group: string;
@@ -47,15 +47,15 @@ export interface Change<T = any> {
 
 export type ResyncReason = "epoch" | "trimmed" | "too_far" | "off" | (string & {});
 
-/** Messages of the group were missed: load its state again. */
+/** The client missed messages of the group: load its data again. */
 export interface Resync {
   group: string;
   reason?: ResyncReason;
-  /** The new state, where the state was asked for. */
-  state?: any;
+  /** The new snapshot, if the page requests snapshots of the group. */
+  snapshot?: any;
 }
 
-/** A frame of the server. */
+/** A frame from the server. */
 export interface Message {
   id?: string | number | boolean;
   type?: string;
@@ -64,116 +64,127 @@ export interface Message {
 }
 
 export type ErrorCode =
-  /** the connection was lost; a call that was sent may have been carried out */
+  /** The connection was lost. The server may have executed a call that was sent. */
   | "lost"
-  /** no answer in time; `sent` says whether the server may have got the call */
+  /** The reply did not arrive in time. `sent` tells whether the call was sent. */
   | "timeout"
-  /** closed, by the page or by the server for good */
+  /** The page closed the connection, or the server closed it permanently. */
   | "closed"
-  /** the server answered with an error, which is the message */
+  /** The server replied with an error; its text is the message. */
   | "refused"
-  /** the server has sent what makes no sense */
+  /** The server sent an invalid message. */
   | "protocol";
 
 export class RohrpostError extends Error {
   constructor(code: ErrorCode, message: string, more?: object);
   readonly code: ErrorCode;
-  /** Of a call: whether it was sent. It is never sent again. */
+  /** Whether the call was sent. The client never sends it again. */
   readonly sent?: boolean;
-  /** What came with the error. */
+  /** The data of the error reply. */
   readonly data?: any;
-  /** The close code, if the server has closed for good. */
+  /** The close code, if the server closed the connection permanently. */
   readonly close?: number;
-  /** The group whose subscription was refused. */
+  /** The group whose subscription the server refused. */
   readonly group?: string | object;
 }
 
 export interface Options {
   /**
-   * Sent with each request as "auth_jwt". A function is asked when it is first
-   * needed, and again when the server refuses the token or says that the
-   * identity has expired. Defaults to "".
+   * Sent with each request as "auth_jwt". The client calls a function before
+   * the first connection, and again when the server refuses the token or
+   * closes with "identity expired". Defaults to "".
    */
   token?: string | (() => string | Promise<string>);
-  /** Milliseconds between two pings, and that one may take. Defaults to 5000. */
+  /** The time between two pings, in which a frame has to arrive, in milliseconds. Defaults to 5000. */
   pingInterval?: number;
-  /** Milliseconds that a call may take, waiting for the connection included. Defaults to 2000. */
+  /** The time limit of a call in milliseconds, including the wait for the connection. Defaults to 2000. */
   timeout?: number;
-  /** Defaults to the browser's. */
+  /** Defaults to the WebSocket of the browser. */
   WebSocket?: new (url: string) => any;
 }
 
-/** The events and what their handlers get. Any other event is a group, see `on`. */
+/** The events and the arguments of their handlers. Any other event is the name of a group, see `on`. */
 export interface Events {
+  /** A connection opened. */
   open: [];
+  /**
+   * An open connection ended. Emitted exactly once for each `open`; a failed
+   * attempt to connect emits only `reconnecting`. The status "closed" marks
+   * the permanent end.
+   */
   closed: [];
+  /** An attempt to connect again begins. */
   reconnecting: [];
   status: [status: Status];
   resync: [resync: Resync];
+  /** Any frame from the server. */
   message: [message: Message];
+  /** An error that rejects no promise. */
   error: [error: RohrpostError | Error];
 }
 
-/** Keys of T whose values can be a key of the collection. */
+/** The keys of T whose values can be a key of the collection. */
 type KeyOf<T> = { [P in keyof T]-?: NonNullable<T[P]> extends PropertyKey | readonly unknown[] ? P : never }[keyof T];
 
 export interface WatchOptions<T extends object, K> {
-  /** The field that tells items apart, or a function that returns its value. Defaults to "id". */
+  /** The field that identifies an item, or a function that returns its value. Defaults to "id". */
   key?: K;
-  /** An update is the whole item and not merged into what is there. Defaults to false. */
+  /** An update replaces the item instead of being merged into it. Defaults to false. */
   replace?: boolean;
-  /** What the page has already, with the position it was read at: nothing is loaded if the server can tell the rest. */
+  /** The items that the page already has. With `since` the client loads no snapshot if the server can replay the changes. */
   items?: readonly T[];
+  /** The position at which the items were read. */
   since?: Position;
 }
 
-/** What `key` reads from an item. */
+/** The value that `key` reads from an item. */
 export type KeyValue<T, K> = K extends (item: any) => infer V ? V : K extends keyof T ? T[K] : never;
 
-/** The items of a group, kept as the server has them. */
+/** A live collection: the items of a group, updated with each change. */
 export interface Watch<T extends object, V = unknown> extends AsyncIterable<readonly T[]> {
-  /** The items in the order of the state, new ones last. Another array after each change, the same in between. */
+  /** The items in the order of the snapshot, new items last. Each change creates a new array. */
   readonly items: readonly T[];
   readonly status: Status;
-  /** Why there are no items, if the server has refused them. */
+  /** The error that closed the watch. */
   readonly error?: RohrpostError;
-  /** Resolves once the items are here, or the watch is closed; rejects if they are refused. */
+  /** Resolves when the items are loaded or the page closes the watch. Rejects if the server refuses them. */
   readonly ready: Promise<this>;
   get(key: V): T | undefined;
   /**
-   * Calls fn now and after changes; many changes in a row are one call, with
-   * all of them. Without changes the state was loaded. Returns a function
-   * that ends it.
+   * Calls fn immediately and after changes, once for all changes within 16 ms.
+   * Without changes a snapshot was loaded. Returns a function that removes the
+   * subscription.
    */
   subscribe(fn: (items: readonly T[], changes: readonly Change<Partial<T>>[]) => void): () => void;
   close(): void;
 }
 
 export class Rohrpost {
-  /** Connects. A relative URL is one of the page's own server. */
+  /** Connects to the URL. A relative URL is resolved against the page. */
   constructor(url: string | URL, options?: Options);
   readonly status: Status;
 
-  /** Resolves with the answer once subscribed, which may take a lost connection or two. Counted: unsubscribe as often. */
+  /** Resolves with the reply, if necessary after reconnecting. Call unsubscribe once for each call of subscribe. */
   subscribe(group: Group): Promise<Subscribed>;
   unsubscribe(group: Group): Promise<Partial<Subscribed> | undefined>;
 
-  /** The items of a group whose state is an array. */
+  /** Returns a live collection of a group whose snapshot is an array. */
   watch<T extends object = any, const K extends KeyOf<T> | ((item: T) => PropertyKey | readonly unknown[]) = "id" & KeyOf<T>>(
     group: Group,
     options?: WatchOptions<T, K>,
   ): Watch<T, KeyValue<T, K>>;
 
-  /** Asks a handler of the server. Never sent twice; rejects with a RohrpostError. */
+  /** Calls a handler of the server and resolves with its result. The client never sends a call twice. Rejects with a RohrpostError. */
   call<R = any>(name: string, data?: unknown, options?: { timeout?: number }): Promise<R>;
 
   on<E extends keyof Events>(event: E, handler: (...values: Events[E]) => void): this;
-  /** Messages of a group. The first value is null, as rohrpost-js has it. */
+  /** Adds a handler for the messages of a group. Its first argument is always null, as in rohrpost-js. */
   on<T = any>(group: string, handler: (error: null, change: Change<T>) => void): this;
   once<E extends keyof Events>(event: E, handler: (...values: Events[E]) => void): this;
   once<T = any>(group: string, handler: (error: null, change: Change<T>) => void): this;
   off(event: string, handler: (...values: any[]) => void): this;
 
+  /** Closes the connection permanently. */
   close(): void;
 }
 

@@ -1,5 +1,5 @@
-const opening = 10_000; // ms that a connection may take
-const frame = 16; // ms that changes are gathered for one notification
+const connectTimeout = 10_000; // ms
+const notifyInterval = 16; // ms
 
 export class RohrpostError extends Error {
   name = "RohrpostError";
@@ -12,42 +12,40 @@ export class RohrpostError extends Error {
 export class Rohrpost {
   #options;
   #url;
-  #token; // undefined: ask for it
-  #renewing;
+  #token; // undefined: not fetched
+  #renewal;
   #socket;
-  #turn = 0; // sockets of earlier turns are ignored
-  #timer; // opening, next ping or next attempt
+  #generation = 0; // events of earlier sockets are ignored
+  #timer; // timeout, ping or reconnection
   #open;
   #closed;
   #status = "connecting";
-  #once; // has been live
-  #heard; // since the last ping
-  #attempts = 0; // in vain
-  #waiting; // for an attempt that may be made earlier
+  #wasLive;
+  #alive; // since the last ping
+  #attempts = 0; // failed in a row
+  #mayRetry; // before the timer fires
   #id = 0;
-  #pending = new Map(); // id -> (error, data) => …
-  #queue = new Set(); // of calls that are not sent yet
-  #groups = new Map(); // asked for -> Group
-  #names = new Map(); // called by the server -> Group
+  #pending = new Map(); // request id -> (error, data) => …
+  #queue = new Set(); // unsent calls
+  #groups = new Map(); // request data -> Group
+  #names = new Map(); // group name -> Group
   #handlers = new Map();
-  #listening = new AbortController();
+  #listeners = new AbortController();
 
   constructor(url, { token, pingInterval = 5000, timeout = 2000, WebSocket = globalThis.WebSocket } = {}) {
     this.#options = { token, pingInterval, timeout, WebSocket };
     this.#url = new URL(url, globalThis.location?.href).href.replace(/^http/, "ws");
-    const { signal } = this.#listening;
+    const { signal } = this.#listeners;
     const listen = (target, type, handler) => target?.addEventListener?.(type, handler, { signal });
-    listen(globalThis, "online", () => this.#wake());
-    listen(globalThis, "offline", () => this.#open && this.#abandon());
-    listen(globalThis.document, "visibilitychange", () => document.hidden || this.#wake());
+    listen(globalThis, "online", () => this.#probe());
+    listen(globalThis, "offline", () => this.#open && this.#abort());
+    listen(globalThis.document, "visibilitychange", () => document.hidden || this.#probe());
     this.#connect();
   }
 
   get status() {
     return this.#status;
   }
-
-  // ---- events
 
   on(type, handler) {
     this.#handlers.set(type, [...(this.#handlers.get(type) ?? []), handler]);
@@ -70,18 +68,16 @@ export class Rohrpost {
       try {
         handler(...values);
       } catch (error) {
-        if (type === "error") report(error);
-        else this.#fail(error);
+        if (type === "error") log(error);
+        else this.#report(error);
       }
     }
   }
 
-  #fail(error) {
+  #report(error) {
     if (this.#handlers.get("error")?.length) this.#emit("error", error);
-    else report(error);
+    else log(error);
   }
-
-  // ---- requests
 
   call(name, data, { timeout = this.#options.timeout } = {}) {
     return new Promise((resolve, reject) => {
@@ -92,28 +88,28 @@ export class Rohrpost {
         if (error) reject(Object.assign(error, { sent: call.sent }));
         else resolve(value);
       };
-      const timer = setTimeout(() => call.done(new RohrpostError("timeout", `no answer to ${name}`)), timeout);
-      this.#submit(call);
+      const timer = setTimeout(() => call.done(new RohrpostError("timeout", `no reply to ${name}`)), timeout);
+      this.#sendCall(call);
     });
   }
 
-  #submit(call) {
+  #sendCall(call) {
     if (this.#closed) return call.done(closed());
     if (!this.#open) return this.#queue.add(call);
     call.sent = true;
     try {
-      this.#request(call.name, call.data, call.done);
+      this.#sendRequest(call.name, call.data, call.done);
     } catch (error) {
       call.done(error);
     }
   }
 
-  #request(type, data, reply, renewable = true) {
+  #sendRequest(type, data, reply, renewable = true) {
     const token = this.#token;
     this.#pending.set(++this.#id, async (error, value) => {
-      // What was refused was not done.
-      if (!renewable || error?.message !== "ACCESS_DENIED" || !(await this.#renew(token))) reply(error, value);
-      else if (this.#open) this.#request(type, data, reply, false);
+      // The server has not executed a refused request.
+      if (!renewable || error?.message !== "ACCESS_DENIED" || !(await this.#renewToken(token))) reply(error, value);
+      else if (this.#open) this.#sendRequest(type, data, reply, false);
       else reply(lost());
     });
     this.#send({ type, id: this.#id, auth_jwt: token, data });
@@ -123,262 +119,257 @@ export class Rohrpost {
     this.#socket.send(JSON.stringify(message));
   }
 
-  async #askToken() {
+  async #fetchToken() {
     const { token } = this.#options;
     this.#token = (typeof token === "function" ? await token() : token) ?? "";
   }
 
-  async #renew(refused) {
+  async #renewToken(refused) {
     try {
-      if (this.#token === refused) await (this.#renewing ??= this.#askToken().finally(() => (this.#renewing = undefined)));
+      if (this.#token === refused) await (this.#renewal ??= this.#fetchToken().finally(() => (this.#renewal = undefined)));
     } catch (error) {
-      this.#fail(error);
+      this.#report(error);
     }
     return this.#token !== refused;
   }
 
-  // ---- groups
-
-  async subscribe(what) {
+  async subscribe(target) {
     if (this.#closed) throw closed();
-    const group = this.#group(what);
+    const group = this.#addGroup(target);
     group.users++;
-    if (what.state) {
-      group.state = true;
-      group.fresh ||= !what.since || what.since !== group.position;
-    } else if (group.joined) return { group: group.name, ...group.position };
+    if (target.snapshot) {
+      group.snapshot = true;
+      group.reload ||= !target.since || target.since !== group.position;
+    } else if (group.subscribed) return { group: group.name, ...group.position };
     return new Promise((resolve, reject) => {
       group.waiting.push({ resolve, reject });
-      this.#ask(group);
+      this.#sendSubscribe(group);
     });
   }
 
-  async unsubscribe(what) {
-    const group = this.#find(what) ?? Object.assign(new Group(dataOf(what)), { joined: this.#open });
+  async unsubscribe(target) {
+    const group = this.#findGroup(target) ?? Object.assign(new Group(dataOf(target)), { subscribed: this.#open });
     if (group.users) group.users--;
     return this.#release(group);
   }
 
-  watch(what, options = {}) {
+  watch(target, options = {}) {
     if (this.#closed) throw closed();
-    const group = this.#group(what, options.since);
+    const group = this.#addGroup(target, options.since);
     const watch = new Watch(options, {
-      status: () => (!this.#open ? "stale" : watch.group.live ? "live" : "catching up"),
-      fail: (error) => this.#fail(error),
+      status: () => (!this.#open ? "stale" : watch.group.live ? "live" : "recovering"),
+      report: (error) => this.#report(error),
       release: () => {
         watch.group.watches.delete(watch);
-        this.#sweep();
+        this.#releaseUnused();
       },
     });
     watch.group = group;
     group.watches.add(watch);
     const { items, since } = options;
-    if (!(items && since && since === group.position) && !group.asking?.fresh) group.fresh = true;
-    this.#ask(group);
+    if (!(items && since && since === group.position) && !group.request?.reload) group.reload = true;
+    this.#sendSubscribe(group);
     return watch;
   }
 
-  #find(what) {
-    const data = dataOf(what);
+  #findGroup(target) {
+    const data = dataOf(target);
     return this.#groups.get(JSON.stringify(data)) ?? this.#names.get(data.group);
   }
 
-  #group(what, since = what.since) {
-    let group = this.#find(what);
+  #addGroup(target, since = target.since) {
+    let group = this.#findGroup(target);
     if (!group) {
-      group = new Group(dataOf(what), since);
+      group = new Group(dataOf(target), since);
       this.#groups.set(JSON.stringify(group.data), group);
     }
     return group;
   }
 
-  // The page may take the group again at once; a name on its way may be
-  // that of this group.
+  // The page may subscribe again at once, and a reply in flight may name this group.
   async #release(group) {
     await null;
-    const unsure = [...this.#groups.values()].some((g) => g.asking && (g === group || !g.name));
-    if (group.used || group.gone || unsure) return { group: group.name };
-    this.#forget(group, closed("unsubscribed"));
-    if (!group.joined) return;
+    const unsure = [...this.#groups.values()].some((g) => g.request && (g === group || !g.name));
+    if (group.used || group.removed || unsure) return { group: group.name };
+    this.#remove(group, closed("unsubscribed"));
+    if (!group.subscribed) return;
     return this.call("unsubscribe", group.data).catch((error) => {
       if (error.code === "refused") throw error;
     });
   }
 
-  #forget(group, error) {
-    group.gone = true;
+  #remove(group, error) {
+    group.removed = true;
     for (const groups of [this.#groups, this.#names]) {
       for (const [key, value] of groups) if (value === group) groups.delete(key);
     }
     for (const { reject } of group.waiting) reject(error);
-    for (const watch of group.watches) watch._end(error);
-    this.#update();
+    for (const watch of group.watches) watch._close(error);
+    this.#updateStatus();
   }
 
-  // One request at a time: what comes after its reply follows the position in it.
-  #ask(group) {
-    if (!this.#open || group.asking || group.gone) return;
-    const state = group.stateful || undefined;
-    const asking = (group.asking = { state, fresh: state && group.fresh });
-    group.fresh = false;
-    const since = asking.fresh ? undefined : group.position;
-    this.#request("subscribe", { ...group.data, since, state }, (error, reply = {}) => {
-      group.asking = undefined;
-      if (group.gone) return;
-      if (error) group.fresh ||= asking.fresh;
-      if (!error) this.#confirm(group, reply, asking);
-      else if (error.code === "refused") this.#refused(group, error, asking);
-      this.#sweep();
+  // One request at a time: changes after the reply follow its position.
+  #sendSubscribe(group) {
+    if (!this.#open || group.request || group.removed) return;
+    const snapshot = group.wantsSnapshot || undefined;
+    const request = (group.request = { snapshot, reload: snapshot && group.reload });
+    group.reload = false;
+    const since = request.reload ? undefined : group.position;
+    this.#sendRequest("subscribe", { ...group.data, since, snapshot }, (error, reply = {}) => {
+      group.request = undefined;
+      if (group.removed) return;
+      if (error) group.reload ||= request.reload;
+      if (!error) this.#onSubscribed(group, reply, request);
+      else if (error.code === "refused") this.#onRefused(group, error, request);
+      this.#releaseUnused();
     });
   }
 
-  #sweep() {
-    for (const group of this.#groups.values()) if (!group.used) this.#release(group).catch((error) => this.#fail(error));
+  #releaseUnused() {
+    for (const group of this.#groups.values()) if (!group.used) this.#release(group).catch((error) => this.#report(error));
   }
 
-  #refused(group, error, asking) {
+  #onRefused(group, error, request) {
     const { message } = error;
     if (message === "UNAVAILABLE" || (message === "internal error" && group.confirmed)) {
-      setTimeout(() => this.#ask(group), backoff(group.failures++));
+      setTimeout(() => this.#sendSubscribe(group), backoff(group.failures++));
       return;
     }
-    if (group.watches.size || !group.waiting.length) this.#fail(Object.assign(error, { group: group.name ?? group.data }));
-    if (asking.state && !group.state && group.users) {
-      for (const watch of group.watches) watch._end(error); // perhaps only the state
-      this.#ask(group);
-    } else this.#forget(group, error);
+    if (group.watches.size || !group.waiting.length) this.#report(Object.assign(error, { group: group.name ?? group.data }));
+    if (request.snapshot && !group.snapshot && group.users) {
+      for (const watch of group.watches) watch._close(error); // the group may still exist
+      this.#sendSubscribe(group);
+    } else this.#remove(group, error);
   }
 
-  #confirm(group, reply, asking) {
-    group = this.#name(group, reply.group);
+  #onSubscribed(group, reply, request) {
+    group = this.#merge(group, reply.group);
     const before = group.position;
     const now = reply.epoch === undefined ? undefined : { epoch: reply.epoch, offset: reply.offset };
-    const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.joined;
-    const missed = reply.recovered === false || broken;
+    const broken = before ? before.epoch !== now?.epoch : group.confirmed && !group.subscribed;
+    const incomplete = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
-    // Not told: there was no position; a resync to come covers it.
-    const skipped = !missed && !reply.recovered && ahead;
-    group.hole = skipped && !group.resync;
-    if (missed || !before || (skipped && group.resync)) group.position = now;
-    group.target = reply.recovered && ahead ? now.offset : undefined;
-    group.joined = group.confirmed = true;
-    group.loose = false;
+    // The handlers missed changes, unless a pending resync covers them.
+    const skipped = !incomplete && !reply.recovered && ahead;
+    group.gap = skipped && !group.resync;
+    if (incomplete || !before || (skipped && group.resync)) group.position = now;
+    group.replayEnd = reply.recovered && ahead ? now.offset : undefined;
+    group.subscribed = group.confirmed = true;
+    group.anyOffset = false;
     group.failures = 0;
-    if (missed) group.resync = { group: group.name, reason: reply.reason ?? (now ? "epoch" : "off") };
-    if ("state" in reply || asking.fresh) for (const watch of group.watches) watch._load(reply.state, reply.offset);
-    this.#tell(group, reply);
-    if (!group.fresh) for (const { resolve } of group.waiting.splice(0)) resolve(reply);
-    if (group.fresh || group.hole) this.#ask(group);
-    this.#update();
+    if (incomplete) group.resync = { group: group.name, reason: reply.reason ?? (now ? "epoch" : "off") };
+    if ("snapshot" in reply || request.reload) for (const watch of group.watches) watch._load(reply.snapshot, reply.offset);
+    this.#emitResync(group, reply);
+    if (!group.reload) for (const { resolve } of group.waiting.splice(0)) resolve(reply);
+    if (group.reload || group.gap) this.#sendSubscribe(group);
+    this.#updateStatus();
   }
 
-  // Two ways to ask may come to one name.
-  #name(group, name) {
-    const twin = this.#names.get(name) ?? group;
-    this.#names.set(name, twin);
-    twin.name = name;
-    if (twin === group) return group;
-    this.#groups.set(JSON.stringify(group.data), twin);
-    group.gone = true;
-    twin.users += group.users;
-    twin.state ||= group.state;
-    twin.fresh ||= group.fresh;
-    twin.waiting.push(...group.waiting);
+  // Different requests may name one group.
+  #merge(group, name) {
+    const known = this.#names.get(name) ?? group;
+    this.#names.set(name, known);
+    known.name = name;
+    if (known === group) return group;
+    this.#groups.set(JSON.stringify(group.data), known);
+    group.removed = true;
+    known.users += group.users;
+    known.snapshot ||= group.snapshot;
+    known.reload ||= group.reload;
+    known.waiting.push(...group.waiting);
     for (const watch of group.watches) {
-      watch.group = twin;
-      twin.watches.add(watch);
+      watch.group = known;
+      known.watches.add(watch);
     }
-    return twin;
+    return known;
   }
 
-  // A resync is told with the state, where there is one.
-  #tell(group, { state }) {
+  // A resync waits for a requested snapshot.
+  #emitResync(group, { snapshot }) {
     if (!group.resync) return;
-    if (group.stateful && state === undefined) return (group.fresh = true);
+    if (group.wantsSnapshot && snapshot === undefined) return (group.reload = true);
     const { resync } = group;
     group.resync = undefined;
-    this.#emit("resync", { ...resync, state });
+    this.#emit("resync", { ...resync, snapshot });
   }
 
-  #change(data) {
+  #onUpdate(data) {
     const group = this.#names.get(data.group);
-    if (!group) return this.#emit(data.group, null, data); // joined by the server itself
-    if (!group.joined) return;
+    if (!group) return this.#emit(data.group, null, data); // not subscribed by the page
+    if (!group.subscribed) return;
     const before = group.position;
     const { type, offset, epoch = before?.epoch } = data;
     const seen = epoch === before?.epoch && offset <= before?.offset;
-    if (offset > before?.offset + 1 && !data.epoch && !group.loose) {
-      group.hole = true; // the server tells it all again
-      this.#ask(group);
-      return this.#update();
+    if (offset > before?.offset + 1 && !data.epoch && !group.anyOffset) {
+      group.gap = true; // the server replays from the position
+      this.#sendSubscribe(group);
+      return this.#updateStatus();
     }
-    // First the position: a handler may do anything.
-    if (offset === undefined) group.loose ||= type === "resync";
+    // Move the position first: a handler may subscribe.
+    if (offset === undefined) group.anyOffset ||= type === "resync";
     else if (!seen && epoch !== undefined) {
       group.position = { epoch, offset };
-      group.loose = false;
+      group.anyOffset = false;
     }
     if (!seen || !data.epoch) for (const watch of group.watches) watch._apply(data);
     if (seen) return;
-    if (group.target <= offset) {
-      group.target = undefined;
-      this.#update();
+    if (group.replayEnd <= offset) {
+      group.replayEnd = undefined;
+      this.#updateStatus();
     }
     if (type === "resync") {
       group.resync = { group: group.name, reason: data.object?.reason };
-      this.#tell(group, {});
-      if (group.fresh) this.#ask(group);
+      this.#emitResync(group, {});
+      if (group.reload) this.#sendSubscribe(group);
     }
     this.#emit(data.group, null, data);
   }
 
-  // ---- the connection
-
   async #connect() {
     clearTimeout(this.#timer);
-    this.#waiting = false;
-    const turn = ++this.#turn;
-    const current = (handler) => (event) => turn === this.#turn && handler(event);
-    this.#timer = setTimeout(() => this.#abandon(), opening);
+    this.#mayRetry = false;
+    const generation = ++this.#generation;
+    const current = (handler) => (event) => generation === this.#generation && handler(event);
+    this.#timer = setTimeout(() => this.#abort(), connectTimeout);
     try {
-      if (this.#token === undefined) await this.#askToken();
-      if (turn !== this.#turn) return;
+      if (this.#token === undefined) await this.#fetchToken();
+      if (generation !== this.#generation) return;
       const socket = (this.#socket = new this.#options.WebSocket(this.#url));
-      socket.onopen = current(() => this.#opened());
-      socket.onmessage = current(({ data }) => this.#receive(data));
-      socket.onclose = current(({ code, reason }) => this.#lost(code, reason));
+      socket.onopen = current(() => this.#onOpen());
+      socket.onmessage = current(({ data }) => this.#onMessage(data));
+      socket.onclose = current(({ code, reason }) => this.#onClose(code, reason));
     } catch (error) {
-      if (turn !== this.#turn) return;
-      this.#fail(error);
-      this.#lost();
+      if (generation !== this.#generation) return;
+      this.#onClose();
+      this.#report(error);
     }
   }
 
-  #opened() {
+  #onOpen() {
     this.#open = true;
     this.#ping(this.#options.pingInterval);
-    for (const group of this.#groups.values()) this.#ask(group);
+    for (const group of this.#groups.values()) this.#sendSubscribe(group);
     const queue = [...this.#queue];
     this.#queue.clear();
-    for (const call of queue) this.#submit(call);
-    this.#update();
+    for (const call of queue) this.#sendCall(call);
+    this.#updateStatus();
     this.#emit("open");
   }
 
   #ping(deadline) {
     clearTimeout(this.#timer);
-    this.#heard = false;
+    this.#alive = false;
     this.#send({ type: "ping", id: Date.now() });
     this.#timer = setTimeout(() => {
-      if (!this.#heard) return this.#abandon(); // gone without a word
+      if (!this.#alive) return this.#abort();
       this.#attempts = 0;
       this.#ping(this.#options.pingInterval);
     }, deadline);
   }
 
-  #wake() {
+  #probe() {
     if (this.#open) this.#ping(Math.min(2000, this.#options.pingInterval));
-    else if (this.#waiting) this.#reconnect();
+    else if (this.#mayRetry) this.#reconnect();
   }
 
   #reconnect() {
@@ -386,50 +377,51 @@ export class Rohrpost {
     if (!this.#closed) this.#connect();
   }
 
-  #receive(text) {
-    this.#heard = true;
+  #onMessage(text) {
+    this.#alive = true;
     let message;
     try {
       message = JSON.parse(text);
     } catch {}
-    if (!message || typeof message !== "object") return this.#fail(new RohrpostError("protocol", `no message: ${text}`));
+    if (!message || typeof message !== "object") return this.#report(new RohrpostError("protocol", `invalid message: ${text}`));
     this.#emit("message", message);
     const { id, type, error, data } = message;
     const reply = this.#pending.get(id);
     this.#pending.delete(id);
-    const refusal = error === undefined ? undefined : new RohrpostError("refused", error, { data });
+    const refusal = error !== undefined && new RohrpostError("refused", error, { data });
     if (reply) reply(refusal, data);
-    else if (refusal) this.#fail(refusal);
-    else if (type === "subscription-update" && data?.group) this.#change(data);
+    else if (refusal) this.#report(refusal);
+    else if (type === "subscription-update" && data?.group) this.#onUpdate(data);
   }
 
-  #abandon() {
-    this.#lost();
+  #abort() {
+    this.#onClose();
     this.#socket?.close();
   }
 
-  #lost(code = 1006, reason = "") {
+  #onClose(code = 1006, reason = "") {
+    const opened = this.#open;
     this.#disconnect(lost);
     if (/^(100[23789]|1010|44..)$/.test(code)) {
       const error = closed(`closed by the server: ${code} ${reason}`, { close: code });
-      this.#end(error);
-      return this.#fail(error);
+      this.#end(error, opened);
+      return this.#report(error);
     }
     if (code === 4001) this.#token = undefined;
-    const told = /retry_after=(\d+\.?\d*)/.exec(reason);
-    const delay = told ? Math.min(told[1], 3600) * 1000 : code === 4008 && !this.#attempts ? 0 : backoff(this.#attempts);
+    const retry = /retry_after=(\d+\.?\d*)/.exec(reason);
+    const delay = retry ? Math.min(retry[1], 3600) * 1000 : code === 4008 && !this.#attempts ? 0 : backoff(this.#attempts);
     this.#attempts++;
-    this.#waiting = !told;
+    this.#mayRetry = !retry;
     this.#timer = setTimeout(() => this.#reconnect(), delay);
-    this.#update();
-    this.#emit("closed");
+    this.#updateStatus();
+    if (opened) this.#emit("closed");
   }
 
   #disconnect(failure) {
-    this.#turn++;
+    this.#generation++;
     clearTimeout(this.#timer);
     this.#open = false;
-    for (const group of this.#groups.values()) group.joined = false;
+    for (const group of this.#groups.values()) group.subscribed = false;
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const reply of pending) reply(failure());
@@ -439,44 +431,44 @@ export class Rohrpost {
     if (!this.#closed) this.#end(closed());
   }
 
-  #end(error) {
+  #end(error, opened = this.#open) {
     this.#closed = true;
     this.#disconnect(closed);
     this.#socket?.close();
-    this.#listening.abort();
+    this.#listeners.abort();
     for (const call of this.#queue) call.done(closed());
-    for (const group of this.#groups.values()) this.#forget(group, error);
-    this.#update();
-    this.#emit("closed");
+    for (const group of this.#groups.values()) this.#remove(group, error);
+    this.#updateStatus();
+    if (opened) this.#emit("closed");
   }
 
-  #update() {
-    const behind = [...this.#groups.values()].some((group) => !group.live && (group.confirmed || !this.#once));
-    let status = this.#open ? "catching up" : "stale";
-    if (!this.#once) status = "connecting";
+  #updateStatus() {
+    const behind = [...this.#groups.values()].some((group) => !group.live && (group.confirmed || !this.#wasLive));
+    let status = this.#open ? "recovering" : "stale";
+    if (!this.#wasLive) status = "connecting";
     if (this.#open && !behind) status = "live";
     if (this.#closed) status = "closed";
-    this.#once ||= status === "live";
+    this.#wasLive ||= status === "live";
     if (status === this.#status) return;
     this.#status = status;
     this.#emit("status", status);
   }
 }
 
-// A subscription on the server, shared.
+// A subscription of the page, however many users it has.
 class Group {
-  users = 0; // subscribe() without unsubscribe()
+  users = 0; // subscribe() calls
   watches = new Set();
   waiting = []; // promises of subscribe()
-  state; // a subscribe() wants it too
-  fresh; // the state must be asked for, whatever the position
-  asking; // on its way
-  joined; // on this connection
-  confirmed; // on any
-  hole; // in the messages
-  loose; // any offset may come next
-  target; // the offset up to which it is catching up
-  resync; // to be told with the state
+  snapshot; // subscribe() requested it
+  reload; // request the snapshot without a position
+  request; // in flight
+  subscribed; // on this connection
+  confirmed; // on any connection
+  gap; // changes are missing
+  anyOffset; // may come next
+  replayEnd; // last offset of the replay
+  resync; // waits for the snapshot
   failures = 0;
 
   constructor(data, position) {
@@ -486,19 +478,19 @@ class Group {
   get used() {
     return this.users || this.watches.size;
   }
-  get stateful() {
-    return this.state || this.watches.size > 0;
+  get wantsSnapshot() {
+    return this.snapshot || this.watches.size > 0;
   }
   get live() {
-    return this.joined && !this.hole && !this.target;
+    return this.subscribed && !this.gap && !this.replayEnd;
   }
 }
 
 class Watch {
   #key;
   #replace;
-  #owner;
-  #map = new Map();
+  #client;
+  #byKey = new Map();
   #items;
   #offset; // of the newest change
   #loaded = false;
@@ -506,33 +498,33 @@ class Watch {
   #listeners = new Set();
   #changes = [];
   #timer;
-  #next = [];
+  #waiters = [];
 
-  constructor({ key = "id", replace, items, since }, owner) {
+  constructor({ key = "id", replace, items, since }, client) {
     this.#key = typeof key === "function" ? key : (item) => item[key];
     this.#replace = replace;
-    this.#owner = owner;
+    this.#client = client;
     if (items) this._load(items, since?.offset);
     this.ready = this[Symbol.asyncIterator]().next().then(() => this);
     this.ready.catch(() => {});
   }
 
   get items() {
-    return (this.#items ??= Object.freeze([...this.#map.values()]));
+    return (this.#items ??= Object.freeze([...this.#byKey.values()]));
   }
 
   get status() {
-    return this.#closed ? "closed" : this.#loaded ? this.#owner.status() : "connecting";
+    return this.#closed ? "closed" : this.#loaded ? this.#client.status() : "connecting";
   }
 
   get(key) {
-    return this.#map.get(flat(key));
+    return this.#byKey.get(mapKey(key));
   }
 
   subscribe(fn) {
     const listener = { fn };
     this.#listeners.add(listener);
-    this.#tell(listener, []);
+    this.#notify(listener, []);
     return () => this.#listeners.delete(listener);
   }
 
@@ -540,106 +532,102 @@ class Watch {
     let seen;
     while (!this.#closed) {
       if (this.#loaded && this.items !== seen) yield (seen = this.items);
-      else await new Promise((resolve) => this.#next.push(resolve));
+      else await new Promise((resolve) => this.#waiters.push(resolve));
     }
     if (this.error) throw this.error;
   }
 
   close() {
-    this._end(closed());
+    this._close(closed());
   }
 
-  _end(error) {
+  _close(error) {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
     if (error.code !== "closed" || error.close) this.error = error;
-    for (const resolve of this.#next) resolve();
-    this.#owner.release();
+    for (const resolve of this.#waiters) resolve();
+    this.#client.release();
   }
 
-  _load(state, offset) {
+  _load(snapshot, offset) {
     try {
-      this.#map = new Map(state.map((item) => [this.#keyOf(item), item]));
+      this.#byKey = new Map(snapshot.map((item) => [this.#keyOf(item), item]));
     } catch (error) {
-      this.#owner.fail(error);
-      return this._end(error);
+      this.#client.report(error);
+      return this._close(error);
     }
     this.#loaded = true;
     this.#offset = offset;
-    this.#changes = undefined; // it is all new
-    this.#touch();
+    this.#changes = undefined; // the snapshot replaced all items
+    this.#schedule();
   }
 
   _apply(change) {
     const { type, object, offset, epoch } = change;
-    if (!this.#loaded || (!epoch && offset <= this.#offset)) return; // the state has it
+    if (!this.#loaded || (!epoch && offset <= this.#offset)) return; // the snapshot contains it
     this.#offset = offset ?? this.#offset;
     if (!["create", "update", "delete"].includes(type)) return;
     try {
       const key = this.#keyOf(object);
       const { updated_fields, ...item } = object;
-      if (type === "delete") this.#map.delete(key);
-      else this.#map.set(key, this.#replace ? item : { ...this.#map.get(key), ...item });
+      if (type === "delete") this.#byKey.delete(key);
+      else this.#byKey.set(key, this.#replace ? item : { ...this.#byKey.get(key), ...item });
       this.#changes?.push(change);
-      this.#touch();
+      this.#schedule();
     } catch (error) {
-      this.#owner.fail(error);
+      this.#client.report(error);
     }
   }
 
   #keyOf(item) {
-    const key = flat(this.#key(item));
-    if (key === undefined) throw new RohrpostError("protocol", `no key in ${JSON.stringify(item)}`);
+    const key = mapKey(this.#key(item));
+    if (key === undefined) throw new RohrpostError("protocol", `item without a key: ${JSON.stringify(item)}`);
     return key;
   }
 
-  // Each message is a task of its own: microtasks would gather nothing.
-  #touch() {
+  // Each message is a task: a microtask would notify for each.
+  #schedule() {
     this.#items = undefined;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const changes = this.#changes ?? [];
       this.#changes = [];
-      for (const listener of this.#listeners) this.#tell(listener, changes);
-      for (const resolve of this.#next.splice(0)) resolve();
-    }, frame);
+      for (const listener of this.#listeners) this.#notify(listener, changes);
+      for (const resolve of this.#waiters.splice(0)) resolve();
+    }, notifyInterval);
   }
 
-  #tell({ fn }, changes) {
+  #notify({ fn }, changes) {
     try {
       fn(this.items, changes);
     } catch (error) {
-      this.#owner.fail(error);
+      this.#client.report(error);
     }
   }
 }
 
-// Pages that left together must not return together.
+// Random: pages must not reconnect together.
 function backoff(attempts) {
   return 500 + Math.random() * (Math.min(20_000, 1000 * 2 ** attempts) - 500);
 }
 
-function lost() {
-  return new RohrpostError("lost", "The connection was lost.");
-}
+const lost = () => new RohrpostError("lost", "The connection was lost.");
 
-function closed(text = "The connection is closed.", more) {
-  return new RohrpostError("closed", text, more);
-}
+const closed = (text = "The connection is closed.", more) => new RohrpostError("closed", text, more);
 
-function dataOf(what) {
-  if (typeof what === "string") return { group: what };
-  const { since, state, ...data } = what;
+function dataOf(target) {
+  if (typeof target === "string") return { group: target };
+  const { since, snapshot, ...data } = target;
   return data;
 }
 
 // A key of several columns is an array.
-function flat(key) {
+function mapKey(key) {
   return typeof key === "object" ? JSON.stringify(key) : key;
 }
 
-function report(error) {
+function log(error) {
   (globalThis.reportError ?? console.error)(error);
 }
 

@@ -36,7 +36,7 @@ func Dial(t testing.TB, hub *rohrpost.Hub, as ...rohrpost.Identity) *Conn {
 	t.Helper()
 	serve := hub.ServeHTTP
 	if len(as) > 0 {
-		serve = func(w http.ResponseWriter, r *http.Request) { hub.ServeUser(w, r, as[0]) }
+		serve = func(w http.ResponseWriter, r *http.Request) { hub.ServeHTTPAs(w, r, as[0]) }
 	}
 	ws, refusal, err := pipe(serve)
 	if err != nil {

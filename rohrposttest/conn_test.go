@@ -80,7 +80,7 @@ func TestIdentities(t *testing.T) {
 		},
 	})
 	hub.Allow("inbox-{user}", func(_ context.Context, c *rohrpost.Conn, p rohrpost.Params) error {
-		if c.User().ID != p["user"] {
+		if c.Identity().ID != p["user"] {
 			return rohrpost.Errorf("not yours")
 		}
 		return nil

@@ -43,7 +43,7 @@ func application(name string) (*gorm.DB, *rohrpost.Hub) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("article-{id}", rohrpost.Anyone)
 	hub.Allow("inbox-{user}", func(_ context.Context, c *rohrpost.Conn, p rohrpost.Params) error {
-		if c.User().ID != p["user"] {
+		if c.Identity().ID != p["user"] {
 			return rohrpost.Errorf("not yours")
 		}
 		return nil

@@ -1,23 +1,23 @@
-// Two people share the board: what one does, the other sees.
+// Tests that two pages of the board see each other's changes.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Stage, add, card, news } from "./support.mjs";
+import { Fixture, add, card, notice } from "./support.mjs";
 
-const stage = new Stage();
+const board = new Fixture();
 let ann, bob;
 
 before(async () => {
-  await stage.set();
-  [ann, bob] = await Promise.all([stage.open("ann"), stage.open("bob")]);
+  await board.start();
+  [ann, bob] = await Promise.all([board.open("ann"), board.open("bob")]);
 });
-after(() => stage.strike());
+after(() => board.stop());
 
-test("a card made by one is seen by the other", async () => {
+test("a new card appears on the other page", async () => {
   await add(ann, "Write the letter");
   await card(bob, "Write the letter", "todo").waitFor();
 });
 
-test("so are renaming, moving and deleting, with the mouse", async () => {
+test("renaming, moving and deleting with the mouse appear on the other page", async () => {
   await card(bob, "Write the letter").getByRole("button", { name: "Rename" }).click();
   await bob.getByLabel("Title").fill("Write <b>two</b> letters");
   await bob.keyboard.press("Enter");
@@ -26,10 +26,10 @@ test("so are renaming, moving and deleting, with the mouse", async () => {
   await card(bob, "Write <b>two</b> letters", "doing").waitFor();
   await card(bob, "Write <b>two</b> letters").getByRole("button", { name: "Delete" }).click();
   await card(ann, "Write <b>two</b> letters").waitFor({ state: "detached" });
-  assert.match(await news(ann), /was deleted/);
+  assert.match(await notice(ann), /was deleted/);
 });
 
-test("the keyboard is enough, and keeps its place", async () => {
+test("the keyboard can do everything, and the focus stays on the card", async () => {
   await add(ann, "Seal it");
   await add(ann, "Send it");
   await card(ann, "Send it").focus();
@@ -48,14 +48,14 @@ test("the keyboard is enough, and keeps its place", async () => {
   await card(bob, "Send it off").waitFor({ state: "detached" });
 });
 
-test("the focus stays near when its place goes", async () => {
+test("the focus moves to a neighbour when its element disappears", async () => {
   const focused = () => ann.evaluate(() => document.activeElement.closest(".card")?.querySelector("p").textContent);
   for (const title of ["one", "two"]) await add(ann, title);
   await card(ann, "one").getByRole("button", { name: "Move right" }).focus();
   await ann.keyboard.press("Enter");
   await card(ann, "one", "doing").waitFor();
   await ann.keyboard.press("Enter");
-  await card(ann, "one", "done").waitFor(); // where its button is disabled
+  await card(ann, "one", "done").waitFor(); // its button is disabled there
   assert.equal(await focused(), "one");
   await card(ann, "two").focus();
   await ann.keyboard.press("Delete");
@@ -66,17 +66,17 @@ test("the focus stays near when its place goes", async () => {
   assert.equal(await ann.evaluate(() => document.activeElement.id), "title");
 });
 
-test("a card that goes while it is renamed asks for nothing", async () => {
+test("a card that is deleted during its rename sends no request", async () => {
   await add(ann, "Short-lived");
   await card(ann, "Short-lived").dblclick();
   await ann.keyboard.type("half");
   await card(bob, "Short-lived").press("Delete");
   await card(ann, "Short-lived").waitFor({ state: "detached" });
   await ann.waitForLoadState("networkidle");
-  assert.match(await news(ann), /was deleted/);
+  assert.match(await notice(ann), /was deleted/);
 });
 
-test("a card that is moved while it is renamed keeps what is typed", async () => {
+test("a card that is moved during its rename keeps the typed text", async () => {
   await add(ann, "On the move");
   await card(ann, "On the move").dblclick();
   await ann.keyboard.type("half");
@@ -87,7 +87,7 @@ test("a card that is moved while it is renamed keeps what is typed", async () =>
   await card(bob, "half and half", "doing").waitFor();
 });
 
-test("both see the same, and nothing went wrong", async () => {
-  await stage.same(ann, bob);
-  assert.deepEqual(stage.failures, []);
+test("both pages show the same, and no page has errors", async () => {
+  await board.expectSame(ann, bob);
+  assert.deepEqual(board.failures, []);
 });

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drives the example in headless Chromium; installs what it needs on Debian.
-# With arguments: run.sh FILE [ARGUMENT...] runs this file instead of all tests.
+# Tests the example in headless Chromium; installs the dependencies on Debian.
+# run.sh FILE [ARGUMENT...] runs this file instead of all tests.
 set -euo pipefail
 cd "$(dirname "$0")"
 if ! command -v chromium >/dev/null; then
@@ -17,5 +17,5 @@ export BOARD=$programs/example TOKENS=$programs/tokens
 if [ $# -gt 0 ]; then
 	node "$@"
 else
-	node --test --test-concurrency=1 ./*.e2e.mjs # two at a time would slow each other down
+	node --test --test-concurrency=1 ./*.e2e.mjs # parallel tests would slow each other down
 fi

@@ -1,5 +1,5 @@
-// What the tests share: the example as a program of its own, a wire to it that
-// can be cut, and pages in Chromium.
+// Shared by the tests: the example as a separate process, a proxy to it that can
+// break its connections, and pages in Chromium.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -11,8 +11,8 @@ import { chromium } from "playwright-core";
 
 export { sleep };
 
-// Program runs a server until it has printed its address, and keeps that one for
-// the next start.
+// Program runs a server. start resolves when the server has printed its address;
+// a restart uses the same address.
 export class Program {
   constructor(file, ...args) {
     Object.assign(this, { file, args, address: "127.0.0.1:0" });
@@ -22,7 +22,7 @@ export class Program {
     this.process = spawn(this.file, ["-addr", this.address, ...this.args], { stdio: ["ignore", "pipe", "inherit"] });
     return new Promise((resolve, reject) => {
       this.process.once("error", reject);
-      this.process.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+      this.process.once("exit", (code) => reject(new Error(`the server exited with ${code}`)));
       this.process.stdout.on("data", (text) => {
         this.address = /http:\/\/([^/]+)\//.exec(text)?.[1] ?? this.address;
         resolve();
@@ -42,14 +42,15 @@ export class Program {
   }
 }
 
-// Wire is a way to a server that can be cut: connections end, and new ones fail.
-export class Wire {
+// Proxy forwards connections to a server until it is disconnected: then it resets
+// them and refuses new ones.
+export class Proxy {
   #sockets = new Set();
-  #cut = false;
+  #disconnected = false;
 
-  async lay(server) {
+  async start(server) {
     this.listener = createServer((near) => {
-      if (this.#cut) return near.destroy();
+      if (this.#disconnected) return near.destroy();
       const [host, port] = server.address.split(":");
       const far = connect(port, host);
       for (const [from, to] of [[near, far], [far, near]]) {
@@ -62,20 +63,20 @@ export class Wire {
     this.address = `127.0.0.1:${this.listener.address().port}`;
   }
 
-  // cut returns how many connections it has ended.
-  cut() {
-    this.#cut = true;
-    const ended = this.#sockets.size / 2;
+  // disconnect returns the number of connections that it reset.
+  disconnect() {
+    this.#disconnected = true;
+    const connections = this.#sockets.size / 2;
     for (const socket of this.#sockets) socket.resetAndDestroy();
-    return ended;
+    return connections;
   }
 
-  mend() {
-    this.#cut = false;
+  reconnect() {
+    this.#disconnected = false;
   }
 
-  end() {
-    this.cut();
+  stop() {
+    this.disconnect();
     this.listener.close();
   }
 }
@@ -88,40 +89,41 @@ export function launch() {
   });
 }
 
-// Stage is an example with a file as its database, and a browser with pages of it.
-export class Stage {
+// Fixture runs the example with a database file, and a browser with pages of it. The
+// board is empty unless samples is set.
+export class Fixture {
   failures = [];
   #folder = mkdtempSync(join(tmpdir(), "board-"));
 
-  async set() {
-    this.server = new Program(process.env.BOARD, "-db", join(this.#folder, "board.db"));
+  async start({ samples = false } = {}) {
+    this.server = new Program(process.env.BOARD, "-db", join(this.#folder, "board.db"), `-empty=${!samples}`);
     [this.browser] = await Promise.all([launch(), this.server.start()]);
   }
 
-  async strike() {
+  async stop() {
     await this.browser?.close();
-    this.server?.signal("SIGKILL"); // it may be stopped
+    this.server?.signal("SIGKILL"); // a SIGSTOP may have stopped it
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  // open shows the board to somebody, and notes whatever goes wrong there. What
-  // is prepared runs in the page before its scripts.
+  // open opens the board in a new browser context and records the errors of the
+  // page. The function prepare runs in the page before its scripts.
   async open(name, { address = this.server.address, prepare = () => {}, ...options } = {}) {
     const page = await (await this.browser.newContext(options)).newPage();
     page.setDefaultTimeout(15_000);
     page.on("pageerror", (error) => this.failures.push(`${name}: ${error}`));
     page.on("console", (message) => {
-      const expected = /WebSocket connection|Failed to load resource|ERR_/.test(message.text()); // while the server is away, or refuses
+      const expected = /WebSocket connection|Failed to load resource|ERR_/.test(message.text()); // the server is down or refuses
       if (message.type() === "error" && !expected) this.failures.push(`${name}: ${message.text()}`);
     });
     await page.addInitScript(prepare);
     await page.goto(`http://${address}/`);
     await live(page);
-    await page.evaluate(follow);
+    await page.evaluate(countMessages);
     return page;
   }
 
-  // api asks the example what its pages ask it.
+  // api sends a request to the API of the example.
   async api(method, path = "", body) {
     const response = await fetch(`http://${this.server.address}/api/cards${path}`, {
       method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
@@ -139,9 +141,9 @@ export class Stage {
     while (cards.length) await Promise.all(cards.splice(0, 10).map(({ id }) => this.api("DELETE", `/${id}`)));
   }
 
-  // same waits until the pages show what the database has, and fails if they do
-  // not come to it. Each page is the one that was opened, and has got no message twice.
-  async same(...pages) {
+  // expectSame waits until the pages show the cards of the database and fails after
+  // a while. It also fails if a page was reloaded or received a message twice.
+  async expectSame(...pages) {
     for (const page of pages) {
       const until = Date.now() + 15_000;
       let shown, saved;
@@ -149,38 +151,38 @@ export class Stage {
         [shown, saved] = [await board(page), columns(await this.api("GET"))];
       } while (JSON.stringify(shown) !== JSON.stringify(saved) && Date.now() < until && (await sleep(50, true)));
       assert.deepEqual(shown, saved);
-      const { twice, reloaded } = await page.evaluate(() => ({ twice: window.followed?.twice, reloaded: !window.followed }));
-      assert.equal(reloaded, false, "the page was loaded again");
-      assert.deepEqual(twice, []);
+      const { repeated, reloaded } = await page.evaluate(() => ({ repeated: window.counts?.repeated, reloaded: !window.counts }));
+      assert.equal(reloaded, false, "the page was reloaded");
+      assert.deepEqual(repeated, []);
     }
   }
 }
 
-// follow runs in a page, and counts there what the server sends.
-async function follow() {
+// countMessages runs in a page and counts the messages of the server.
+async function countMessages() {
   const { hub, watch } = await import("/connection.js");
-  const seen = new Set(), followed = (window.followed = { messages: 0, changes: 0, calls: 0, twice: [] });
+  const seen = new Set(), counts = (window.counts = { messages: 0, changes: 0, notifications: 0, repeated: [] });
   let epoch = "the first";
   hub.on("message", ({ type, data }) => {
     epoch = data?.epoch ?? epoch;
     if (type !== "subscription-update") return;
     const position = `${epoch} ${data.offset}`;
-    followed.messages++;
-    if (seen.has(position)) followed.twice.push(position);
+    counts.messages++;
+    if (seen.has(position)) counts.repeated.push(position);
     seen.add(position);
   });
   watch.subscribe((_, changes) => {
-    followed.changes += changes.length;
-    followed.calls++;
+    counts.changes += changes.length;
+    counts.notifications++;
   });
 }
 
-export const followed = (page) => page.evaluate(() => ({ ...window.followed }));
+export const counts = (page) => page.evaluate(() => ({ ...window.counts }));
 
-export const state = (page, name) => page.locator(`#state[data-state="${name}"]`).waitFor();
-export const live = (page) => state(page, "live");
-export const away = (page) => page.locator('#state:not([data-state="live"])').waitFor();
-export const news = (page) => page.locator("#news").textContent();
+export const status = (page, name) => page.locator(`#status[data-status="${name}"]`).waitFor();
+export const live = (page) => status(page, "live");
+export const notLive = (page) => page.locator('#status:not([data-status="live"])').waitFor();
+export const notice = (page) => page.locator("#notice").textContent();
 export const card = (page, title, column = "") =>
   page.locator(`${column && `[data-column="${column}"]`} .card`, { has: page.getByText(title, { exact: true }) });
 
@@ -190,7 +192,7 @@ export async function add(page, title) {
   await card(page, title).waitFor();
 }
 
-// board is what a page shows: the titles of each column.
+// board returns the titles in each column of a page.
 function board(page) {
   return page.$$eval("section", (all) => all.map((section) => [...section.querySelectorAll("p")].map((p) => p.textContent)));
 }

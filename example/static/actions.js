@@ -1,14 +1,14 @@
-// What the user can do. Each is asked of the server; what it refuses is undone
-// here, and the user reads why.
+// The actions of the user. Each sends a request to the server. If the server
+// refuses it, the page undoes the action and shows the error.
 import { columns, inColumn } from "./cards.js";
-import { tell } from "./notices.js";
-import { drop, grant, wish } from "./wishes.js";
+import { showNotice } from "./notices.js";
+import { addEdit, confirmEdit, removeEdit } from "./pending-edits.js";
 
-export const add = (title) => ask("POST", "", wish("create", undefined, { title: title.trim(), column: "todo" }));
+export const add = (title) => submit("POST", "", addEdit("create", undefined, { title: title.trim(), column: "todo" }));
 export const rename = (card, title) => change(card, { title: title.trim() });
-export const remove = (card) => ask("DELETE", `/${card.id}`, wish("delete", card.id, {}));
+export const remove = (card) => submit("DELETE", `/${card.id}`, addEdit("delete", card.id, {}));
 
-// move puts a card on top of the column beside its own.
+// move moves a card to the top of a neighbouring column.
 export function move(card, by) {
   const column = columns[columns.indexOf(card.column) + by];
   if (column) change(card, { column, position: 0 });
@@ -21,17 +21,17 @@ export function shift(card, by) {
   if (cards[position]) change(card, { column: card.column, position });
 }
 
-const change = (card, fields) => ask("PATCH", `/${card.id}`, wish("update", card.id, fields));
+const change = (card, fields) => submit("PATCH", `/${card.id}`, addEdit("update", card.id, fields));
 
-// ask resolves with whether the server has agreed.
-async function ask(method, path, wish) {
+// submit resolves with true if the server accepted the edit.
+async function submit(method, path, edit) {
   try {
-    const card = await request(method, path, wish.fields);
-    if (card) grant(wish, card);
+    const card = await request(method, path, edit.fields);
+    if (card) confirmEdit(edit, card);
     return true;
   } catch (error) {
-    drop(wish);
-    tell(error.message, "refused");
+    removeEdit(edit);
+    showNotice(error.message, "error");
     return false;
   }
 }
@@ -43,10 +43,10 @@ async function request(method, path, body) {
     body: method === "DELETE" ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(10_000),
   }).catch(() => {
-    throw new Error("The server does not answer. Try again.");
+    throw new Error("The server does not respond. Try again.");
   });
   if (response.status === 204) return null;
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+  const result = await response.json();
+  if (!response.ok) throw new Error(result.error);
+  return result;
 }

@@ -1,18 +1,18 @@
-// The board: what the server says is shown, and what the user does is asked of
-// the server. Read connection.js first, then wishes.js, actions.js and board.js.
+// The entry point: connects the server's changes, the pending edits and the board.
+// Read connection.js first, then pending-edits.js, actions.js and board.js.
 import { add } from "./actions.js";
-import { draw, report } from "./board.js";
+import { draw, highlight } from "./board.js";
 import { hub, watch } from "./connection.js";
 import { showStatus } from "./notices.js";
-import { heard, onWish, overrule } from "./wishes.js";
+import { onEdit, overrideEdits, settleEdit } from "./pending-edits.js";
 
 hub.on("status", showStatus);
-hub.on("resync", () => overrule()); // the state was read anew: there is no telling what is in it
+hub.on("resync", () => overrideEdits()); // the snapshot may or may not contain the pending edits
 watch.subscribe((_, changes) => {
-  for (const change of changes) if (!heard(change)) report(change);
+  for (const change of changes) if (!settleEdit(change)) highlight(change);
   draw();
 });
-onWish(draw);
+onEdit(draw);
 
 document.getElementById("new").onsubmit = async (event) => {
   event.preventDefault();

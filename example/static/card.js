@@ -42,31 +42,31 @@ export function fill(item, { title, column }) {
   right.disabled = column === columns.at(-1);
 }
 
-function button(text, label, onclick) {
-  const element = Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick });
+function button(symbol, label, onclick) {
+  const element = Object.assign(document.createElement("button"), { type: "button", textContent: symbol, onclick });
   element.setAttribute("aria-label", label);
   return element;
 }
 
-// edit has the user type a new title in the place of the old one.
+// edit replaces the title with an input.
 function edit(id, item) {
-  const { title } = get(id), shown = item.querySelector("p");
+  const { title } = get(id), text = item.querySelector("p");
   if (item.querySelector("input")) return;
   const input = Object.assign(document.createElement("input"), { value: title, maxLength: 120 });
   input.setAttribute("aria-label", "Title");
-  shown.hidden = true;
-  shown.after(input);
+  text.hidden = true;
+  text.after(input);
   input.focus();
   input.select();
   let done = false;
-  const finish = (keep) => {
+  const finish = (save) => {
     if (done) return;
     done = true;
-    const back = document.activeElement === input;
+    const focused = document.activeElement === input;
     input.remove();
-    shown.hidden = false;
-    if (back) item.focus();
-    if (keep && get(id) && input.value !== title) rename(get(id), input.value);
+    text.hidden = false;
+    if (focused) item.focus();
+    if (save && get(id) && input.value !== title) rename(get(id), input.value);
   };
   input.onblur = () => finish(true);
   input.onkeydown = (event) => {

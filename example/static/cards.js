@@ -1,19 +1,19 @@
-// The cards as they are shown: those of the server, with the wishes of this page.
+// The cards that the page shows: those of the server with the pending edits.
 import { watch } from "./connection.js";
-import { wished } from "./wishes.js";
+import { withEdits } from "./pending-edits.js";
 
 export const columns = ["todo", "doing", "done"];
 export const names = { todo: "To do", doing: "Doing", done: "Done" };
 
-export const all = () => wished(watch.items);
+export const all = () => withEdits(watch.items);
 
 export function get(id) {
   const card = watch.get(id);
-  return card && wished([card])[0];
+  return card && withEdits([card])[0];
 }
 
-// inColumn returns those of a column from top to bottom. A card that is wished to
-// a place is put there, since the others have not made room yet.
+// inColumn returns the cards of a column from top to bottom. It inserts a card with
+// a pending move at its new position, since the other cards have not made room yet.
 export function inColumn(column, cards = all()) {
   const here = cards.filter((card) => card.column === column);
   const list = here.filter((card) => !card.placed).sort((a, b) => a.position - b.position || a.id - b.id);

@@ -1,5 +1,5 @@
-// The one connection of the page, and the cards of the board as the server has
-// them: the watch keeps them so, whatever happens to the connection.
+// The connection of the page, and a live collection of the cards, which stays equal
+// to the cards of the server.
 import Rohrpost from "/rohrpost/rohrpost.js";
 
 export const hub = new Rohrpost("/ws/rohrpost/");

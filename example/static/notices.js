@@ -1,18 +1,18 @@
-// What the page tells its user besides the cards.
+// The status, the banner and the notices for the user.
 const banners = {
-  stale: "You are offline. What you see may be old.",
-  closed: "The server has ended the connection. Load the page again.",
+  stale: "You are offline. The page may show old data.",
+  closed: "The server has closed the connection. Reload the page.",
 };
 
 export function showStatus(status) {
-  const state = document.getElementById("state"), banner = document.getElementById("banner");
-  state.dataset.state = state.textContent = status;
+  const label = document.getElementById("status"), banner = document.getElementById("banner");
+  label.dataset.status = label.textContent = status;
   if (status in banners) banner.textContent = banners[status];
-  banner.hidden = status !== "catching up" && !(status in banners); // it is old until the page has caught up
+  banner.hidden = status !== "recovering" && !(status in banners); // the data is old until the page has recovered
 }
 
-export function tell(text, kind = "news") {
-  const news = document.getElementById("news");
-  news.textContent = text;
-  news.dataset.kind = kind;
+export function showNotice(text, kind = "info") {
+  const notice = document.getElementById("notice");
+  notice.textContent = text;
+  notice.dataset.kind = kind;
 }

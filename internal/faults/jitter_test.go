@@ -51,7 +51,7 @@ func TestJitterWithoutHistory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("only calibrates")
 	}
-	v := runJitter(t, rohrpost.Config{NoHistory: true}, min(*jitterDuration, 15*time.Second), *jitterConns)
+	v := runJitter(t, rohrpost.Config{DisableHistory: true}, min(*jitterDuration, 15*time.Second), *jitterConns)
 	assert.Positive(t, v.Silent, "the harness sees no loss")
 	assert.Equal(t, v.Expected, v.Delivered+v.Silent)
 	assert.Zero(t, v.Duplicates+v.Misordered+v.Phantoms, "%s", strings.Join(v.Problems, "\n"))
@@ -69,7 +69,7 @@ func runJitter(t *testing.T, config rohrpost.Config, duration time.Duration, con
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	var running sync.WaitGroup
-	j.open(t, conns, server.Listener.Addr().String(), !config.NoHistory)
+	j.open(t, conns, server.Listener.Addr().String(), !config.DisableHistory)
 	for _, p := range j.pages {
 		running.Go(func() { p.Run(ctx) })
 	}
@@ -78,7 +78,7 @@ func runJitter(t *testing.T, config rohrpost.Config, duration time.Duration, con
 	j.publish(duration)
 	published := j.hub.Stats().Published
 	heard := time.Now()
-	caughtUp := j.waitUntilCaughtUp(!config.NoHistory)
+	caughtUp := j.waitUntilCaughtUp(!config.DisableHistory)
 	late := time.Since(heard)
 	leave()
 	running.Wait()
@@ -89,9 +89,9 @@ func runJitter(t *testing.T, config rohrpost.Config, duration time.Duration, con
 	v := j.judge()
 	t.Logf("seed %d, history %t: %d connections, %d changes in %s: delivered %.4f %% of %d (%d lost, %d twice, %d out of order, %d bad offsets), "+
 		"%d cuts %s, %d recovered, anew %v, resyncs %v, caught up after %s",
-		*seed, !config.NoHistory, conns, published, duration, 100*float64(v.Delivered)/float64(v.Expected), v.Expected, v.Silent, v.Duplicates,
+		*seed, !config.DisableHistory, conns, published, duration, 100*float64(v.Delivered)/float64(v.Expected), v.Expected, v.Silent, v.Duplicates,
 		v.Misordered, v.BadOffsets, j.allCuts(), j.byFault(), v.Recovered, v.Anew, v.Resyncs, late.Round(time.Millisecond))
-	assert.True(t, caughtUp || config.NoHistory, "not all had all two minutes after the last fault")
+	assert.True(t, caughtUp || config.DisableHistory, "not all had all two minutes after the last fault")
 	return v
 }
 

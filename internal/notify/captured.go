@@ -30,9 +30,9 @@ func (t *Tx) Captured(captured *capture.Statement) {
 	}
 	switch {
 	case errors.Is(s.Unknown, capture.ErrManyRows):
-		t.addResyncs(m, "rows")
+		t.addResyncs(m, wire.ReasonRows)
 	case s.Unknown != nil:
-		t.addResyncs(m, "unknown")
+		t.addResyncs(m, wire.ReasonUnknown)
 	}
 }
 

@@ -35,7 +35,7 @@ func bounded(entries []txEntry) []txEntry {
 	for _, e := range entries {
 		group := e.change.Group
 		if e.call == nil && !e.isResync() && counts[group] > limits[group] {
-			e.change = wire.NewResync(group, "rows")
+			e.change = wire.NewResync(group, wire.ReasonRows)
 		}
 		if e.isResync() {
 			if told[group] {
@@ -71,7 +71,7 @@ func inDoubt(entries []txEntry) []txEntry {
 			continue
 		}
 		told[e.change.Group] = true
-		resyncs = append(resyncs, txEntry{change: wire.NewResync(e.change.Group, "commit"), model: e.model, key: e.key, place: e.place})
+		resyncs = append(resyncs, txEntry{change: wire.NewResync(e.change.Group, wire.ReasonCommit), model: e.model, key: e.key, place: e.place})
 	}
 	return resyncs
 }

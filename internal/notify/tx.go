@@ -142,7 +142,7 @@ func (t *Tx) addOverflow(e *txEntry) {
 func (t *Tx) all() []txEntry {
 	entries := t.entries
 	for _, pattern := range t.overflow {
-		entries = append(entries, txEntry{change: wire.NewResync(pattern, "rows"), place: t.next})
+		entries = append(entries, txEntry{change: wire.NewResync(pattern, wire.ReasonRows), place: t.next})
 	}
 	return entries
 }

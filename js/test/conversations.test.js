@@ -1,15 +1,14 @@
-// Plays testdata/conversations, as the Go tests do, with the page in the place
-// of the connection: requests that the module can make are made through it,
-// and what the server says is delivered to it.
+// Plays testdata/conversations, as the Go tests do. The client makes the requests
+// that its interface allows, and receives the frames of the server.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { connected, settled } from "./support.js";
 
-// Conversations without a single request that the module could make.
-const notForPages = {
-  "missing-fields": "the module always sends type and id",
-  "duplicate-keys": "the module encodes objects, which have no key twice",
+// Conversations without any request that the client can make.
+const unplayable = {
+  "missing-fields": "the client always sends type and id",
+  "duplicate-keys": "the client encodes objects, which have no duplicate keys",
   "invalid-utf8": "browsers encode text frames themselves",
 };
 
@@ -18,7 +17,7 @@ const conversations = readdirSync(folder)
   .filter((name) => name.endsWith(".json"))
   .map((name) => JSON.parse(readFileSync(new URL(name, folder))));
 
-// request returns what is asked for, if the module can ask for it.
+// request returns the request if the client can make it.
 function request(text) {
   let message;
   try {
@@ -29,7 +28,7 @@ function request(text) {
   const keys = (json) => json.match(/":/g)?.length;
   const { type, id, data } = Object(message);
   if (typeof type !== "string" || !["string", "number", "boolean"].includes(typeof id)) return;
-  if (keys(text) !== keys(JSON.stringify(message))) return; // one stands there twice
+  if (keys(text) !== keys(JSON.stringify(message))) return; // a duplicate key
   if (["subscribe", "unsubscribe"].includes(type) && (typeof data !== "object" || !data)) return;
   return message;
 }
@@ -38,7 +37,7 @@ const nameOf = ({ group, type, id }) => group ?? `${type}-${id}`;
 const rawId = (text) => /"id":\s*("(?:[^"\\]|\\.)*"|[^,}\]]+)/.exec(text)?.[1];
 
 class Player {
-  pages = new Map();
+  sessions = new Map();
   made = 0;
 
   constructor(t, steps) {
@@ -47,33 +46,33 @@ class Player {
   }
 
   async on(name) {
-    if (!this.pages.has(name)) {
-      const page = await connected(this.t, { timeout: 60_000, token: this.token });
-      page.see("message");
-      page.heard = new Map(); // group -> the data of its messages
-      page.asked = new Map(); // id in the conversation -> what became of the request
-      page.raw = 0; // frames the module cannot make, whose errors are still to come
-      this.pages.set(name, page);
+    if (!this.sessions.has(name)) {
+      const session = await connected(this.t, { timeout: 60_000, token: this.token });
+      session.record("message");
+      session.received = new Map(); // group -> data of its messages
+      session.asked = new Map(); // id in the conversation -> outcome of the request
+      session.raw = 0; // frames that the client cannot make and whose errors are still expected
+      this.sessions.set(name, session);
     }
-    return this.pages.get(name);
+    return this.sessions.get(name);
   }
 
   async play(step) {
-    const page = await this.on(step.on ?? "a");
-    if (step.send !== undefined) await this.send(page, step);
-    else if (step.expect !== undefined) await this.expect(page, step);
-    else if (step.close) await this.close(page, step);
+    const session = await this.on(step.on ?? "a");
+    if (step.send !== undefined) await this.send(session, step);
+    else if (step.expect !== undefined) await this.expect(session, step);
+    else if (step.close) await this.close(session, step);
   }
 
-  async send(page, step) {
+  async send(session, step) {
     const message = request(this.fill(step.send));
-    if (!message) return page.raw++;
+    if (!message) return session.raw++;
     this.made++;
     const { type, data } = message;
     const shared = ["subscribe", "unsubscribe"].includes(type);
-    const socket = page.network.last;
+    const socket = session.network.last;
     const before = socket.requests().length;
-    const promise = shared ? page.page[type](data) : page.page.call(type, data);
+    const promise = shared ? session.client[type](data) : session.client.call(type, data);
     const outcome = {};
     promise.then(
       (value) => Object.assign(outcome, { done: true, value }),
@@ -84,57 +83,57 @@ class Player {
     assert.ok(sent.length <= 1, "one request is one frame");
     if (sent.length) {
       assert.equal(sent[0].type, type);
-      // What it is a member of it asks for in its own way.
-      if (shared && page.heard.has(nameOf(data))) assert.equal(nameOf(sent[0].data), nameOf(data));
+      // The client renews an existing subscription in its own way.
+      if (shared && session.received.has(nameOf(data))) assert.equal(nameOf(sent[0].data), nameOf(data));
       else assert.deepEqual(sent[0].data, data);
       outcome.id = sent[0].id;
-    } else assert.ok(shared, "only what is shared is not sent");
-    page.asked.set(rawId(step.send), outcome);
-    if (type === "subscribe") this.listen(page, nameOf(data));
+    } else assert.ok(shared, "only a shared subscription is not sent");
+    session.asked.set(rawId(step.send), outcome);
+    if (type === "subscribe") this.listen(session, nameOf(data));
   }
 
-  listen(page, group) {
-    if (page.heard.has(group)) return;
-    page.heard.set(group, []);
-    page.page.on(group, (error, data) => page.heard.get(group).push(data));
+  listen(session, group) {
+    if (session.received.has(group)) return;
+    session.received.set(group, []);
+    session.client.on(group, (error, data) => session.received.get(group).push(data));
   }
 
   fill(text) {
     return text.replaceAll("{{id}}", () => String(2 ** 52 + Math.floor(Math.random() * 2 ** 52))).replaceAll("{{epoch}}", "K3v9");
   }
 
-  async expect(page, step) {
+  async expect(session, step) {
     const text = this.fill(step.expect);
     const id = rawId(text);
-    const outcome = page.asked.get(id);
+    const outcome = session.asked.get(id);
     if (outcome) {
-      page.asked.delete(id);
-      return this.answer(page, text, outcome);
+      session.asked.delete(id);
+      return this.answer(session, text, outcome);
     }
     const message = JSON.parse(text);
-    // An error without an id is about a frame that could not be read.
-    if (message.error !== undefined && id === undefined && page.raw-- === 0) {
-      page.raw = 0;
-      page.asked.delete([...page.asked.keys()].at(-1));
+    // An error without an id belongs to a frame that the server could not read.
+    if (message.error !== undefined && id === undefined && session.raw-- === 0) {
+      session.raw = 0;
+      session.asked.delete([...session.asked.keys()].at(-1));
     }
-    const errors = page.of("error").length;
-    page.network.last.deliver(text);
+    const errors = session.of("error").length;
+    session.network.last.deliver(text);
     await settled();
-    assert.deepEqual(page.of("message").at(-1), message);
-    assert.equal(page.of("error").length - errors, message.error === undefined ? 0 : 1, "an error nobody asked for is an event");
-    if (message.type === "subscription-update") this.heard(page, message.data);
+    assert.deepEqual(session.of("message").at(-1), message);
+    assert.equal(session.of("error").length - errors, message.error === undefined ? 0 : 1, "an error without a request is an event");
+    if (message.type === "subscription-update") this.received(session, message.data);
   }
 
-  async answer(page, text, outcome) {
+  async answer(session, text, outcome) {
     const want = JSON.parse(text);
     if (outcome.id === undefined) {
-      // Shared with an earlier subscription: the page knows the answer.
+      // Shared with an earlier subscription: the client knows the reply.
       assert.ok(outcome.done && !outcome.error);
-      if (want.error !== undefined) return; // what would be refused was never sent
+      if (want.error !== undefined) return; // the client never sent the request
       return assert.equal(outcome.value.group, want.data.group);
     }
-    assert.ok(!outcome.done, "done before the answer");
-    page.network.last.deliver(text.replace(rawId(text), String(outcome.id)));
+    assert.ok(!outcome.done, "done before the reply");
+    session.network.last.deliver(text.replace(rawId(text), String(outcome.id)));
     await settled();
     assert.ok(outcome.done);
     if (want.error === undefined) return assert.deepEqual(outcome.value, want.data);
@@ -143,21 +142,21 @@ class Player {
     assert.deepEqual(outcome.error.data, want.data);
   }
 
-  // Each message once: one that is told again is not heard again.
-  heard(page, data) {
-    const heard = page.heard.get(data.group);
-    const equal = heard.filter((h) => JSON.stringify(h) === JSON.stringify(data));
-    if (data.offset === undefined) assert.deepEqual(heard.at(-1), data);
+  // The client delivers each message once, even if the server repeats it.
+  received(session, data) {
+    const received = session.received.get(data.group);
+    const equal = received.filter((h) => JSON.stringify(h) === JSON.stringify(data));
+    if (data.offset === undefined) assert.deepEqual(received.at(-1), data);
     else assert.equal(equal.length, 1, JSON.stringify(data));
   }
 
-  async close(page, { close, reason }) {
-    page.network.last.drop(close, reason);
+  async close(session, { close, reason }) {
+    session.network.last.drop(close, reason);
     await settled();
-    assert.equal(page.of("closed").length, 1);
-    assert.equal(page.page.status, close === 1007 ? "closed" : "stale");
-    for (const { error } of page.asked.values()) assert.equal(error.code, "lost");
-    page.asked.clear();
+    assert.equal(session.of("closed").length, 1);
+    assert.equal(session.client.status, close === 1007 ? "closed" : "stale");
+    for (const { error } of session.asked.values()) assert.equal(error.code, "lost");
+    session.asked.clear();
   }
 }
 
@@ -165,14 +164,14 @@ for (const { name, steps } of conversations) {
   test(`conversation ${name}`, async (t) => {
     const player = new Player(t, steps);
     for (const step of steps) await player.play(step);
-    for (const page of player.pages.values()) {
-      assert.equal(page.asked.size, 0, "a request of the conversation has no answer in it");
+    for (const session of player.sessions.values()) {
+      assert.equal(session.asked.size, 0, "a request of the conversation has no reply");
     }
-    if (notForPages[name]) assert.equal(player.made, 0, "it is for pages after all: take it off the list");
-    else assert.ok(player.made > 0, "no request that a page can make: put it on the list, with the reason");
+    if (unplayable[name]) assert.equal(player.made, 0, "the client can play it: remove it from the list");
+    else assert.ok(player.made > 0, "no request that the client can make: add it to the list, with the reason");
   });
 }
 
-test("the list names conversations", () => {
-  for (const name of Object.keys(notForPages)) assert.ok(conversations.some((c) => c.name === name), name);
+test("every entry of the list is a conversation", () => {
+  for (const name of Object.keys(unplayable)) assert.ok(conversations.some((c) => c.name === name), name);
 });

@@ -1,50 +1,50 @@
-// Seeded schedules of faults against a model of the server. Once all is well
-// again: what is watched equals the server's table; every handler has seen each
-// message at most once and in order; what was missed was signalled after it
-// had happened; no call was carried out twice. FAULTS=n plays n schedules,
-// SEED=n only that one.
+// Seeded random schedules of faults against a model of the server. At the end of
+// each schedule: the watched items equal the server's table; every handler has
+// received each message at most once and in order; a resync followed every missed
+// message; no call was executed twice. FAULTS=n plays n schedules, SEED=n plays
+// only schedule n.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import * as module from "../rohrpost.js";
+import * as client from "../rohrpost.js";
 import { Clock, settled } from "./support.js";
-import { World, chance } from "./world.js";
+import { World, seededRandom } from "./world.js";
 
 const schedules = Number(process.env.FAULTS ?? 3000);
 
-// Script plays one schedule with a page of the given class.
+// Script plays one schedule with the given client module.
 class Script {
   resyncs = []; // {group, at}
-  heard = []; // {group, stamp}
+  received = []; // {group, stamp}
   calls = [];
   watches = [];
-  from = {}; // group -> how many messages there were when the page began to listen
+  before = {}; // group -> number of messages before the subscription
   figures = { resyncs: 0, messages: 0, connections: 0 };
 
   constructor(seed, { Rohrpost }) {
-    this.random = chance(seed);
-    this.calm = seed % 5 === 0; // no fault that loses messages for good
-    this.swaps = seed % 2 === 0; // after a resync without an offset nobody could tell which comes first
+    this.random = seededRandom(seed);
+    this.calm = seed % 5 === 0; // without faults that lose messages for good
+    this.swaps = seed % 2 === 0; // not together with resyncs without an offset, which hide the order
     this.clock = new Clock().install(this.random);
     const world = (this.world = new World(this.random, { history: this.calm || this.random() < 0.85 }));
     const token = async () => (await settled(), `t${world.token}`);
-    this.page = new Rohrpost("ws://hub.test/", { WebSocket: world.network.WebSocket, token });
-    this.page.on("error", (error) => (this.error = error));
-    this.page.on("resync", ({ group }) => this.resyncs.push({ group, at: ++world.clock }));
+    this.client = new Rohrpost("ws://hub.test/", { WebSocket: world.network.WebSocket, token });
+    this.client.on("error", (error) => (this.error = error));
+    this.client.on("resync", ({ group }) => this.resyncs.push({ group, at: ++world.clock }));
     for (const group of world.groups.keys()) {
-      this.page.on(group, (_, data) => this.hear(group, data));
-      // Both are held all the time, asked for in different ways.
-      const subscribed = this.page.subscribe(group === "item-1" ? { type: "item", id: 1 } : group);
+      this.client.on(group, (_, data) => this.receive(group, data));
+      // Both stay subscribed, through different requests.
+      const subscribed = this.client.subscribe(group === "item-1" ? { type: "item", id: 1 } : group);
       subscribed.then(
-        () => (this.from[group] = world.told.filter((m) => m.group === group).length),
+        () => (this.before[group] = world.published.filter((m) => m.group === group).length),
         () => {},
       );
     }
-    this.watches.push(this.page.watch("item-1"));
+    this.watches.push(this.client.watch("item-1"));
   }
 
-  hear(group, { stamp, type }) {
-    if (stamp) this.heard.push({ group, stamp });
+  receive(group, { stamp, type }) {
+    if (stamp) this.received.push({ group, stamp });
     else assert.equal(type, "resync");
   }
 
@@ -60,8 +60,8 @@ class Script {
     }
     await this.heal();
     this.check();
-    this.figures = { resyncs: this.resyncs.length, messages: this.heard.length, connections: this.world.network.sockets.length };
-    this.page.close();
+    this.figures = { resyncs: this.resyncs.length, messages: this.received.length, connections: this.world.network.sockets.length };
+    this.client.close();
   }
 
   async step() {
@@ -70,26 +70,26 @@ class Script {
     const steps = [
       [50, () => world.publish(world.group())],
       [50, () => conn?.deliver(1 + world.below(6))],
-      [60, () => conn?.deaf || (conn?.serve() && this.random() < 0.7 && conn.finish())],
+      [60, () => conn?.hung || (conn?.serve() && this.random() < 0.7 && conn.finish())],
       [30, () => conn?.finish()],
       [40, () => this.clock.run(world.below(1000))],
       [30, () => world.accept()],
       [2, () => world.refuse()],
-      [3, () => conn?.cut(world.pick([1006, 1001, 1012, 4001, 4008, 4000]), world.pick(["", "", "retry_after=2"]))],
-      [1, () => conn && (conn.deaf = true)],
+      [3, () => conn?.abort(world.pick([1006, 1001, 1012, 4001, 4008, 4000]), world.pick(["", "", "retry_after=2"]))],
+      [1, () => conn && (conn.hung = true)],
       [4, () => world.history && conn?.repeat()],
       [4, () => world.history && this.swaps && conn?.out.length > 1 && conn.swap()],
-      [6, () => this.zombie()],
+      [6, () => this.lateFrame()],
       [4, () => this.call()],
       [3, () => this.watch()],
-      [2, () => world.conns.every((c) => !c.in.length && !c.out.some((f) => f.error)) && world.token++], // one renewal is granted
+      [2, () => world.conns.every((c) => !c.in.length && !c.out.some((f) => f.error)) && world.token++], // the client renews a refused token once
       ...(this.calm
         ? []
         : [
             [1, () => world.restart()],
             [2, () => world.trim(world.group())],
-            [2, () => world.rows(world.group())],
-            [2, () => this.swaps || world.leaveOut(world.group())],
+            [2, () => world.tooManyRows(world.group())],
+            [2, () => this.swaps || world.skipMember(world.group())],
             [1, () => world.newEpoch(world.group())],
           ]),
     ];
@@ -97,16 +97,16 @@ class Script {
     await steps.find(([weight]) => (at -= weight) < 0)[1]();
   }
 
-  // A frame of a connection that the page has given up.
-  zombie() {
-    const late = this.world.zombies.shift();
+  // Delivers a frame of a connection that the client has abandoned.
+  lateFrame() {
+    const late = this.world.lateFrames.shift();
     late?.socket.deliver(late.frame);
   }
 
   call() {
     const call = { n: this.calls.length };
     this.calls.push(call);
-    this.page.call("do", call.n).then(
+    this.client.call("do", call.n).then(
       () => (call.done = true),
       (error) => (call.error = error),
     );
@@ -114,17 +114,17 @@ class Script {
 
   watch() {
     if (this.watches.length > 1 && this.random() < 0.5) this.watches.splice(this.world.below(this.watches.length), 1)[0].close();
-    else this.watches.push(this.page.watch(this.world.pick(["item-1", "item-2", { type: "item", id: 2 }])));
+    else this.watches.push(this.client.watch(this.world.pick(["item-1", "item-2", { type: "item", id: 2 }])));
   }
 
   async heal() {
-    const well = () => this.page.status === "live" && this.watches.every((w) => w.status === "live");
-    for (let n = 0; n < 200 && !(n > 30 && well()); n++) {
+    const recovered = () => this.client.status === "live" && this.watches.every((w) => w.status === "live");
+    for (let n = 0; n < 200 && !(n > 30 && recovered()); n++) {
       this.world.pump();
       await settled();
       await this.clock.run(500);
     }
-    // What comes now finds its place, too.
+    // Later messages are delivered, too.
     for (const group of this.world.groups.values()) for (let n = 0; n < 12; n++) this.world.publish(group);
     this.world.pump();
     await settled();
@@ -132,7 +132,7 @@ class Script {
   }
 
   check() {
-    assert.equal(this.page.status, "live", `status ${this.page.status}, ${this.error}`);
+    assert.equal(this.client.status, "live", `status ${this.client.status}, ${this.error}`);
     for (const watch of this.watches) {
       const table = this.world.groups.get(watch.group.name).table;
       const items = [...watch.items].sort((a, b) => a.id - b.id);
@@ -143,20 +143,20 @@ class Script {
     for (const group of this.world.groups.keys()) this.checkGroup(group);
     for (const { n, done, error } of this.calls) {
       const times = this.world.executed.filter((x) => x === n).length;
-      assert.ok(done || error, "every call has an end");
-      assert.ok(times <= 1 && (!done || times === 1) && (error?.sent !== false || times === 0), `call ${n} carried out ${times} times`);
+      assert.ok(done || error, "every call settles");
+      assert.ok(times <= 1 && (!done || times === 1) && (error?.sent !== false || times === 0), `call ${n} was executed ${times} times`);
     }
-    if (!this.world.lossy) assert.equal(this.resyncs.length, 0, "a false alarm");
+    if (!this.world.lossy) assert.equal(this.resyncs.length, 0, "a resync without a lost message");
   }
 
   checkGroup(group) {
-    const all = this.world.told.filter((m) => m.group === group);
+    const all = this.world.published.filter((m) => m.group === group);
     const place = new Map(all.map((m, i) => [m.stamp, i]));
-    const heard = this.heard.filter((h) => h.group === group).map((h) => place.get(h.stamp));
-    for (let i = 1; i < heard.length; i++) assert.ok(heard[i] > heard[i - 1], `${group}: ${all[heard[i]].stamp} after ${all[heard[i - 1]].stamp}`);
-    const missed = all.filter((m, i) => i >= this.from[group] && !heard.includes(i));
+    const received = this.received.filter((h) => h.group === group).map((h) => place.get(h.stamp));
+    for (let i = 1; i < received.length; i++) assert.ok(received[i] > received[i - 1], `${group}: ${all[received[i]].stamp} after ${all[received[i - 1]].stamp}`);
+    const missed = all.filter((m, i) => i >= this.before[group] && !received.includes(i));
     const last = Math.max(0, ...this.resyncs.filter((r) => r.group === group).map((r) => r.at));
-    for (const m of missed) assert.ok(last > m.at, `${group}: ${m.stamp} was missed in silence`);
+    for (const m of missed) assert.ok(last > m.at, `${group}: no resync after the missed message ${m.stamp}`);
   }
 }
 
@@ -166,40 +166,40 @@ async function play(seed, variant) {
     await script.play();
     return script.figures;
   } finally {
-    script.page.close();
+    script.client.close();
     script.clock.uninstall();
   }
 }
 
-test("whatever happens, all is well in the end", async (t) => {
+test("the client recovers from every schedule of faults", async (t) => {
   const sum = { resyncs: 0, messages: 0, connections: 0 };
   const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: schedules }, (_, i) => i + 1);
   for (const seed of seeds) {
-    const figures = await play(seed, module).catch((error) => assert.fail(`SEED=${seed}: ${error.stack}`));
+    const figures = await play(seed, client).catch((error) => assert.fail(`SEED=${seed}: ${error.stack}`));
     for (const key of Object.keys(sum)) sum[key] += figures[key];
   }
   t.diagnostic(`${seeds.length} schedules: ${JSON.stringify(sum)}`);
 });
 
-// Wrong variants of the module: each must be noticed.
+// Wrong variants of the client: the schedules must detect each.
 const variants = {
-  "hears what it has heard": ["const seen = epoch === before?.epoch && offset <= before?.offset;", "const seen = false;"],
-  "sees no gap": ["if (offset > before?.offset + 1 && !data.epoch && !group.loose) {", "if (false) {"],
-  "keeps an old position": ["if (missed || !before ||", "if (!before ||"],
-  "believes in every recovery": ["const missed = reply.recovered === false || broken;", "const missed = broken;"],
-  "forgets that it must load": ["group.fresh ||= asking.fresh;", ""],
-  "asks for no hole": ["group.hole = skipped && !group.resync;", "group.hole = false;"],
-  "hears dead connections": ["turn === this.#turn && handler(event)", "handler(event)"],
-  "loads nothing on a resync": ["if (group.stateful && state === undefined) return (group.fresh = true);", ""],
-  "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#submit(call);\n        else if (error) reject('],
-  "is quiet about resyncs": ['this.#emit("resync", { ...resync, state });', ""],
-  "always resyncs": ["if (missed) group.resync =", "if (missed || before) group.resync ="],
-  "tells two of one name apart": ["const twin = this.#names.get(name) ?? group;", "const twin = group;"],
-  "believes the connection": ["if (!this.#heard) return this.#abandon();", ""],
+  "delivers repeated messages": ["const seen = epoch === before?.epoch && offset <= before?.offset;", "const seen = false;"],
+  "detects no gap": ["if (offset > before?.offset + 1 && !data.epoch && !group.anyOffset) {", "if (false) {"],
+  "keeps its position after a resync": ["if (incomplete || !before ||", "if (!before ||"],
+  "trusts every reply to be recovered": ["const incomplete = reply.recovered === false || broken;", "const incomplete = broken;"],
+  "forgets to load the snapshot after an error": ["group.reload ||= request.reload;", ""],
+  "requests no skipped changes": ["group.gap = skipped && !group.resync;", "group.gap = false;"],
+  "receives frames of earlier connections": ["generation === this.#generation && handler(event)", "handler(event)"],
+  "loads no snapshot on a resync": ["if (group.wantsSnapshot && snapshot === undefined) return (group.reload = true);", ""],
+  "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#sendCall(call);\n        else if (error) reject('],
+  "emits no resync": ['this.#emit("resync", { ...resync, snapshot });', ""],
+  "always resyncs": ["if (incomplete) group.resync =", "if (incomplete || before) group.resync ="],
+  "does not merge two requests for one group": ["const known = this.#names.get(name) ?? group;", "const known = group;"],
+  "ignores missing pongs": ["if (!this.#alive) return this.#abort();", ""],
 };
 
 for (const [name, [from, to]] of Object.entries(variants)) {
-  test(`a page that ${name} is noticed`, async (t) => {
+  test(`the schedules detect a client that ${name}`, async (t) => {
     const source = readFileSync(new URL("../rohrpost.js", import.meta.url), "utf8");
     assert.equal(source.split(from).length, 2, "the variant changes one place");
     const variant = await import(`data:text/javascript,${encodeURIComponent(source.replace(from, to))}`);
@@ -210,6 +210,6 @@ for (const [name, [from, to]] of Object.entries(variants)) {
       );
       if (error) return t.diagnostic(`seed ${seed}: ${error.message.split("\n")[0]}`);
     }
-    assert.fail("3000 schedules did not notice it");
+    assert.fail("3000 schedules did not detect it");
   });
 }

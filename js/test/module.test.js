@@ -1,4 +1,4 @@
-// The module as a file: its size, its types, and the adapters of README.md.
+// Tests of the module as a file: its size, its types, and the adapters of README.md.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,20 +13,20 @@ import { connected } from "./support.js";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (name) => readFileSync(join(root, name), "utf8");
 
-test("it is under 6 kB as it is served, gzipped", (t) => {
+test("the module is under 6 kB gzipped", (t) => {
   const size = gzipSync(read("rohrpost.js")).length;
   t.diagnostic(`${size} bytes`);
   assert.ok(size < 6000, `${size} bytes`);
 });
 
-test("it needs nothing else", () => {
+test("the module has no dependencies", () => {
   assert.doesNotMatch(read("rohrpost.js"), /\bimport\b|\brequire\(/);
   const { dependencies, files, name, license } = JSON.parse(read("package.json"));
   assert.deepEqual({ dependencies, name, license }, { dependencies: undefined, name: "rohrpost", license: "MIT" });
   for (const file of files) assert.ok(read(file));
 });
 
-// compile writes the files into a folder of its own and compiles them there.
+// compile writes the files into a new folder and compiles them there.
 function compile(t, files, options) {
   const folder = mkdtempSync(join(root, "test", "tmp-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -37,7 +37,7 @@ function compile(t, files, options) {
   return { folder, status, output: stdout + stderr };
 }
 
-test("the types are right, and precise", (t) => {
+test("the types accept valid code and reject invalid code", (t) => {
   const types = read("test/types.ts");
   const options = ["--noEmit", "--types", ""];
   const { status, output } = compile(t, { "types.ts": types }, options);
@@ -47,27 +47,27 @@ test("the types are right, and precise", (t) => {
   assert.equal(errors, types.match(/@ts-expect-error/g).length, wrong.output);
 });
 
-test("the types name what there is", async (t) => {
+test("the types declare every method", async (t) => {
   const types = read("rohrpost.d.ts");
-  const { page } = await connected(t);
-  const watch = page.watch("a");
+  const { client } = await connected(t);
+  const watch = client.watch("a");
   const own = (value) => Object.getOwnPropertyNames(Object.getPrototypeOf(value)).filter((n) => n !== "constructor" && !n.startsWith("_"));
-  for (const name of [...own(page), ...own(watch)]) assert.match(types, new RegExp(`\\b${name}\\b`));
+  for (const name of [...own(client), ...own(watch)]) assert.match(types, new RegExp(`\\b${name}\\b`));
   assert.deepEqual(Object.keys(api).sort(), ["Rohrpost", "RohrpostError", "default"]);
   assert.equal(Rohrpost, api.default);
 });
 
 const blocks = [...read("README.md").matchAll(/```(tsx?)\n([\s\S]*?)```/g)].map(([, kind, text], i) => [`readme${i}.${kind}`, text]);
 
-test("the adapters of the README", async (t) => {
+test("the adapters of the README work", async (t) => {
   assert.deepEqual(blocks.map(([name]) => name), ["readme0.ts", "readme1.tsx", "readme2.ts", "readme3.ts"]);
   const { folder, status, output } = compile(t, Object.fromEntries(blocks), ["--skipLibCheck", "--jsx", "react-jsx", "--types", "react"]);
   assert.equal(status, 0, output);
   const adapter = (name) => import(pathToFileURL(join(folder, name)));
 
-  const { clock, network, page } = await connected(t);
-  const serve = async (state) => {
-    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, state });
+  const { clock, network, client } = await connected(t);
+  const serve = async (snapshot) => {
+    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, snapshot });
     await clock.run(100);
   };
 
@@ -75,7 +75,7 @@ test("the adapters of the README", async (t) => {
     const { effectScope } = await import("vue");
     const { useWatch } = await adapter("readme2.js");
     const scope = effectScope();
-    const items = scope.run(() => useWatch(page, "board"));
+    const items = scope.run(() => useWatch(client, "board"));
     assert.deepEqual(items.value, []);
     await serve([{ id: 1 }]);
     assert.deepEqual(items.value, [{ id: 1 }]);
@@ -87,7 +87,7 @@ test("the adapters of the README", async (t) => {
   await t.test("Svelte", async () => {
     const { watched } = await adapter("readme3.js");
     const seen = [];
-    const end = watched(page, "board").subscribe((items) => seen.push(items.length));
+    const end = watched(client, "board").subscribe((items) => seen.push(items.length));
     await serve([{ id: 1 }, { id: 2 }]);
     end();
     await clock.run(0);
@@ -97,7 +97,7 @@ test("the adapters of the README", async (t) => {
 
   await t.test("a watch is a store of Svelte", async () => {
     const { get } = await import("svelte/store");
-    const watch = page.watch("board");
+    const watch = client.watch("board");
     await serve([{ id: 1 }]);
     assert.deepEqual(get(watch), [{ id: 1 }]);
   });

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the module; installs what they need on Debian.
+# Runs the tests of the client; installs their dependencies on Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v npm >/dev/null; then

@@ -1,12 +1,13 @@
-// What the tests share: a clock that they move, and the other end of a socket.
-import { Rohrpost } from "../rohrpost.js";
+// Shared by the tests: a fake clock, and sockets whose server end the test controls.
+import assert from "node:assert/strict";
+import { Rohrpost, RohrpostError } from "../rohrpost.js";
 
 const real = { setTimeout, clearTimeout, setImmediate, now: Date.now, random: Math.random };
 
-// settled resolves when all promises that can go on have done so.
+// settled resolves after all promise reactions that can run have run.
 export const settled = () => new Promise((resolve) => real.setImmediate(resolve));
 
-// A Clock stands in for the timers of the module.
+// Clock replaces the timers of the client.
 export class Clock {
   now = 1_700_000_000_000;
   #timers = new Map();
@@ -29,7 +30,7 @@ export class Clock {
     Math.random = real.random;
   }
 
-  // The time of the next timer, from now.
+  // The delay of the next timer.
   get next() {
     return Math.min(...[...this.#timers.values()].map((t) => t.at)) - this.now;
   }
@@ -49,7 +50,7 @@ export class Clock {
   }
 }
 
-// A Network makes sockets whose other end the test is.
+// Network creates sockets; the test plays the server.
 export class Network {
   sockets = [];
   onsocket = () => {};
@@ -81,29 +82,29 @@ class Socket {
   sent = [];
   closed = false;
 
-  constructor(url, page) {
+  constructor(url, client) {
     this.url = url;
-    this.page = page;
+    this.client = client;
   }
 
   send(text) {
-    if (this.closed) throw new Error("the page sends on a closed socket");
+    if (this.closed) throw new Error("the client sent on a closed socket");
     const message = JSON.parse(text);
     this.sent.push(message);
     this.onsent?.(message);
   }
 
-  // The requests, of a type or all; the pings of the module are none.
+  // Returns the requests of one type, or of all types. Pings are not requests.
   requests(type) {
     return this.sent.filter((m) => "auth_jwt" in m && (!type || m.type === type));
   }
 
   open() {
-    this.page.onopen({});
+    this.client.onopen({});
   }
 
   deliver(message) {
-    this.page.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
+    this.client.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
   }
 
   reply(request, data, error) {
@@ -112,32 +113,51 @@ class Socket {
 
   drop(code = 1006, reason = "") {
     this.closed = true;
-    this.page.onclose({ code, reason });
+    this.client.onclose({ code, reason });
   }
 }
 
-// setup returns a page that is not connected yet, and all around it.
+// setup returns a client that is not connected yet, with its clock, network and events.
 export function setup(t, options = {}) {
   const clock = new Clock().install(options.random);
   const network = new Network();
-  const page = new Rohrpost("ws://hub.test/", { WebSocket: network.WebSocket, ...options });
+  const client = new Rohrpost("ws://hub.test/", { WebSocket: network.WebSocket, ...options });
   const seen = [];
-  const see = (type) => page.on(type, (...values) => seen.push([type, ...values]));
-  for (const type of ["open", "closed", "reconnecting", "status", "resync", "error"]) see(type);
+  const record = (type) => client.on(type, (...values) => seen.push([type, ...values]));
+  for (const type of ["open", "closed", "reconnecting", "status", "resync", "error"]) record(type);
   t.after(() => {
-    page.close();
+    client.close();
     clock.uninstall();
   });
   const names = () => seen.map(([type]) => type);
   const of = (type) => seen.filter((e) => e[0] === type).map((e) => e[1]);
-  return { clock, network, page, seen, see, names, of, settled };
+  return { clock, network, client, seen, record, names, of, settled };
 }
 
-// connected returns the same, connected.
+// connected returns the same after the first connection has opened.
 export async function connected(t, options) {
   const all = setup(t, options);
   await settled();
   all.network.last.open();
   await settled();
   return all;
+}
+
+// failure resolves with the RohrpostError of a promise that must reject.
+export const failure = (promise) =>
+  promise.then(
+    () => assert.fail("resolved"),
+    (error) => (assert.ok(error instanceof RohrpostError), error),
+  );
+
+// stubBrowser adds the event targets of a browser to the global object.
+export function stubBrowser(t) {
+  const events = new EventTarget();
+  globalThis.document = Object.assign(new EventTarget(), { hidden: false });
+  globalThis.addEventListener = (...args) => events.addEventListener(...args);
+  t.after(() => {
+    delete globalThis.document;
+    delete globalThis.addEventListener;
+  });
+  return { on: (type) => (type === "visibilitychange" ? document : events).dispatchEvent(new Event(type)) };
 }

@@ -1,4 +1,4 @@
-// Compiled by module.test.js: what must be an error is marked as one.
+// module.test.js compiles this file. Invalid code is marked.
 import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "rohrpost";
 
 type Equal<A, B> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? true : false;
@@ -15,7 +15,7 @@ new Rohrpost("/ws", { tokens: "t" });
 // @ts-expect-error
 hub.status = "live";
 
-// watch: the type of the items, and of what get() takes
+// watch: the type of the items and of the argument of get()
 const cards = hub.watch<Card>("board");
 same<typeof cards.items, readonly Card[]>(true);
 cards.get(7);
@@ -70,7 +70,7 @@ async () => {
   const sum: number = await hub.call<number>("add", [1, 2], { timeout: 100 });
   // @ts-expect-error
   await hub.call("add", [1], { timeout: "1s" });
-  const { group, offset } = await hub.subscribe({ type: "article", id: 7, since: position, state: true });
+  const { group, offset } = await hub.subscribe({ type: "article", id: 7, since: position, snapshot: true });
   same<typeof group, string>(true);
   same<typeof offset, number | undefined>(true);
   await hub.unsubscribe("article-7");

@@ -1,24 +1,24 @@
-// Live collections.
+// Tests of live collections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connected, settled } from "./support.js";
 
-async function board(t, options = {}, state = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
+async function board(t, options = {}, snapshot = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
   const all = await connected(t, { random: () => 0 });
-  const watch = all.page.watch("board", options);
+  const watch = all.client.watch("board", options);
   let offset = 10;
   const requests = () => all.network.last.requests("subscribe");
   const reply = (data, error) => all.network.last.reply(requests().at(-1), data && { group: "board", epoch: "e", ...data }, error);
   const change = (type, object, at = ++offset) =>
     all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at ?? undefined } });
   assert.equal(watch.status, "connecting");
-  if (state) reply({ offset, state });
+  if (snapshot) reply({ offset, snapshot });
   return { ...all, watch, requests, reply, change };
 }
 
-test("the state, then changes in their order", async (t) => {
+test("a watch applies changes to the snapshot in order", async (t) => {
   const { watch, requests, change } = await board(t);
-  assert.deepEqual(requests()[0].data, { group: "board", state: true });
+  assert.deepEqual(requests()[0].data, { group: "board", snapshot: true });
   assert.equal(watch.status, "live");
   change("create", { id: 3, title: "three", by: "ann" });
   change("update", { id: 1, title: "ONE", updated_fields: ["title"] });
@@ -35,24 +35,24 @@ test("the state, then changes in their order", async (t) => {
   assert.equal(watch.get(2), undefined);
 });
 
-test("replace takes updates as whole items", async (t) => {
+test("with replace an update replaces the item", async (t) => {
   const { watch, change } = await board(t, { replace: true });
   change("update", { id: 1, done: true });
   assert.deepEqual(watch.get(1), { id: 1, done: true });
 });
 
-test("other keys: a field, a function, several columns", async (t) => {
-  const state = [{ id: [1, "a"], slug: "x" }, { id: [1, "b"], slug: "y" }];
+test("the key may be a field, a function or several columns", async (t) => {
+  const snapshot = [{ id: [1, "a"], slug: "x" }, { id: [1, "b"], slug: "y" }];
   for (const [options, key] of [[{}, [1, "b"]], [{ key: "slug" }, "y"], [{ key: (item) => item.slug + "!" }, "y!"]]) {
-    const { page, watch, change } = await board(t, options, state);
+    const { client, watch, change } = await board(t, options, snapshot);
     change("update", { id: [1, "b"], slug: "y", n: 1 });
     assert.deepEqual(watch.get(key), { id: [1, "b"], slug: "y", n: 1 });
     assert.equal(watch.items.length, 2);
-    page.close();
+    client.close();
   }
 });
 
-test("snapshots do not change, and are the same until something has", async (t) => {
+test("items is immutable and stays the same array until the next change", async (t) => {
   const { watch, change } = await board(t);
   const before = watch.items;
   const first = before[0];
@@ -62,16 +62,16 @@ test("snapshots do not change, and are the same until something has", async (t) 
   assert.equal(watch.items, watch.items);
   assert.equal(before[0], first);
   assert.equal(first.title, "one");
-  assert.equal(watch.items[1], before[1], "what has not changed is the same");
+  assert.equal(watch.items[1], before[1], "an unchanged item is the same object");
   assert.throws(() => watch.items.push({}), TypeError);
 });
 
-test("500 changes are one notification, even in tasks of their own", async (t) => {
+test("500 changes in separate tasks are one notification", async (t) => {
   const { clock, watch, change } = await board(t);
   await clock.run(100);
   const calls = [];
   const end = watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
-  assert.deepEqual(calls, [[2, 0]], "at once, as stores of Svelte do");
+  assert.deepEqual(calls, [[2, 0]], "immediately, as a Svelte store does");
   for (let n = 0; n < 500; n++) {
     change("create", { id: 100 + n });
     await settled();
@@ -84,16 +84,16 @@ test("500 changes are one notification, even in tasks of their own", async (t) =
   assert.equal(calls.length, 2);
 });
 
-test("a state and changes that come together are no mere changes", async (t) => {
+test("a notification for a snapshot and changes has no changes", async (t) => {
   const { clock, watch, change } = await board(t);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
   change("create", { id: 3 });
   await clock.run(100);
-  assert.deepEqual(calls.at(-1), [3, 0], "without changes the state was loaded");
+  assert.deepEqual(calls.at(-1), [3, 0], "an empty list of changes means that a snapshot was loaded");
 });
 
-test("a subscriber that throws disturbs nobody", async (t) => {
+test("a subscriber that throws stops no other subscriber", async (t) => {
   const { clock, watch, change, of } = await board(t);
   const calls = [];
   watch.subscribe(() => {
@@ -106,7 +106,7 @@ test("a subscriber that throws disturbs nobody", async (t) => {
   assert.ok(of("error").every((e) => e.message === "oops"));
 });
 
-test("iteration gives the newest items and ends with the watch", async (t) => {
+test("iteration yields the newest items and ends when the watch closes", async (t) => {
   const { clock, watch, change } = await board(t);
   const seen = [];
   const done = (async () => {
@@ -123,7 +123,7 @@ test("iteration gives the newest items and ends with the watch", async (t) => {
   assert.deepEqual(seen, [2, 4, 3]);
 });
 
-test("a message without an offset does not confuse the order", async (t) => {
+test("a message without an offset keeps the order of the changes", async (t) => {
   const { watch, change } = await board(t);
   change("update", { id: 1, title: "11" });
   change("hint", {}, null);
@@ -132,77 +132,77 @@ test("a message without an offset does not confuse the order", async (t) => {
   assert.equal(watch.get(1).title, "12");
 });
 
-test("a change that the state has already is not made again", async (t) => {
+test("a change that the snapshot contains is not applied again", async (t) => {
   const { watch, change, reply } = await board(t, {}, null);
-  reply({ offset: 20, state: [{ id: 1, title: "newest" }] });
+  reply({ offset: 20, snapshot: [{ id: 1, title: "newest" }] });
   change("update", { id: 1, title: "older" }, 20);
   assert.equal(watch.get(1).title, "newest");
 });
 
-test("a resync loads the state again", async (t) => {
+test("a resync loads a new snapshot", async (t) => {
   const { clock, watch, requests, reply, change, of } = await board(t);
   await clock.run(100);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
   change("resync", { reason: "rows" });
-  assert.deepEqual(requests()[1].data, { group: "board", state: true });
+  assert.deepEqual(requests()[1].data, { group: "board", snapshot: true });
   change("update", { id: 1, title: "meanwhile" });
   assert.equal(watch.get(1).title, "meanwhile");
-  reply({ offset: 12, state: [{ id: 9 }] });
+  reply({ offset: 12, snapshot: [{ id: 9 }] });
   await clock.run(100);
   assert.deepEqual(calls, [[2, 0], [1, 0]]);
-  assert.deepEqual(of("resync"), [{ group: "board", reason: "rows", state: [{ id: 9 }] }]);
+  assert.deepEqual(of("resync"), [{ group: "board", reason: "rows", snapshot: [{ id: 9 }] }]);
 });
 
-test("after a lost connection: what was missed, or the state", async (t) => {
+test("after reconnecting a watch applies the replay or loads a snapshot", async (t) => {
   const { clock, network, watch, requests, reply, change, of } = await board(t);
-  const again = async () => {
+  const reconnect = async () => {
     network.last.drop();
     assert.equal(watch.status, "stale");
     await clock.run(500);
     network.last.open();
-    assert.equal(watch.status, "catching up");
-    assert.equal(requests()[0].data.state, true);
+    assert.equal(watch.status, "recovering");
+    assert.equal(requests()[0].data.snapshot, true);
   };
-  await again();
+  await reconnect();
   assert.deepEqual(requests()[0].data.since, { epoch: "e", offset: 10 });
   reply({ offset: 11, recovered: true, missed: 1 });
   change("delete", { id: 1 });
   assert.deepEqual(watch.items, [{ id: 2, title: "two" }]);
-  await again();
-  reply({ epoch: "f", offset: 0, recovered: false, reason: "epoch", state: [{ id: 3 }] });
+  await reconnect();
+  reply({ epoch: "f", offset: 0, recovered: false, reason: "epoch", snapshot: [{ id: 3 }] });
   assert.deepEqual(watch.items, [{ id: 3 }]);
   assert.equal(of("resync").length, 1);
 });
 
-test("a connection that is lost while the state is loaded", async (t) => {
+test("the connection is lost while the snapshot is being loaded", async (t) => {
   const { clock, network, watch, requests, reply, change } = await board(t);
   change("resync", { reason: "rows" });
   network.last.drop();
   await clock.run(500);
   network.last.open();
-  assert.deepEqual(requests()[0].data, { group: "board", state: true }, "still without a position");
-  reply({ offset: 30, state: [] });
+  assert.deepEqual(requests()[0].data, { group: "board", snapshot: true }, "still without a position");
+  reply({ offset: 30, snapshot: [] });
   assert.deepEqual(watch.items, []);
 });
 
-test("a second watch has its own state, and the first nothing twice", async (t) => {
-  const { clock, network, page, watch, requests, reply, change } = await board(t);
-  const heard = [];
-  page.on("board", (_, data) => heard.push(data.offset));
+test("a second watch loads its own snapshot, and no handler receives a change twice", async (t) => {
+  const { clock, network, client, watch, requests, reply, change } = await board(t);
+  const received = [];
+  client.on("board", (_, data) => received.push(data.offset));
   change("create", { id: 3 });
-  const second = page.watch("board");
-  const third = page.watch({ group: "board" });
+  const second = client.watch("board");
+  const third = client.watch({ group: "board" });
   assert.equal(requests().length, 2);
-  assert.deepEqual(requests()[1].data, { group: "board", state: true });
-  const state = [{ id: 3 }, { id: 4 }];
-  reply({ offset: 12, state });
-  // 12 is in the state, but the handlers have not heard it.
-  assert.deepEqual(requests()[2].data, { group: "board", since: { epoch: "e", offset: 11 }, state: true });
+  assert.deepEqual(requests()[1].data, { group: "board", snapshot: true });
+  const snapshot = [{ id: 3 }, { id: 4 }];
+  reply({ offset: 12, snapshot });
+  // The snapshot contains 12, but the handlers have not received it.
+  assert.deepEqual(requests()[2].data, { group: "board", since: { epoch: "e", offset: 11 }, snapshot: true });
   reply({ offset: 12, recovered: true, missed: 1 });
   change("create", { id: 4 }, 12);
-  assert.deepEqual(heard, [11, 12]);
-  for (const w of [watch, second, third]) assert.deepEqual(w.items, state);
+  assert.deepEqual(received, [11, 12]);
+  for (const w of [watch, second, third]) assert.deepEqual(w.items, snapshot);
   watch.close();
   third.close();
   await settled();
@@ -214,36 +214,36 @@ test("a second watch has its own state, and the first nothing twice", async (t) 
   await clock.run(5000);
 });
 
-test("to let go of a group and take it at once sends nothing", async (t) => {
-  const { network, page, watch } = await board(t);
+test("closing a watch and subscribing at once sends nothing", async (t) => {
+  const { network, client, watch } = await board(t);
   const sent = network.last.sent.length;
   watch.close();
-  page.subscribe("board");
+  client.subscribe("board");
   await settled();
   assert.equal(network.last.sent.length, sent);
 });
 
-test("items that came with the page are not loaded again", async (t) => {
+test("items rendered into the page are not loaded again", async (t) => {
   const since = { epoch: "e", offset: 10 };
-  const { network, page } = await connected(t);
-  const given = page.watch("board", { items: [{ id: 1 }], since });
+  const { network, client } = await connected(t);
+  const given = client.watch("board", { items: [{ id: 1 }], since });
   assert.deepEqual(given.items, [{ id: 1 }]);
   const [request] = network.last.requests();
-  assert.deepEqual(request.data, { group: "board", since, state: true });
+  assert.deepEqual(request.data, { group: "board", since, snapshot: true });
   network.last.reply(request, { group: "board", epoch: "e", offset: 11, recovered: true, missed: 1 });
   network.last.deliver({ type: "subscription-update", data: { type: "delete", group: "board", object: { id: 1 }, offset: 11 } });
   assert.deepEqual(given.items, []);
-  const late = page.watch("board", { items: [{ id: 1 }], since });
-  assert.equal(network.last.requests().at(-1).data.since, undefined, "they are too old by now");
+  const late = client.watch("board", { items: [{ id: 1 }], since });
+  assert.equal(network.last.requests().at(-1).data.since, undefined, "the items are too old now");
   late.close();
 });
 
-test("ready, and a watch that is refused", async (t) => {
+test("ready resolves when the items are loaded and rejects when they are refused", async (t) => {
   const { clock, watch } = await board(t);
   clock.run(100);
   assert.equal(await watch.ready, watch);
-  for (const text of ["ACCESS_DENIED", "This group has no state."]) {
-    const { page, watch, reply, of } = await board(t, {}, null);
+  for (const text of ["ACCESS_DENIED", "This group has no snapshot."]) {
+    const { client, watch, reply, of } = await board(t, {}, null);
     const ended = (async () => {
       for await (const items of watch) assert.fail(items);
     })().catch((error) => error);
@@ -253,31 +253,31 @@ test("ready, and a watch that is refused", async (t) => {
     assert.equal((await ended).message, text);
     await assert.rejects(watch.ready, { code: "refused", message: text });
     assert.deepEqual(of("error").map((e) => e.message), [text]);
-    page.close();
+    client.close();
   }
 });
 
-test("a group without a state keeps its subscribers", async (t) => {
-  const { network, page } = await connected(t);
-  const subscribed = page.subscribe("a");
+test("a group without a snapshot keeps its subscribers", async (t) => {
+  const { network, client } = await connected(t);
+  const subscribed = client.subscribe("a");
   network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 1 });
   await subscribed;
-  const watch = page.watch("a");
-  network.last.reply(network.last.requests()[1], undefined, "This group has no state.");
+  const watch = client.watch("a");
+  network.last.reply(network.last.requests()[1], undefined, "This group has no snapshot.");
   await settled();
   assert.equal(watch.status, "closed");
-  const again = network.last.requests()[2];
-  assert.deepEqual(again.data, { group: "a", since: { epoch: "e", offset: 1 } });
-  network.last.reply(again, { group: "a", epoch: "e", offset: 1, recovered: true, missed: 0 });
-  assert.equal(page.status, "live");
+  const renewed = network.last.requests()[2];
+  assert.deepEqual(renewed.data, { group: "a", since: { epoch: "e", offset: 1 } });
+  network.last.reply(renewed, { group: "a", epoch: "e", offset: 1, recovered: true, missed: 0 });
+  assert.equal(client.status, "live");
 });
 
-test("states and changes that make no sense", async (t) => {
-  for (const state of [{ id: 1 }, "text", [null], [{ title: "no key" }]]) {
-    const { page, watch, of } = await board(t, {}, state);
+test("invalid snapshots and changes are errors", async (t) => {
+  for (const snapshot of [{ id: 1 }, "text", [null], [{ title: "no key" }]]) {
+    const { client, watch, of } = await board(t, {}, snapshot);
     assert.equal(watch.status, "closed");
     assert.equal(of("error").length, 1);
-    page.close();
+    client.close();
   }
   const { watch, change, of } = await board(t);
   for (const object of [null, [1], 5, { title: "no key" }]) change("update", object);
@@ -287,13 +287,13 @@ test("states and changes that make no sense", async (t) => {
   assert.equal(watch.items.length, 1);
 });
 
-test("the end of the page's connection is that of its watches", async (t) => {
-  const { page, watch } = await board(t, {}, null);
+test("closing the client closes its watches", async (t) => {
+  const { client, watch } = await board(t, {}, null);
   const seen = [];
   const done = (async () => {
     for await (const items of watch) seen.push(items);
   })();
-  page.close();
+  client.close();
   await done;
   await watch.ready;
   assert.equal(watch.status, "closed");

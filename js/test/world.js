@@ -1,9 +1,10 @@
-// A server for the fault script: groups with a table and a log each, and
-// connections that may be cut, go deaf, be slow, repeat and swap frames.
+// A model of the server for the fault schedules: groups with a table and a
+// history each, and connections that may break, hang, be slow, and repeat or swap
+// frames.
 import { Network } from "./support.js";
 
-// chance returns random numbers that a seed decides (mulberry32).
-export function chance(seed) {
+// seededRandom returns a random number generator (mulberry32).
+export function seededRandom(seed) {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
     let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
@@ -12,27 +13,27 @@ export function chance(seed) {
   };
 }
 
-const kept = 8; // messages of a group
-const tooFar = 6;
+const historySize = 8; // messages of a group
+const maxReplay = 6; // messages
 
 export class World {
   network = new Network();
   groups = new Map();
   conns = [];
-  waiting = []; // sockets that are not open yet
-  zombies = []; // frames that come after their connection was given up
-  told = []; // all messages ever published, and what nobody was told: {group, stamp, at}
+  opening = []; // sockets that are not open yet
+  lateFrames = []; // frames of connections that the client has abandoned
+  published = []; // all messages, and changes without a message: {group, stamp, at}
   executed = []; // calls
   epochs = 0;
   token = 1;
-  clock = 0; // counts what happens
-  lossy = false; // something has happened that a page may have to be told by a resync
+  clock = 0; // counts events
+  lossy = false; // a client may need a resync
 
   constructor(random, { history = true } = {}) {
     this.random = random;
     this.history = history;
     this.lossy = !history;
-    this.network.onsocket = (socket) => this.waiting.push(socket);
+    this.network.onsocket = (socket) => this.opening.push(socket);
     for (const name of ["item-1", "item-2"]) this.groups.set(name, { name, epoch: this.epoch(), top: 0, log: [], table: new Map(), ids: 0 });
   }
 
@@ -52,10 +53,10 @@ export class World {
     return this.pick([...this.groups.values()]);
   }
 
-  // ---- what happens in the server
+  // ---- events in the server
 
-  // write changes a row and returns what a message says about it: an update
-  // only what it has set, so that a lost one is seen in the end.
+  // write changes a row and returns the change. An update contains only the
+  // fields that it set, so that a lost update shows in the end.
   write(group) {
     const ids = [...group.table.keys()];
     const kind = this.below(10);
@@ -75,55 +76,55 @@ export class World {
     return { type: "update", object: { id, [field]: value, updated_fields: [field] }, updated_fields: [field] };
   }
 
-  publish(group, change = this.write(group), leaveOut) {
+  publish(group, change = this.write(group), skipped) {
     const { type, object, updated_fields } = change;
     const offset = ++group.top;
     const stamp = `${group.epoch}/${offset}`;
     const data = { type, group: group.name, object, updated_fields, stamp, ...(this.history && { offset }) };
-    this.told.push({ group: group.name, stamp, at: ++this.clock });
+    this.published.push({ group: group.name, stamp, at: ++this.clock });
     group.log.push({ offset, data });
-    if (group.log.length > kept) group.log.shift();
-    for (const conn of this.conns) if (conn !== leaveOut) conn.tell(data);
+    if (group.log.length > historySize) group.log.shift();
+    for (const conn of this.conns) if (conn !== skipped) conn.publish(data);
   }
 
-  // Rows change that no message tells of.
-  silently(group) {
+  // Changes a row without a message.
+  writeSilently(group) {
     this.write(group);
-    this.told.push({ group: group.name, stamp: "silent", at: ++this.clock });
+    this.published.push({ group: group.name, stamp: "silent", at: ++this.clock });
     this.lossy = true;
   }
 
-  rows(group) {
-    this.silently(group);
-    this.silently(group);
+  tooManyRows(group) {
+    this.writeSilently(group);
+    this.writeSilently(group);
     this.publish(group, { type: "resync", object: { reason: "rows" } });
   }
 
-  leaveOut(group) {
+  skipMember(group) {
     const conn = this.pick(this.conns);
     if (!conn?.members.has(group.name)) return;
     for (let n = 1 + this.below(4); n > 0; n--) this.publish(group, undefined, conn);
-    conn.tell({ type: "resync", group: group.name, object: { reason: "slow" } });
+    conn.publish({ type: "resync", group: group.name, object: { reason: "slow" } });
     this.lossy = true;
   }
 
-  // The history of a group is gone, its connections are not.
+  // The group loses its history, but keeps its members.
   newEpoch(group) {
     if (!this.history) return;
-    this.silently(group);
+    this.writeSilently(group);
     Object.assign(group, { epoch: this.epoch(), top: this.below(20), log: [] });
     for (const conn of this.conns) {
-      conn.tell({ type: "resync", group: group.name, object: { reason: "epoch" }, epoch: group.epoch, offset: group.top });
+      conn.publish({ type: "resync", group: group.name, object: { reason: "epoch" }, epoch: group.epoch, offset: group.top });
     }
   }
 
   restart() {
     for (const group of this.groups.values()) {
-      if (this.random() < 0.5) this.silently(group);
+      if (this.random() < 0.5) this.writeSilently(group);
       Object.assign(group, { epoch: this.epoch(), top: 0, log: [] });
     }
     this.lossy = true;
-    for (const conn of [...this.conns]) conn.cut(this.pick([1012, 1006]), this.pick(["", "service restart; retry_after=3"]));
+    for (const conn of [...this.conns]) conn.abort(this.pick([1012, 1006]), this.pick(["", "service restart; retry_after=3"]));
   }
 
   trim(group) {
@@ -133,23 +134,23 @@ export class World {
   // ---- connections
 
   accept() {
-    const socket = this.waiting.shift();
+    const socket = this.opening.shift();
     if (!socket || socket.closed) return;
     this.conns.push(new Conn(this, socket));
     socket.open();
   }
 
   refuse() {
-    const socket = this.waiting.shift();
+    const socket = this.opening.shift();
     if (socket && !socket.closed) socket.drop(1006);
   }
 
-  // Everything that is under way arrives.
+  // Delivers everything in flight.
   pump() {
     for (let busy = true; busy; ) {
-      busy = this.waiting.length > 0;
-      while (this.waiting.length) this.accept();
-      for (const conn of [...this.conns]) if (!conn.deaf) busy = conn.serve() || conn.finish() || conn.deliver() || busy;
+      busy = this.opening.length > 0;
+      while (this.opening.length) this.accept();
+      for (const conn of [...this.conns]) if (!conn.hung) busy = conn.serve() || conn.finish() || conn.deliver() || busy;
     }
   }
 }
@@ -157,9 +158,9 @@ export class World {
 class Conn {
   in = [];
   out = [];
-  members = new Map(); // group -> what waits until its reply is out, or null
-  busy; // a request that takes its time
-  deaf = false; // half-open: nothing arrives, on either side
+  members = new Map(); // group -> messages buffered until the reply is sent, or null
+  busy; // finishes a slow request
+  hung = false; // half-open: no frame arrives on either side
 
   constructor(world, socket) {
     this.world = world;
@@ -170,25 +171,25 @@ class Conn {
 
   gone() {
     this.world.conns = this.world.conns.filter((c) => c !== this);
-    this.world.zombies.push(...this.out.map((frame) => ({ socket: this.socket, frame })));
+    this.world.lateFrames.push(...this.out.map((frame) => ({ socket: this.socket, frame })));
   }
 
-  cut(code, reason) {
+  abort(code, reason) {
     this.gone();
     if (this.socket.closed) return;
-    if (this.deaf) return; // the page does not learn of it
+    if (this.hung) return; // the client does not notice
     this.socket.drop(code, reason);
   }
 
-  tell(data) {
-    const waits = this.members.get(data.group);
-    if (waits === undefined) return;
+  publish(data) {
+    const buffered = this.members.get(data.group);
+    if (buffered === undefined) return;
     const frame = { id: 2 ** 52 + this.world.below(2 ** 30), type: "subscription-update", data };
-    if (waits) waits.push(frame);
+    if (buffered) buffered.push(frame);
     else this.out.push(frame);
   }
 
-  // serve answers the next request: requests are answered in order.
+  // serve answers the next request, in order.
   serve() {
     if (this.busy || !this.in.length) return false;
     const request = this.in.shift();
@@ -206,8 +207,8 @@ class Conn {
     return true;
   }
 
-  // The position is taken first, then the state is read, then the reply goes
-  // out, and then what follows the position.
+  // The server takes the position, reads the snapshot, sends the reply and then
+  // the messages after the position.
   subscribe(data, answer) {
     const { world } = this;
     if (world.random() < 0.03) return answer("UNAVAILABLE");
@@ -216,9 +217,9 @@ class Conn {
     const position = world.history ? { epoch: group.epoch, offset: group.top } : {};
     const { result, replay = [] } = data.since ? this.since(group, data.since) : {};
     const reply = { group: group.name, ...position, ...result };
-    if (data.state && !result?.recovered) {
+    if (data.snapshot && !result?.recovered) {
       for (let n = world.below(3); n > 0; n--) world.publish(group);
-      reply.state = [...group.table.values()];
+      reply.snapshot = [...group.table.values()];
     }
     this.busy = () => {
       answer(undefined, reply);
@@ -230,14 +231,14 @@ class Conn {
 
   since(group, { epoch, offset }) {
     const missed = group.top - offset;
-    const lost = (reason) => {
+    const notRecovered = (reason) => {
       this.world.lossy = true;
       return { result: { recovered: false, reason } };
     };
-    if (!this.world.history) return lost("off");
-    if (epoch !== group.epoch) return lost("epoch");
-    if (missed > group.log.length) return lost("trimmed");
-    if (missed > tooFar) return lost("too_far");
+    if (!this.world.history) return notRecovered("off");
+    if (epoch !== group.epoch) return notRecovered("epoch");
+    if (missed > group.log.length) return notRecovered("trimmed");
+    if (missed > maxReplay) return notRecovered("too_far");
     return { result: { recovered: true, missed }, replay: group.log.filter((m) => m.offset > offset).map((m) => m.data) };
   }
 
@@ -249,15 +250,15 @@ class Conn {
   }
 
   deliver(frames = 1) {
-    let some = false;
-    for (; frames > 0 && !this.deaf && !this.socket.closed && this.out.length; frames--) {
+    let delivered = false;
+    for (; frames > 0 && !this.hung && !this.socket.closed && this.out.length; frames--) {
       this.socket.deliver(this.out.shift());
-      some = true;
+      delivered = true;
     }
-    return some;
+    return delivered;
   }
 
-  // A broker that repeats or swaps messages: of one group, with offsets.
+  // A broker may repeat or swap messages that have offsets.
   repeat() {
     const numbered = this.out.filter((f) => f.data?.offset && f.type === "subscription-update" && !f.data.epoch);
     if (!numbered.length) return;

@@ -1,6 +1,5 @@
-// Command tokens is a server for the tests that asks for tokens: for the cookie of
-// a connection, for a subscription and for a call. All that it has given can be
-// made worthless.
+// Command tokens is a test server that requires tokens: in the cookie of a
+// connection, in a subscription and in a call. A test can revoke all tokens.
 package main
 
 import (
@@ -26,12 +25,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("Tokens are at http://%s/\n", listener.Addr())
+	fmt.Printf("The token server is at http://%s/\n", listener.Addr())
 	log.Fatal((&http.Server{Handler: newHandler(), ReadHeaderTimeout: time.Second}).Serve(listener))
 }
 
-// tokens knows the newest token, a number.
-type tokens struct{ newest, asked atomic.Int64 }
+// tokens holds the current token, a number, and counts the calls.
+type tokens struct{ newest, calls atomic.Int64 }
 
 func newHandler() http.Handler {
 	var t tokens
@@ -48,7 +47,7 @@ func newHandler() http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 	})
-	mux.HandleFunc("GET /token", t.give)
+	mux.HandleFunc("GET /token", t.issue)
 	mux.HandleFunc("POST /revoke", func(http.ResponseWriter, *http.Request) { t.newest.Add(1) })
 	mux.HandleFunc("POST /news", func(w http.ResponseWriter, r *http.Request) {
 		if err := hub.Publish(r.Context(), rohrpost.Change{Group: "news", Type: rohrpost.Create, Object: r.FormValue("title")}); err != nil {
@@ -58,16 +57,16 @@ func newHandler() http.Handler {
 	return mux
 }
 
-// give gives the newest token twice: for the requests of the page, and as a
-// cookie for its connection, where a page can put nothing else.
-func (t *tokens) give(w http.ResponseWriter, _ *http.Request) {
+// issue returns the current token in the body, for the requests of the page, and in
+// a cookie, for its connection.
+func (t *tokens) issue(w http.ResponseWriter, _ *http.Request) {
 	token := t.current()
 	http.SetCookie(w, &http.Cookie{Name: "token", Value: token, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	fmt.Fprint(w, token)
 }
 
-// authenticate lets in who has the newest token, for as many milliseconds as the
-// address says.
+// authenticate accepts a cookie with the current token. The identity expires after
+// the milliseconds in the URL.
 func (t *tokens) authenticate(r *http.Request) (user rohrpost.Identity, err error) {
 	cookie, err := r.Cookie("token")
 	if err != nil || cookie.Value != t.current() {
@@ -77,13 +76,13 @@ func (t *tokens) authenticate(r *http.Request) (user rohrpost.Identity, err erro
 	return rohrpost.Identity{ID: "guest", Expires: time.Now().Add(time.Duration(ms) * time.Millisecond)}, err
 }
 
-// count answers how often it was asked, with whatever token.
+// count returns the number of its calls, with any token.
 func (t *tokens) count(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
-	asked := t.asked.Add(1)
-	return map[string]int64{"asked": asked}, t.check(r)
+	calls := t.calls.Add(1)
+	return map[string]int64{"calls": calls}, t.check(r)
 }
 
-// check refuses a request without the newest token.
+// check refuses a request without the current token.
 func (t *tokens) check(r *rohrpost.Request) error {
 	var token string
 	if err := json.Unmarshal(r.Field("auth_jwt"), &token); err != nil || token != t.current() {

@@ -1,0 +1,175 @@
+package rohrpost
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rohrpost/rohrpost/internal/fanout"
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// maxLater is the number of requests of a connection that may be answered later at a
+// time. Above it the next requests wait.
+const maxLater = 64
+
+// maxHold is the time that a reply waits for those of other requests that came
+// together with its own. It matters only where the next handler takes longer.
+const maxHold = time.Millisecond
+
+// dispatch handles the messages of the connection one after another, and ends when
+// there is none. Replies to what came together leave together.
+func (c *Conn) dispatch() {
+	fanout.GrowStack(0)
+	for batch := c.inbox.takeAll(); len(batch) > 0; batch = c.inbox.takeAll() {
+		c.handleAll(batch)
+	}
+}
+
+func (c *Conn) handleAll(batch []inbound) {
+	c.slow.Store(false)
+	if len(batch) > 1 {
+		timer := time.AfterFunc(maxHold, c.sendHeld)
+		defer timer.Stop()
+	}
+	for _, in := range batch {
+		if c.ctx.Err() != nil {
+			break
+		}
+		c.handleMessage(in)
+		if c.slow.Load() {
+			c.member.Wake()
+		}
+	}
+	c.member.Work()
+}
+
+// sendHeld sends the replies that are held. Those that follow are not held.
+func (c *Conn) sendHeld() {
+	c.slow.Store(true)
+	c.member.Wake()
+}
+
+func (c *Conn) handleMessage(in inbound) {
+	if in.binary {
+		c.refuse(wire.Envelope{}, errBinary)
+		return
+	}
+	received, err := wire.DecodeRequest(in.data)
+	if err != nil {
+		c.refuse(wire.Envelope{ID: received.ID}, err)
+		return
+	}
+	handler := c.hub.handler(received.Name)
+	if handler == nil {
+		err := Errorf("No registered handler called '%s'.", wire.SafeName(received.Name))
+		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
+		return
+	}
+	c.handle(handler, newRequest(received))
+}
+
+// refuse replies to a message that reaches no handler.
+func (c *Conn) refuse(e wire.Envelope, err error) {
+	e.Error = err.Error()
+	c.respond(c.frame(e))
+}
+
+// respond sends the reply to a request, if there is one, together with the next ones.
+func (c *Conn) respond(f wire.Frame, err error) {
+	if err == nil {
+		err = outward(c.member.Queue(f))
+	}
+	c.logLost(err)
+}
+
+// handle calls a handler and makes sure that the request is answered.
+func (c *Conn) handle(handler HandlerFunc, r *Request) {
+	ctx := newRequestContext(c.ctx, c.hub.config.Limits.RequestTimeout)
+	var result any
+	err := panics.Guard(func() (err error) {
+		result, err = handler(ctx, c, r)
+		return err
+	})
+	if e, ok := result.(error); ok && err == nil {
+		result, err = nil, e
+	}
+	if !errors.Is(err, Later) {
+		timedOut := errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded)
+		ctx.end()
+		c.answer(r, result, err, timedOut)
+		return
+	}
+	c.member.Wake() // it may take long to find a place, and replies are held
+	if c.later == nil {
+		c.later = make(chan struct{}, maxLater)
+	}
+	select {
+	case c.later <- struct{}{}:
+	case <-r.replied():
+		ctx.end()
+		return
+	case <-ctx.Done():
+		c.timeOut(ctx, r)
+		ctx.end()
+		return
+	}
+	c.tasks.Go(func() { c.awaitAnswer(ctx, r) })
+}
+
+// answer sends what a handler has returned, unless the handler has answered itself.
+func (c *Conn) answer(r *Request, result any, err error, timedOut bool) {
+	if r.isAnswered() {
+		if err != nil {
+			c.logFailed(r, err)
+		}
+		return
+	}
+	if timedOut {
+		err = errTimedOut
+	}
+	var f wire.Frame
+	if err == nil {
+		f, err = c.resultFrame(r, result)
+	}
+	if err != nil {
+		f, err = c.errorFrame(r, err, nil)
+	}
+	c.respond(f, err)
+}
+
+// awaitAnswer waits for the answer to a request that is answered later.
+func (c *Conn) awaitAnswer(ctx *requestContext, r *Request) {
+	select {
+	case <-r.replied():
+	case <-ctx.Done():
+		c.timeOut(ctx, r)
+	}
+	ctx.end()
+	<-c.later
+}
+
+func (c *Conn) timeOut(ctx context.Context, r *Request) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		f, err := c.errorFrame(r, errTimedOut, nil)
+		if err == nil {
+			err = c.pushFrame(f)
+		}
+		c.logLost(err)
+	}
+}
+
+// logLost logs why a reply was not sent, unless the connection is closed.
+func (c *Conn) logLost(err error) {
+	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrAnswered) {
+		c.hub.log.Error("rohrpost: reply to a request", "user", c.identity.ID, "error", err)
+	}
+}
+
+func (c *Conn) logFailed(r *Request, err error) {
+	if c.member.Ended() && (errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)) {
+		return // the handler has ended with the connection
+	}
+	c.hub.log.Error("rohrpost: handle a request", "type", wire.SafeName(r.Type), "user", c.identity.ID, "error", err)
+}

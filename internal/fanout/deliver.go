@@ -1,0 +1,109 @@
+package fanout
+
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/shards"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// batch holds the posts of one commit for one worker, which together may be too
+// much for a member.
+type batch struct {
+	worker  *worker
+	ops     []op
+	resyncs []wire.Frame // one in place of each op; nil: the posts are not too much
+	budget  int
+}
+
+// Deliver hands messages to the members of their groups, in order and together. The
+// payloads are frames. A member for which several messages together exceed half a
+// send queue gets one resync for each of its groups instead.
+func (e *Engine) Deliver(messages []broker.Message) {
+	if len(messages) == 1 { // most commits change one row
+		e.deliverOne(postOf(&messages[0]))
+		return
+	}
+	var l shards.Locks
+	for i := range messages {
+		at := e.groups.hash.Index(messages[i].Stream)
+		l[at] = &e.groups.shards[at].mu
+	}
+	l.Lock()
+	defer l.Unlock()
+	posts := make([]post, 0, len(messages))
+	for i := range messages {
+		p := postOf(&messages[i])
+		if g := e.groups.shard(p.group).groups[p.group]; g != nil && e.sequence(g, &p) {
+			posts = append(posts, p)
+		}
+	}
+	for _, b := range e.batches(posts, half(e.config.MaxSendQueueBytes)) {
+		if b.resyncs == nil {
+			b.worker.submit(b.ops...)
+		} else {
+			b.worker.submit(op{kind: opBatch, batch: b})
+		}
+	}
+}
+
+func (e *Engine) deliverOne(p post) {
+	s := e.groups.shard(p.group)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[p.group]; g != nil && e.sequence(g, &p) {
+		g.send(&p)
+	}
+}
+
+// sequence moves the sequencer of a group on to a message, and reports whether the
+// members get the message now. If there is a gap before it, the Engine fills the gap.
+func (e *Engine) sequence(g *group, p *post) bool {
+	v := g.sequencer.accept(p.at)
+	if v == gap {
+		e.startFilling(g)
+	}
+	return v == inOrder
+}
+
+// batches sorts posts by the workers of the members that get them.
+func (e *Engine) batches(posts []post, budget int) (batches []*batch) {
+	resyncs := resyncFrames(posts, budget)
+	for i := range posts {
+		post := &posts[i]
+		g := e.groups.shard(post.group).groups[post.group]
+		for _, l := range g.activeLists() {
+			i := slices.IndexFunc(batches, func(b *batch) bool { return b.worker == l.worker })
+			if i < 0 {
+				i = len(batches)
+				batches = append(batches, &batch{worker: l.worker, budget: budget})
+			}
+			batches[i].ops = append(batches[i].ops, op{kind: opPost, list: l, frame: post.frame})
+			if resyncs != nil {
+				batches[i].resyncs = append(batches[i].resyncs, resyncs[post.group])
+			}
+		}
+		g.buffer(post)
+	}
+	return batches
+}
+
+// resyncFrames returns a resync for each group where the posts together exceed the
+// budget, nil where they do not. A negative budget means none.
+func resyncFrames(posts []post, budget int) map[string]wire.Frame {
+	total := 0
+	latest := make(map[string]uint64)
+	for i := range posts {
+		total += len(posts[i].frame)
+		latest[posts[i].group] = posts[i].at.Offset
+	}
+	if budget < 0 || total <= budget {
+		return nil
+	}
+	frames := make(map[string]wire.Frame)
+	for group, offset := range latest {
+		frames[group] = wire.ChangeFrame(wire.ResyncPayload(group, wire.ReasonSize), offset)
+	}
+	return frames
+}

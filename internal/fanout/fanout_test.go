@@ -1,0 +1,47 @@
+package fanout
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/tasks"
+	"github.com/stretchr/testify/require"
+)
+
+// fakeUpstream has groups without a history.
+type fakeUpstream struct{}
+
+func (fakeUpstream) Follow(_ string, open func(broker.Position) bool) { open(broker.Position{}) }
+func (fakeUpstream) Unfollow(string)                                  {}
+func (fakeUpstream) History(context.Context, string, uint64, int) (broker.History, error) {
+	return broker.History{}, nil
+}
+
+type fakeOwner struct{}
+
+func (fakeOwner) Ending()             {}
+func (fakeOwner) CloseSent()          {}
+func (fakeOwner) SlowConsumer(string) {}
+
+func newTestEngine(tb testing.TB, workers int) *Engine {
+	group := tasks.New()
+	tb.Cleanup(func() { require.NoError(tb, group.End(context.Background())) })
+	return New(Config{
+		Logger: slog.New(slog.DiscardHandler), Upstream: fakeUpstream{}, Go: group.Go, Workers: workers,
+		MaxGroups: -1, MaxSendQueueBytes: 1 << 20, MaxSendQueueAge: -1, WriteTimeout: time.Second, OpenTimeout: time.Second,
+	})
+}
+
+// socketPair returns both ends of a TCP connection.
+func socketPair(tb testing.TB, listener net.Listener) (near, far net.Conn) {
+	far, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(tb, err)
+	near, err = listener.Accept()
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = near.Close(); _ = far.Close() })
+	return near, far
+}

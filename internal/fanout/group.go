@@ -1,0 +1,111 @@
+package fanout
+
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// group is a group with members or subscriptions. It is guarded by its shard.
+type group struct {
+	name      string
+	size      int // members
+	lists     []*memberList
+	pending   []*pendingSubscription
+	sequencer sequencer
+	gone      bool // removed from the groups
+}
+
+// memberList holds the members of a group that belong to one worker.
+type memberList struct {
+	group   *group
+	worker  *worker
+	size    int       // guarded by the shard
+	members []*Member // belongs to the worker
+}
+
+// post is a message on its way to a group.
+type post struct {
+	group string
+	frame wire.Frame
+	at    broker.Position // zero: the message has none
+	plain bool            // not a change
+}
+
+func postOf(m *broker.Message) post {
+	return post{group: m.Stream, frame: m.Payload, at: m.Position, plain: m.Plain}
+}
+
+func newGroup(name string) *group { return &group{name: name, sequencer: newSequencer()} }
+
+func (g *group) empty() bool { return g.size == 0 && len(g.pending) == 0 }
+
+func (g *group) list(w *worker) *memberList {
+	for _, l := range g.lists {
+		if l.worker == w {
+			return l
+		}
+	}
+	return nil
+}
+
+// activeLists returns the lists that have members.
+func (g *group) activeLists() []*memberList {
+	g.lists = slices.DeleteFunc(g.lists, func(l *memberList) bool { return l.size == 0 })
+	return g.lists
+}
+
+// send hands a message to the members, and buffers it for pending subscriptions.
+func (g *group) send(p *post) {
+	for _, l := range g.activeLists() {
+		l.worker.submit(op{kind: opPost, list: l, frame: p.frame})
+	}
+	g.buffer(p)
+}
+
+// buffer buffers a message for pending subscriptions.
+func (g *group) buffer(p *post) {
+	for _, s := range g.pending {
+		s.buffer(p)
+	}
+}
+
+// resync moves the group to a position and tells its members to load their snapshot
+// again.
+func (g *group) resync(to broker.Position, why string) {
+	g.sequencer.at = to
+	f := wire.ResyncFrame(g.name, why, to.Epoch, to.Offset)
+	for _, l := range g.activeLists() {
+		l.worker.submit(op{kind: opPost, list: l, frame: f})
+	}
+	for _, s := range g.pending {
+		s.overflow()
+	}
+}
+
+// addMember counts a member more for a worker.
+func (g *group) addMember(w *worker) *memberList {
+	l := g.list(w)
+	if l == nil {
+		l = &memberList{group: g, worker: w}
+		g.lists = append(g.lists, l)
+	}
+	g.size++
+	l.size++
+	return l
+}
+
+// remove removes the member at a place; the last member takes the place. It belongs
+// to the worker.
+func (l *memberList) remove(place int32) {
+	last := l.members[len(l.members)-1]
+	if int(place) < len(l.members) {
+		l.members[place-1] = last
+		last.setPlace(l, int(place))
+	}
+	l.members[len(l.members)-1] = nil
+	if l.members = l.members[:len(l.members)-1]; len(l.members) == 0 {
+		l.members = nil
+	}
+}

@@ -1,0 +1,146 @@
+package fanout
+
+import "github.com/rohrpost/rohrpost/internal/wire"
+
+// node is a frame for one member, in the list of all that the member gets from a
+// mixed batch.
+type node struct {
+	frame wire.Frame
+	next  int  // place of the next node of the member, plus 1
+	close bool // it is the close frame
+}
+
+// mixed is what a mixed batch has for one member. It belongs to the worker.
+type mixed struct {
+	first, last int   // nodes, plus 1; 0: none
+	direct      int64 // bytes of direct frames in the nodes, still reserved
+	closeQueued bool  // the close frame is the last frame of the member
+}
+
+// doMixed does ops of different kinds or for different members. What a member gets of
+// them is written at once.
+func (w *worker) doMixed(ops []op) {
+	for i := range ops {
+		o := &ops[i]
+		switch o.kind {
+		case opPost:
+			w.post(o)
+		case opBatch:
+			w.postBatch(o.batch)
+		case opDirect:
+			w.addDirect(o.member, o.frame)
+		case opJoin:
+			o.member.joined(o.list)
+		case opLeave:
+			o.member.left(o.list)
+		case opLeaveAll:
+			o.member.leftAll()
+		case opClose:
+			w.addClose(o.member)
+		case opDiscard:
+			w.discard(o.member)
+			w.addClose(o.member)
+		}
+	}
+	for _, m := range w.touched {
+		w.writeNodes(m)
+	}
+	w.touched, w.nodes = emptied(w.touched), emptied(w.nodes)
+}
+
+func (w *worker) post(o *op) {
+	w.delivered.Add(uint64(len(o.list.members)))
+	for _, m := range o.list.members {
+		w.addFrame(m, o.frame)
+	}
+}
+
+// postBatch gives each member all posts or, if they exceed the budget, one resync for
+// each of its groups.
+func (w *worker) postBatch(b *batch) {
+	frames, bytes := map[*Member]int{}, map[*Member]int{}
+	for _, o := range b.ops {
+		for _, m := range o.list.members {
+			frames[m]++
+			bytes[m] += len(o.frame)
+		}
+	}
+	resynced := map[*memberList]bool{}
+	for i, o := range b.ops {
+		for _, m := range o.list.members {
+			if frames[m] == 1 || bytes[m] <= b.budget {
+				w.delivered.Add(1)
+				w.addFrame(m, o.frame)
+			} else if !resynced[o.list] {
+				w.addFrame(m, b.resyncs[i])
+			}
+		}
+		resynced[o.list] = true
+	}
+}
+
+// addFrame appends a frame to those of the member.
+func (w *worker) addFrame(m *Member, f wire.Frame) {
+	if m.mixed.closeQueued {
+		return
+	}
+	w.nodes = append(w.nodes, node{frame: f})
+	at := len(w.nodes)
+	if m.mixed.first == 0 {
+		m.mixed.first = at
+		w.touched = append(w.touched, m)
+	} else {
+		w.nodes[m.mixed.last-1].next = at
+	}
+	m.mixed.last = at
+}
+
+// addDirect is addFrame for a frame that stays reserved until it is written.
+func (w *worker) addDirect(m *Member, f wire.Frame) {
+	if m.mixed.closeQueued {
+		m.writer.unreserve(int64(len(f)))
+		return
+	}
+	m.mixed.direct += int64(len(f))
+	w.addFrame(m, f)
+}
+
+// addClose appends the close frame.
+func (w *worker) addClose(m *Member) {
+	if m.mixed.closeQueued {
+		return
+	}
+	c := m.ending.Load()
+	w.addFrame(m, wire.CloseFrame(c.code, c.reason))
+	w.nodes[m.mixed.last-1].close = true
+	m.mixed.closeQueued = true
+}
+
+// discard drops what is not written yet, except the close frame.
+func (w *worker) discard(m *Member) {
+	m.writer.discard()
+	if m.mixed.first == 0 {
+		return
+	}
+	if last := &w.nodes[m.mixed.last-1]; last.close {
+		m.mixed.first = m.mixed.last
+		return
+	}
+	last := m.mixed.last
+	w.nodes[last-1].frame, m.mixed.first = nil, last // the member stays touched
+}
+
+func (w *worker) writeNodes(m *Member) {
+	for at := m.mixed.first; at > 0; {
+		n := &w.nodes[at-1]
+		w.out.frames = append(w.out.frames, n.frame)
+		w.out.close = n.close
+		at = n.next
+	}
+	m.mixed.first, m.mixed.last = 0, 0
+	w.joinFrames()
+	w.write(m)
+	w.out.reset()
+	m.writer.unreserve(m.mixed.direct)
+	m.mixed.direct = 0
+}

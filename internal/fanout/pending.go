@@ -1,0 +1,31 @@
+package fanout
+
+// What is buffered for a pending subscription. Anything beyond it is read from the
+// history.
+const (
+	maxBuffered      = 256
+	maxBufferedBytes = 1 << 20
+)
+
+// pendingSubscription buffers the changes that a group receives while a subscription
+// reads the snapshot or the history. It is guarded by the shard of the group.
+type pendingSubscription struct {
+	buffered   []post
+	bytes      int
+	incomplete bool // something was not buffered
+}
+
+func (s *pendingSubscription) buffer(p *post) {
+	if p.plain || s.incomplete {
+		return
+	}
+	s.bytes += len(p.frame)
+	if len(s.buffered) == maxBuffered || s.bytes > maxBufferedBytes {
+		s.overflow()
+		return
+	}
+	s.buffered = append(s.buffered, *p)
+}
+
+// overflow drops the buffer, which from now on is incomplete.
+func (s *pendingSubscription) overflow() { *s = pendingSubscription{incomplete: true} }

@@ -1,0 +1,33 @@
+package history
+
+import "time"
+
+// Limits is rohrpost.HistoryLimits, which documents the fields.
+type Limits struct {
+	MaxMessages   int
+	MaxBytes      int
+	MaxAge        time.Duration
+	KeepUnused    time.Duration
+	MaxUnused     int
+	MaxTotalBytes int
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.MaxMessages, 256)
+	setDefault(&l.MaxBytes, 256<<10)
+	setDefault(&l.MaxAge, 5*time.Minute)
+	setDefault(&l.KeepUnused, 5*time.Minute)
+	setDefault(&l.MaxUnused, 100_000)
+	setDefault(&l.MaxTotalBytes, 64<<20)
+	return l
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// over reports whether n is more than a limit allows. A negative limit means none.
+func over(n, limit int) bool { return limit >= 0 && n > limit }

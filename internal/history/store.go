@@ -1,0 +1,300 @@
+// Package history keeps the latest messages of streams in memory, within limits,
+// and delivers new ones.
+package history
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/shards"
+)
+
+var (
+	errHole     = errors.New("the offset leaves a hole")
+	errNoOffset = errors.New("an epoch without an offset")
+)
+
+// Config configures a Store. The zero Config keeps streams within the default
+// limits.
+type Config struct {
+	Limits Limits
+
+	// Disabled makes the Store keep nothing and give no positions.
+	Disabled bool
+
+	// Frame makes of a payload and an offset what is kept and delivered.
+	// Defaults to the payload itself.
+	Frame func(payload []byte, offset uint64) []byte
+
+	// Now returns the time by which messages and streams expire. Defaults to the time
+	// since New.
+	Now func() time.Duration
+}
+
+// Store is the broker of one process. It starts no goroutine; a timer runs while
+// something can expire. Make one with New. Its methods may be called concurrently,
+// and do not wait.
+type Store struct {
+	config Config
+	hash   shards.Hash
+	shards [shards.Count]shard
+
+	expiring  atomic.Bool // a timer is set
+	mu        sync.Mutex  // guards changes of what follows
+	listeners atomic.Pointer[[]*listener]
+	timer     *time.Timer
+	closed    bool
+}
+
+type listener struct{ deliver func([]broker.Message) }
+
+// shard holds the streams whose keys have one hash.
+type shard struct {
+	mu      sync.Mutex
+	streams map[string]*stream
+	bytes   int
+	keeping list.List // streams that keep messages, the one without new messages for longest first
+	unused  list.List // streams without subscribers, the one without for longest first
+}
+
+// New returns an empty Store.
+func New(c Config) *Store {
+	c.Limits = c.Limits.withDefaults()
+	if c.Now == nil {
+		began := time.Now()
+		c.Now = func() time.Duration { return time.Since(began) }
+	}
+	s := &Store{config: c, hash: shards.New()}
+	for i := range s.shards {
+		s.shards[i].streams = make(map[string]*stream)
+	}
+	s.listeners.Store(&[]*listener{})
+	return s
+}
+
+// Listen calls deliver with each batch that Publish accepts, until stop is called.
+// deliver runs under the locks of the streams concerned, so that batches of one
+// stream are delivered in order.
+func (s *Store) Listen(deliver func([]broker.Message)) (stop func()) {
+	l := &listener{deliver}
+	s.changeListeners(func(all []*listener) []*listener { return append(all, l) })
+	return func() {
+		s.changeListeners(func(all []*listener) []*listener {
+			return slices.DeleteFunc(all, func(other *listener) bool { return other == l })
+		})
+	}
+}
+
+func (s *Store) changeListeners(f func([]*listener) []*listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := f(slices.Clone(*s.listeners.Load()))
+	s.listeners.Store(&all)
+}
+
+// Publish appends messages to their streams as broker.Broker describes it, and
+// delivers them before it returns.
+func (s *Store) Publish(batch []broker.Message) error {
+	if len(batch) == 1 { // most commits change one row
+		sh := s.shard(batch[0].Stream)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+	} else {
+		var l shards.Locks
+		for i := range batch {
+			at := s.hash.Index(batch[i].Stream)
+			l[at] = &s.shards[at].mu
+		}
+		l.Lock()
+		defer l.Unlock()
+	}
+	var errs []error
+	delivered := make([]broker.Message, 0, len(batch))
+	for i := range batch {
+		message, ok, err := s.append(&batch[i])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("publish in stream %.250q: %w", batch[i].Stream, err))
+		} else if ok {
+			delivered = append(delivered, message)
+		}
+	}
+	if len(delivered) > 0 {
+		for _, l := range *s.listeners.Load() {
+			l.deliver(delivered)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// append appends a message to its stream, and reports whether it is to be
+// delivered.
+func (s *Store) append(given *broker.Message) (message broker.Message, ok bool, err error) {
+	message = *given
+	sh := s.shard(message.Stream)
+	st := sh.streams[message.Stream]
+	if st == nil && !s.config.Disabled {
+		return message, false, nil // no hub has asked for the stream
+	}
+	if s.config.Disabled || message.Plain {
+		message.Position = broker.Position{}
+		message.Payload = s.framed(message.Payload, 0)
+		return message, true, nil
+	}
+	epoch := st.at.Epoch
+	if ok, err = st.accept(&message); !ok {
+		return message, false, err
+	}
+	if st.at.Epoch != epoch {
+		sh.bytes -= st.drop(len(st.kept))
+	}
+	st.at.Offset++
+	message.Position = st.at
+	message.Payload = s.framed(message.Payload, st.at.Offset)
+	s.keep(sh, st, &message)
+	return message, true, nil
+}
+
+func (s *Store) framed(payload []byte, offset uint64) []byte {
+	if s.config.Frame == nil {
+		return payload
+	}
+	return s.config.Frame(payload, offset)
+}
+
+// keep keeps a message, and drops old ones that exceed the limits.
+func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
+	now := s.config.Now()
+	st.kept = append(st.kept, kept{payload: message.Payload, id: message.ID, at: now})
+	st.bytes += len(message.Payload)
+	sh.bytes += len(message.Payload)
+	if st.keeping == nil {
+		st.keeping = sh.keeping.PushBack(st)
+	} else {
+		sh.keeping.MoveToBack(st.keeping)
+	}
+	sh.trim(st, st.excess(s.config.Limits, now))
+	for over(sh.bytes, shards.Share(s.config.Limits.MaxTotalBytes)) && sh.keeping.Len() > 0 {
+		sh.trim(sh.keeping.Front().Value.(*stream), 1)
+	}
+	s.expireLater()
+}
+
+// Subscribe counts a subscriber of a stream, and returns the position of the stream.
+// It creates the stream if it does not exist.
+func (s *Store) Subscribe(key string) broker.Position {
+	if s.config.Disabled {
+		return broker.Position{}
+	}
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st := sh.streams[key]
+	if st == nil {
+		st = newStream(key)
+		sh.streams[key] = st
+	}
+	if st.subscribers++; st.unused != nil {
+		sh.unused.Remove(st.unused)
+		st.unused = nil
+	}
+	return st.at
+}
+
+// Unsubscribe takes back one Subscribe. A stream without subscribers expires after a
+// while.
+func (s *Store) Unsubscribe(key string) {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st := sh.streams[key]
+	if st == nil || st.subscribers == 0 {
+		return
+	}
+	if st.subscribers--; st.subscribers > 0 {
+		return
+	}
+	st.until = s.config.Now() + s.config.Limits.KeepUnused
+	st.unused = sh.unused.PushBack(st)
+	for over(sh.unused.Len(), shards.Share(s.config.Limits.MaxUnused)) {
+		sh.delete(sh.unused.Front().Value.(*stream))
+	}
+	s.expireLater()
+}
+
+// History returns the position of a stream and the messages after an offset.
+func (s *Store) History(key string, after uint64, limit int) broker.History {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st := sh.streams[key]
+	if st == nil {
+		return broker.History{}
+	}
+	sh.trim(st, st.excess(s.config.Limits, s.config.Now()))
+	return broker.History{Position: st.at, Messages: st.after(after, limit)}
+}
+
+// Positions returns the positions of streams, zero for one that does not exist.
+func (s *Store) Positions(keys []string) []broker.Position {
+	positions := make([]broker.Position, len(keys))
+	for i, key := range keys {
+		sh := s.shard(key)
+		sh.mu.Lock()
+		if st := sh.streams[key]; st != nil {
+			positions[i] = st.at
+		}
+		sh.mu.Unlock()
+	}
+	return positions
+}
+
+// Has reports whether the stream exists.
+func (s *Store) Has(key string) bool {
+	sh := s.shard(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.streams[key] != nil
+}
+
+// Keys returns the keys of the streams for which match holds, in no order. match
+// runs under a lock.
+func (s *Store) Keys(match func(key string) bool) (keys []string) {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for key := range sh.streams {
+			if match(key) {
+				keys = append(keys, key)
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return keys
+}
+
+func (s *Store) shard(key string) *shard { return &s.shards[s.hash.Index(key)] }
+
+// trim drops the oldest messages of a stream.
+func (sh *shard) trim(st *stream, count int) {
+	if count == 0 {
+		return
+	}
+	sh.bytes -= st.drop(count)
+	if len(st.kept) == 0 {
+		sh.keeping.Remove(st.keeping)
+		st.keeping = nil
+	}
+}
+
+// delete removes a stream without subscribers.
+func (sh *shard) delete(st *stream) {
+	sh.trim(st, len(st.kept))
+	sh.unused.Remove(st.unused)
+	delete(sh.streams, st.key)
+}

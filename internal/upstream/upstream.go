@@ -1,0 +1,79 @@
+// Package upstream is what stands between a hub and a broker: the publish queue,
+// listening, and checking positions. A hub without a broker publishes to a history in
+// its own memory.
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/rohrpost/rohrpost/broker"
+)
+
+// Upstream carries the messages of a hub to all hubs, and back. New makes one for a
+// broker, NewLocal one for a hub alone. Its methods may be called concurrently.
+type Upstream interface {
+	// Publish hands on messages, together and in order. It does not wait.
+	Publish(batch []broker.Message) error
+
+	// ResyncAll returns the messages that make all hubs publish a resync to their groups
+	// that match a pattern.
+	ResyncAll(pattern string, object json.RawMessage) ([]broker.Message, error)
+
+	// Shared reports whether a group may have members at other hubs.
+	Shared() bool
+
+	// HasHistory reports whether a group without members has a history that a client may
+	// ask for. It does not know of the histories of a broker.
+	HasHistory(group string) bool
+
+	// Histories returns the groups that match and for which HasHistory holds.
+	Histories(match func(group string) bool) []string
+
+	// Follow subscribes to the messages of a group, now or later, and then calls open
+	// with the position after which they come. If open returns false, Follow unsubscribes.
+	Follow(group string, open func(at broker.Position) bool)
+
+	// Unfollow takes back Follow.
+	Unfollow(group string)
+
+	// History returns the position of a group and the messages after an offset. Their
+	// payloads are frames.
+	History(ctx context.Context, group string, after uint64, limit int) (broker.History, error)
+
+	// Position returns the position of a group, which begins its history.
+	Position(ctx context.Context, group string) (broker.Position, error)
+
+	// Flush waits until everything is published, or until ctx ends.
+	Flush(ctx context.Context)
+
+	// Close stops timers. It does not wait.
+	Close()
+}
+
+// Receiver is the hub to which an Upstream belongs. It knows the groups and the
+// format of their messages.
+type Receiver interface {
+	// Deliver hands messages to the members of their groups. The payloads are frames. The
+	// Upstream calls it under the locks of the streams concerned where the broker is its
+	// own, else in the order of the broker.
+	Deliver(batch []broker.Message)
+
+	// Check returns what is wrong with a message of a broker, to which other programs may
+	// have published anything.
+	Check(m *broker.Message) error
+
+	// Resync returns the message that tells a group to load its snapshot again. The
+	// object holds the reason.
+	Resync(group string, object json.RawMessage) (broker.Message, error)
+
+	// Matching returns the groups with members or a history that match a pattern.
+	Matching(pattern string) ([]string, error)
+
+	// Positions returns the positions up to which groups have received messages.
+	Positions() map[string]broker.Position
+
+	// Compare compares the position of a group with that of its stream: the group was at
+	// one position when the stream was at another.
+	Compare(group string, was, stream broker.Position)
+}

@@ -1,0 +1,85 @@
+package rohrpost
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rohrpost/rohrpost/internal/sockio"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// netConn is the net.Conn that gorilla gets. It reads from the socket, and sends what
+// gorilla writes by the way of all other frames, so that they have one order.
+type netConn struct {
+	net.Conn
+	reader   sockio.Reader
+	buffered *bufio.Reader // what gorilla reads from; nil: of the server
+	conn     *Conn         // nil during the handshake
+}
+
+// Read implements net.Conn.
+func (n *netConn) Read(p []byte) (int, error) {
+	if n.conn != nil && n.reader.Empty() {
+		n.conn.startDispatch() // in the middle of a frame
+	}
+	return n.reader.Read(p)
+}
+
+// Write implements net.Conn. After the handshake gorilla writes a close frame only,
+// for a frame that violates the protocol or is too large.
+func (n *netConn) Write(p []byte) (int, error) {
+	if n.conn == nil {
+		return n.Conn.Write(p)
+	}
+	if code, reason, ok := wire.ParseCloseFrame(p); ok {
+		n.conn.member.End(code, reason, true)
+	}
+	return len(p), nil
+}
+
+// SetWriteDeadline implements net.Conn. The writer of the connection sets its own
+// deadlines.
+func (n *netConn) SetWriteDeadline(t time.Time) error {
+	if n.conn == nil {
+		return n.Conn.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// idle reports whether everything that has come is read.
+func (n *netConn) idle() bool {
+	return (n.buffered == nil || n.buffered.Buffered() == 0) && n.reader.Empty()
+}
+
+// hijacker lets the upgrader take over a connection as a netConn.
+type hijacker struct {
+	http.ResponseWriter
+	hub    *Hub
+	socket *netConn
+}
+
+// bufferedSize is the size of the smallest reader that gorilla takes.
+const bufferedSize = 257
+
+// Hijack implements http.Hijacker. It keeps none of the server's buffers.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, used, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.socket = h.hub.newNetConn(conn)
+	if used.Reader.Buffered() > 0 {
+		return h.socket, used, nil // the client sent too early, which gorilla refuses
+	}
+	h.socket.buffered = bufio.NewReaderSize(h.socket, bufferedSize)
+	return h.socket, bufio.NewReadWriter(h.socket.buffered, used.Writer), nil
+}
+
+func (h *Hub) newNetConn(conn net.Conn) *netConn {
+	if h.portable {
+		return &netConn{Conn: conn, reader: sockio.NewReader(conn, nil, &h.buffers)}
+	}
+	return &netConn{Conn: conn, reader: sockio.NewReader(conn, sockio.RawConn(conn), &h.buffers)}
+}

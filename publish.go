@@ -1,0 +1,97 @@
+package rohrpost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// Publish sends changes to the members of their groups, in the order given and with
+// nothing of another Publish in between. It does not wait. It ignores the end of ctx,
+// since the changes have happened. If the changes together would fill the send queue of
+// a connection, that connection gets one Resync for each of its groups instead. An error
+// of one change does not stop the others. After Shutdown Publish returns ErrClosed.
+func (h *Hub) Publish(_ context.Context, changes ...Change) error {
+	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
+	for i := range changes {
+		p.add((*wire.Change)(&changes[i]))
+	}
+	return p.publish()
+}
+
+// publishCaptured is Publish for the changes of a committed transaction.
+func (h *Hub) publishCaptured(changes []wire.Change) error {
+	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
+	for i := range changes {
+		p.add(&changes[i])
+	}
+	return p.publish()
+}
+
+// publication encodes the changes of one Publish.
+type publication struct {
+	hub   *Hub
+	batch []broker.Message
+	errs  []error
+}
+
+// publish hands on the messages together.
+func (p *publication) publish() error {
+	if len(p.batch) > 0 {
+		if err := p.hub.upstream.Publish(p.batch); err != nil {
+			p.errs = append(p.errs, err)
+		}
+	}
+	if p.errs == nil {
+		return nil
+	}
+	return fmt.Errorf("rohrpost: publish: %w", errors.Join(p.errs...))
+}
+
+// add encodes a change if its group has members or a history.
+func (p *publication) add(ch *wire.Change) {
+	if err := p.encode(ch); err != nil {
+		p.errs = append(p.errs, err)
+	}
+}
+
+func (p *publication) encode(ch *wire.Change) error {
+	if err := ch.Check(); err != nil {
+		return err
+	}
+	if ch.HasPattern() {
+		return p.encodeForAll(ch)
+	}
+	if err := p.hub.countPublished(ch.Group); err != nil || !p.hub.hasMembersOrHistory(ch.Group) {
+		return err
+	}
+	if ch.Object == (wire.Unrendered{}) {
+		*ch = wire.NewResync(ch.Group, wire.ReasonLate)
+	}
+	payload, err := ch.Encode()
+	if err != nil {
+		return err
+	}
+	if err = p.hub.checkSize(wire.FramedBytes(payload)); err != nil { // the clients load it
+		payload = wire.ResyncPayload(ch.Group, wire.ReasonSize)
+	}
+	p.batch = append(p.batch, broker.Message{Stream: ch.Group, Payload: payload})
+	return err
+}
+
+// encodeForAll encodes a resync for all groups that match its pattern.
+func (p *publication) encodeForAll(ch *wire.Change) error {
+	if p.hub.conns.isClosed() {
+		return ErrClosed
+	}
+	object, err := wire.EncodeValue(ch.Object)
+	if err != nil {
+		return fmt.Errorf("object of a resync of %s: %w", ch.Group, err)
+	}
+	messages, err := p.hub.upstream.ResyncAll(ch.Group, object)
+	p.batch = append(p.batch, messages...)
+	return err
+}
