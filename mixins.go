@@ -7,10 +7,10 @@ import (
 	"github.com/rohrpost/rohrpost/internal/notify"
 )
 
-// The markers. A model that embeds one, by value or by pointer, directly or
-// through an embedded base, is announced: every committed write of the marked
-// kind becomes a message to the model's group. Markers are empty and map to no
-// column; embedded first in a struct they also cost no memory.
+// The markers. A model embeds one by value or by pointer, directly or through an
+// embedded base. Then every committed write of the marked kind becomes a message to the
+// model's group. Markers are empty and map to no column. Embedded first in a struct they
+// also cost no memory.
 //
 // A struct tag on the marker may name the group:
 //
@@ -24,10 +24,11 @@ import (
 //   - fields lists columns: an update is announced only when it sets one of
 //     them. Defaults to all.
 //   - depends lists the columns from which a GroupName or GroupNames method makes
-//     the name: only an update that sets one of them can move a row to another
-//     group, and costs the reading of the row before. Defaults to all columns.
-//   - rows is the most changes of one commit that a group is told one by one;
-//     above, it is told once to load its state again. Defaults to 100.
+//     the name. Only an update that sets one of them can move a row to another
+//     group, so that only then the plugin reads the row before it. Defaults to all
+//     columns.
+//   - rows is the most changes of one commit that a group gets one by one; above, it
+//     gets one resync. Defaults to 100.
 //   - always_send:false announces an update only when one of the updated fields
 //     is a key of the object. Defaults to true.
 type (
@@ -41,33 +42,37 @@ type (
 	NotifyOnChange struct{}
 )
 
-// GroupNamer may be implemented by a marked model to name the group that is
-// told; it wins over the marker's tag. messageType is Create, Update or Delete.
+// GroupNamer may be implemented by a marked model to name its group. It takes precedence
+// over the marker's tag. messageType is Create, Update or Delete.
 //
-// The method is called inside the transaction, with the row as the statement
-// left it (a delete: as it was), never with a half-filled struct.
+// The plugin calls the method inside the transaction, with the row as the statement left
+// it, or before a delete as it was. It never calls the method with a half-filled struct.
+// Statements that run concurrently call it concurrently. A panic is logged and counted in
+// Stats, and the change is skipped.
 type GroupNamer interface {
 	GroupName(messageType string) string
 }
 
 // GroupsNamer may be implemented by a marked model that belongs to several
-// groups; it wins over GroupNamer and the marker's tag. A name that stands twice
-// counts once, and without one nobody is told. It is called like GroupName.
+// groups. It takes precedence over GroupNamer and the marker's tag. A repeated name
+// counts once. Without names the change is not sent. The plugin calls the method like
+// GroupName.
 type GroupsNamer interface {
 	GroupNames(messageType string) []string
 }
 
-// PayloadProvider may be implemented by a marked model to choose what
-// the group is told; what it returns becomes "object" in the message and must
-// encode to JSON. Without it the object is {"id": <primary key>}.
+// PayloadProvider may be implemented by a marked model to choose the object of its
+// changes. The returned value becomes "object" in the message and must encode to JSON.
+// Without the method the object is {"id": <primary key>}.
 //
-// updatedFields holds the columns that the caller's update set, nil where
-// nothing is known of them. It is called like GroupName.
+// updatedFields holds the columns that the caller's update set, nil where they are not
+// known. The plugin calls the method like GroupName, but only if the group has members or
+// a history.
 type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
 }
 
-// WithoutNotify returns a context under which writes are not announced:
+// WithoutNotify returns a context whose writes are not announced:
 //
 //	db.WithContext(rohrpost.WithoutNotify(ctx)).Create(&imported)
 //

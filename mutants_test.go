@@ -36,7 +36,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"shows what is soft-deleted", capture + "table.go", "!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "TestPrograms"},
 		{"leaves rows in the order of the database", capture + "changed.go", "s.Rows = sortRows(rows)", "s.Rows = rows", "TestCatalogue"},
 
-		{"tells nothing to who came late", "hub.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnrenderedChanges"},
+		{"tells nothing to who came late", "publish.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnrenderedChanges"},
 		{"overtakes the backlog", "outlet.go", "busy, dead := o.draining, o.dead", "busy, dead := false, o.dead", "TestSchedules"},
 		{"repeats the beginning of a frame", "outlet.go", "bytes: f[written:], since", "bytes: f, since", "TestSchedules"},
 		{"forgets what the socket did not take", "outlet.go", "if n == len(l.joined) {", "if n > 0 {", "TestSchedules"},

@@ -53,7 +53,7 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 // Commit and roll back through GORM, or changes stay unannounced.
 func SQLTx(tx *gorm.DB) (*sql.Tx, bool) { return capture.SQLTx(tx.Statement.ConnPool) }
 
-// afterCommit hands to add what is kept until the transaction of a handle commits.
+// afterCommit calls add with the changes that wait for the transaction of a handle.
 func afterCommit(db *gorm.DB, add func(*notify.Tx)) error {
 	p := capture.PluginOf(db)
 	if p == nil {

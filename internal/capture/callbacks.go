@@ -5,8 +5,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// before returns the callback that runs just before GORM writes: where the rows
-// or columns cannot be known otherwise, it puts a stand-in under the statement.
+// before returns the callback that runs just before GORM writes. It puts a stand-in
+// under the statement where memory does not tell the rows or the columns.
 func (p *Plugin) before(op Operation) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if db.Statement.Schema == nil || db.Error != nil || db.DryRun {
@@ -18,7 +18,7 @@ func (p *Plugin) before(op Operation) func(*gorm.DB) {
 		}
 		tx, err := trackedTxOf(db.Statement.ConnPool)
 		if err != nil || tx != nil && tx.overflowed() {
-			return // the consumer is told no row of it
+			return // the consumer takes no row of it
 		}
 		if w := newStatementConn(db, t, op, p.consumer, p.log); w != nil {
 			db.Statement.ConnPool = w
@@ -27,7 +27,7 @@ func (p *Plugin) before(op Operation) func(*gorm.DB) {
 }
 
 // after returns the callback that runs just after GORM wrote, still inside the
-// transaction: it takes the stand-in away and tells the consumer of the rows.
+// transaction. It takes the stand-in away and delivers the rows to the consumer.
 func (p *Plugin) after(op Operation) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if db.Statement.Schema == nil {
@@ -43,8 +43,8 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 			db.Statement.ConnPool = w.outer
 		}
 		wrote := db.Error == nil && db.RowsAffected != 0 && !db.DryRun
-		if detail := told(db, t, op, w); wrote && detail > Nothing {
-			if err := p.tell(db, t, op, w, detail); err != nil {
+		if detail := detailOf(db, t, op, w); wrote && detail > Nothing {
+			if err := p.deliver(db, t, op, w, detail); err != nil {
 				p.consumer.Missed(t, op, err)
 			}
 		}
@@ -60,9 +60,9 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 	}
 }
 
-// told returns how much the consumer is told of a statement. One without a stand-in is
-// a create that is in memory, or one of which no row is told.
-func told(db *gorm.DB, t *Table, op Operation, w *statementConn) Detail {
+// detailOf returns the detail in which the consumer gets a statement. A statement
+// without a stand-in is a create whose rows are in memory, or its rows stay unknown.
+func detailOf(db *gorm.DB, t *Table, op Operation, w *statementConn) Detail {
 	if w != nil {
 		if w.plan.skip {
 			return Nothing
@@ -79,9 +79,9 @@ func told(db *gorm.DB, t *Table, op Operation, w *statementConn) Detail {
 	return Nothing
 }
 
-// tell hands a statement to what the consumer keeps of its transaction. One outside a
+// deliver hands a statement to the consumer's Transaction. A statement outside a
 // transaction has committed.
-func (p *Plugin) tell(db *gorm.DB, t *Table, op Operation, w *statementConn, detail Detail) (err error) {
+func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, detail Detail) (err error) {
 	defer panics.Recover(&err)
 	pool := db.Statement.ConnPool
 	if w != nil {
@@ -114,22 +114,21 @@ func (p *Plugin) tell(db *gorm.DB, t *Table, op Operation, w *statementConn, det
 	return nil
 }
 
-// fill finds out what the statement has done. An error is why some of its rows are
-// not known.
+// fill sets the rows of the statement. The error says why some of them are unknown.
 func (s *Statement) fill(db *gorm.DB, w *statementConn) error {
 	if w == nil {
-		return reportCreated(s, db, db.Statement.ConnPool)
+		return fillCreated(s, db, db.Statement.ConnPool)
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
 	switch {
 	case w.failure != nil:
 		return w.failure
 	case w.upsert != nil:
-		return w.upsert.report(w, s)
+		return w.upsert.fillUpserted(w, s)
 	case w.op == Create:
-		return reportCreated(s, db, w.ConnPool)
+		return fillCreated(s, db, w.ConnPool)
 	case w.plan.compares:
-		return w.reportCompared(s)
+		return w.fillCompared(s)
 	}
-	return w.reportChanged(s)
+	return w.fillChanged(s)
 }

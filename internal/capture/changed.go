@@ -43,8 +43,8 @@ func (w *statementConn) readMet() ([]Row, error) {
 	return asBefore(rows), missingRows(len(rows), count)
 }
 
-// reportChanged tells of an update or a delete whose rows are not compared.
-func (w *statementConn) reportChanged(s *Statement) (err error) {
+// fillChanged sets the rows of an update or a delete that are not compared.
+func (w *statementConn) fillChanged(s *Statement) (err error) {
 	rows := s.one[:]
 	switch {
 	case w.plan.returning:
@@ -75,7 +75,7 @@ func (w *statementConn) reportChanged(s *Statement) (err error) {
 }
 
 // deleted turns the rows that a DELETE, or the UPDATE of a soft delete, has returned
-// into what they were before.
+// into the rows before it.
 func (w *statementConn) deleted(rows []Row) []Row {
 	if !w.db.Statement.Unscoped {
 		for i := range rows {
@@ -85,10 +85,9 @@ func (w *statementConn) deleted(rows []Row) []Row {
 	return asBefore(rows)
 }
 
-// reportCompared tells of an update that may have changed who sees the rows, as they
-// were and as they are. Where no key was set, the database has kept a row that is
-// missing after the statement as it was.
-func (w *statementConn) reportCompared(s *Statement) (err error) {
+// fillCompared sets the rows of an update as they were and as they are. If no key was
+// set, the database has not changed a row that is missing after the statement.
+func (w *statementConn) fillCompared(s *Statement) (err error) {
 	after := w.after
 	if w.plan.readsAfter {
 		if after, err = selectRows(w.db, w.ConnPool, w.table, w.before); err != nil {

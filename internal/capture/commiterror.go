@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// answered reports whether a failed COMMIT was answered by the database: then
-// nothing has happened. Any other failure may have lost the answer of a COMMIT
-// that did. Drivers' errors are known by what they have in common, a code: to
-// import the drivers for their types would cost everybody all of them.
+// answered reports whether the database has refused a COMMIT: then nothing has
+// happened. Any other failure may have lost the answer to a COMMIT that succeeded.
+// The errors of drivers have a code in common; importing the drivers for the types of
+// their errors would make them dependencies of every program.
 func answered(err error) bool {
 	var state interface{ SQLState() string } // pgx, lib/pq
 	if errors.As(err, &state) {

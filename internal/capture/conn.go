@@ -12,10 +12,10 @@ import (
 )
 
 // statementConn stands in for the connection during one statement on a table of
-// interest. It learns what the statement does without the caller or GORM noticing:
-// adding a RETURNING clause to the caller's own statement would change his
-// RowsAffected and overwrite his model. All is decided when the statement is about to
-// run: only then hooks have run, and nothing of it can change any more.
+// interest. It learns the rows of the statement without the caller or GORM noticing: a
+// RETURNING clause in the statement itself would change the caller's RowsAffected and
+// overwrite his model. It decides when the statement is about to run: by then the hooks
+// have run, and the statement can no longer change.
 type statementConn struct {
 	gorm.ConnPool // the caller's, or an implicit transaction in it
 	outer         gorm.ConnPool
@@ -33,16 +33,17 @@ type statementConn struct {
 	named    []string // those that the caller named
 	setsKey  bool
 	upsert   *upsert
-	implicit gorm.TxCommitter // around the statement and what is read for it
+	implicit gorm.TxCommitter // around the statement and the reads for it
 	before   []Row
 	after    []Row
-	failure  error // why the rows cannot be known
+	failure  error // why the rows are unknown
 
 	space [8]string // most statements set few columns: no further allocations
 }
 
 // newStatementConn returns nil where the statement needs no stand-in: for a plain
-// create, whose rows are in memory, and for a write whose rows nobody wants to know.
+// create, whose rows are in memory, and for a write whose rows the consumer does not
+// want.
 func newStatementConn(db *gorm.DB, t *Table, op Operation, consumer Consumer, log *slog.Logger) *statementConn {
 	stmt := db.Statement
 	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
@@ -66,7 +67,7 @@ func newStatementConn(db *gorm.DB, t *Table, op Operation, consumer Consumer, lo
 func (w *statementConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	done := false
 	defer func() {
-		if !done { // a panic: nobody else ends the implicit transaction
+		if !done { // a panic
 			w.rollBackImplicit()
 		}
 	}()
@@ -96,8 +97,8 @@ func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql
 	return rowsAffected(count), nil
 }
 
-// QueryContext implements gorm.ConnPool: GORM calls it where RETURNING is in the
-// statement already, the caller's own or that of a create.
+// QueryContext implements gorm.ConnPool. GORM calls it for a statement that already has
+// RETURNING, of the caller or of a create.
 func (w *statementConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	done := false
 	defer func() {
@@ -114,8 +115,8 @@ func (w *statementConn) QueryContext(ctx context.Context, query string, args ...
 	return rows, err
 }
 
-// prepare decides what has to be known, and reads what is known only now. An
-// error is one that the statement itself would meet.
+// prepare plans the statement and reads the rows before it. It returns only an error
+// that the statement itself would meet.
 func (w *statementConn) prepare(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,5 +1,5 @@
-// Package capture turns what GORM writes into changes of rows that committed. It
-// knows rows, and hands them to a Consumer.
+// Package capture turns GORM writes into rows that committed, and hands them to a
+// Consumer. It knows no groups and no messages.
 package capture
 
 import (
@@ -8,54 +8,54 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Consumer makes something of the rows that statements write. Its methods may be
+// Consumer uses the rows that statements write. Its methods may be
 // called concurrently. A panic in Captured or End never reaches the caller's write.
 type Consumer interface {
-	// Interest returns what the consumer wants to know of the writes to a table, nil
-	// for nothing. The plugin asks once for each table, and logs the error.
+	// Interest returns the consumer's interest in a table, nil for none. The plugin asks
+	// once for each table, and logs the error.
 	Interest(t *Table) (Interest, error)
 
-	// Begin returns what the consumer keeps of one transaction, or of one statement
-	// outside a transaction. The plugin calls it before the first Captured.
+	// Begin returns the consumer's part of one transaction, or of one statement outside a
+	// transaction. The plugin calls it before the first Captured.
 	Begin(ctx context.Context) Transaction
 
-	// Missed reports a statement that the consumer is not told of. The error is
-	// ErrUntracked or a panic.
+	// Missed reports a statement that was not delivered. The error is ErrUntracked or a
+	// panic.
 	Missed(t *Table, op Operation, err error)
 }
 
-// Interest is what a consumer wants to know of the writes to one table.
+// Interest is a consumer's interest in the writes to one table.
 type Interest interface {
 	// Wants returns the detail for statements of one kind.
 	Wants(ctx context.Context, op Operation) Detail
 
-	// WantsUpdate returns the detail for an update that sets the columns, at most that
-	// of Wants, and whether the consumer wants the rows before it too.
+	// WantsUpdate returns the detail for an update that sets the columns, at most that of
+	// Wants. It also reports whether the consumer wants the rows before the update.
 	WantsUpdate(set []string) (detail Detail, before bool)
 }
 
-// Transaction is what a consumer keeps of one transaction until it ends. The plugin
-// calls its methods in the order of the statements; statements of one transaction
-// may run concurrently.
+// Transaction collects the rows of one transaction until it ends. The plugin calls its
+// methods in the order of the statements. Statements of one transaction may run
+// concurrently.
 type Transaction interface {
-	// Captured tells of a statement. The consumer must not keep s or its Rows.
+	// Captured takes the rows of a statement. It must not keep s or its Rows.
 	Captured(s *Statement)
 
-	// Overflowed reports whether the consumer keeps no more rows. It is then told
-	// ErrManyRows instead.
+	// Overflowed reports whether the transaction takes no more rows. It then gets
+	// ErrManyRows in their place.
 	Overflowed() bool
 
-	// Mark returns the place of a savepoint, 0 or more.
+	// Mark returns the place for a savepoint, 0 or more.
 	Mark() int
 
-	// RollBackTo drops what was kept since the mark.
+	// RollBackTo drops the rows captured since the mark.
 	RollBackTo(mark int)
 
 	// End is the last call.
 	End(o Outcome)
 }
 
-// Detail is how much a consumer wants to know of a write.
+// Detail is the detail in which a consumer wants a write.
 type Detail int
 
 // The details, each of which includes those before it.
@@ -63,7 +63,7 @@ const (
 	Nothing Detail = iota
 	Written        // that the table was written
 	Keys           // which rows were written
-	Columns        // and what is in them
+	Columns        // and the values in their columns
 )
 
 // Operation is the kind of a write.

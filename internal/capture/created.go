@@ -10,9 +10,9 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// reportCreated tells of a create that met no rows. They are in memory, unless it left
-// columns out or came from maps.
-func reportCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool) error {
+// fillCreated sets the rows of a create that met no existing rows. They are in memory,
+// unless the create left columns out or came from maps.
+func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool) error {
 	rows, err := rowsInMemory(s.one[:0], db, s.Table)
 	if err == nil && createdDiffers(db, s.Table) {
 		rows, err = selectRows(db, pool, s.Table, rows)
@@ -21,8 +21,8 @@ func reportCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool) error {
 	return err
 }
 
-// createdDiffers reports whether more of a created row is wanted than the value in
-// memory tells.
+// createdDiffers reports whether the consumer wants columns of a created row that may
+// differ from the value in memory.
 func createdDiffers(db *gorm.DB, t *Table) bool {
 	stmt := db.Statement
 	return (t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
@@ -58,9 +58,9 @@ func rowsInMemory(rows []Row, db *gorm.DB, t *Table) ([]Row, error) {
 	return rowsOfMaps(ctx, db.Statement, t)
 }
 
-// rowsOfMaps makes rows that hold only the key of what was created from a map or
-// several. A given key stands in the statement; GORM may overwrite it in the map,
-// where it puts a generated one.
+// rowsOfMaps makes rows with only the key, of a create from one map or several. The
+// statement has a key that the caller gave; in the map GORM may overwrite it with a
+// generated one.
 func rowsOfMaps(ctx context.Context, stmt *gorm.Statement, t *Table) ([]Row, error) {
 	var maps []map[string]any
 	switch dest := stmt.Dest.(type) {

@@ -7,15 +7,15 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// dialect is what matters of a database: how it tells which rows a statement
-// changed, and how rows are held that were read before it.
+// dialect holds how a database reports the rows that a statement changed, and how it
+// locks rows that were read before it.
 type dialect struct {
 	known     bool // the rows of a statement can be read at all
 	update    bool // UPDATE has RETURNING
 	delete    bool // DELETE has
 	insert    bool // INSERT has, and GORM uses it
 	qualified bool // RETURNING may and must name the table
-	keyLocks  bool // a row can be held without what refers to it
+	keyLocks  bool // a lock on a row can spare the rows that refer to it
 	xmax      bool // a row tells whether it was inserted or updated
 	writer    bool // only one transaction writes at a time
 	duplicate bool // an upsert meets any unique index, whatever it names
@@ -45,7 +45,7 @@ func dialectOf(db *gorm.DB) dialect {
 }
 
 // returning asks a statement for the rows that it changes: whole, or the keys.
-// "*" is what the table has, while the model may have fields that are no columns.
+// "*" instead of names: the model may have fields that are not columns of the table.
 func (d dialect) returning(stmt *gorm.Statement, t *Table, whole bool) string {
 	table := ""
 	if d.qualified {
@@ -64,7 +64,7 @@ func (d dialect) returning(stmt *gorm.Statement, t *Table, whole bool) string {
 	return text
 }
 
-// lock ends a SELECT whose rows must stay as they are until the transaction ends.
+// lock returns the end of a SELECT that locks its rows until the transaction ends.
 func (d dialect) lock(stmt *gorm.Statement, setsKey bool) string {
 	switch {
 	case d.writer:
@@ -77,8 +77,8 @@ func (d dialect) lock(stmt *gorm.Statement, setsKey bool) string {
 	return " FOR UPDATE"
 }
 
-// claim is a statement that changes nothing and makes the transaction the
-// writer: what is read after it stays. Empty where locks do that.
+// claim returns a statement that changes nothing and makes the transaction the only
+// writer, so that later reads stay true. It is empty where locks do that.
 func (d dialect) claim(stmt *gorm.Statement, t *Table) string {
 	if !d.writer {
 		return ""

@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// facts gathers what the plan depends on, from a statement that is about to run.
+// facts gathers the facts of a statement that is about to run.
 func (w *statementConn) facts() facts {
 	w.dialect = dialectOf(w.db)
 	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
@@ -54,8 +54,8 @@ func (w *statementConn) hides() bool {
 	})
 }
 
-// namedColumns keeps what the caller set himself. The automatic update time is
-// GORM's, not his, and the Save of a whole struct names no columns.
+// namedColumns returns the columns that the caller set himself. GORM sets the automatic
+// update time, and the Save of a whole struct names no columns.
 func (w *statementConn) namedColumns() []string {
 	stmt := w.db.Statement
 	dest, isMap := stmt.Dest.(map[string]any)

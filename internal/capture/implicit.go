@@ -7,8 +7,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// beginImplicit puts a transaction around a statement that has none: what is read for
-// it must be of one moment. It lasts no longer than the statement.
+// beginImplicit begins a transaction around a statement that has none, so that all
+// reads for it are of one moment. It lasts no longer than the statement.
 func (w *statementConn) beginImplicit(ctx context.Context) error {
 	tx, err := trackedTxOf(w.ConnPool)
 	if tx != nil || err != nil {
@@ -27,8 +27,8 @@ func (w *statementConn) beginImplicit(ctx context.Context) error {
 	return nil
 }
 
-// becomeWriter makes the transaction the writer before it reads, where a database has
-// only one: else another could write in between, and both would fail.
+// becomeWriter makes the transaction the writer before it reads, if the database allows
+// only one. Else another transaction could write in between, and both would fail.
 func (w *statementConn) becomeWriter(ctx context.Context) error {
 	tx, err := trackedTxOf(w.ConnPool)
 	if err != nil || tx.isWriter.Load() {
@@ -44,8 +44,9 @@ func (w *statementConn) becomeWriter(ctx context.Context) error {
 	return err
 }
 
-// goOnWithout goes on after a failed reading: without the implicit transaction. One of
-// the caller's may be broken by it; then his statement fails with the reason.
+// goOnWithout lets the statement run after a failed read, without the implicit
+// transaction. The read may have broken a transaction of the caller's. Then the
+// statement fails with the reason.
 func (w *statementConn) goOnWithout(reason error) error {
 	if w.implicit == nil && w.dialect.keyLocks {
 		return reason
@@ -65,7 +66,7 @@ func (w *statementConn) commitImplicit() error {
 	return w.implicit.Commit()
 }
 
-// rollBackImplicit undoes what the implicit transaction did.
+// rollBackImplicit rolls the implicit transaction back.
 func (w *statementConn) rollBackImplicit() {
 	if w.implicit == nil {
 		return

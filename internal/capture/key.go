@@ -119,8 +119,7 @@ func (k Key) compare(other Key) int {
 
 func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
-// keyText renders a value that may stand in a group name, and tells whether it is
-// a number in JSON.
+// keyText renders a value for a group name, and reports whether it is a number in JSON.
 func keyText(value any) (text string, isNumber bool, err error) {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {

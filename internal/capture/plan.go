@@ -4,11 +4,11 @@ import "errors"
 
 var errUnknownRows = errors.New("the rows of the statement cannot be known on this database")
 
-// facts are what the plan for one statement depends on.
+// facts of a statement, on which its plan depends.
 type facts struct {
 	op      Operation
 	dialect dialect
-	wants   Detail // what the consumer wants; for an upsert, the more of create and update
+	wants   Detail // of the consumer; for an upsert, the greater of create and update
 	before  bool   // the consumer wants the rows before it too
 	soft    bool   // the table has soft deletes
 	hasKey  bool   // the table has a primary key
@@ -19,7 +19,7 @@ type facts struct {
 	keyed    bool // the one row that it can meet is known by its key in memory
 	unscoped bool // it meets soft-deleted rows too
 	removes  bool // it is a DELETE: a soft delete is an UPDATE
-	asked    bool // the caller has asked for RETURNING himself
+	asked    bool // the caller's statement has RETURNING already
 	joined   bool // it names several tables
 
 	// Of a create:
@@ -29,7 +29,7 @@ type facts struct {
 	rows    int
 }
 
-// plan is what must be done to know the rows of one statement.
+// plan says how to learn the rows of one statement.
 type plan struct {
 	skip        bool // the consumer wants nothing of it
 	returning   bool // run it with RETURNING

@@ -38,8 +38,8 @@ func (p *Plugin) Consumer() Consumer { return p.consumer }
 // Name implements gorm.Plugin.
 func (p *Plugin) Name() string { return Name }
 
-// Transaction returns what the consumer keeps of the transaction of a handle, nil
-// outside a transaction. The error is ErrUntracked.
+// Transaction returns the consumer's part of the transaction of a handle, nil outside a
+// transaction. The error is ErrUntracked.
 func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
 	tx, err := trackedTxOf(db.Statement.ConnPool)
 	if tx == nil || err != nil {
@@ -48,8 +48,8 @@ func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
 	return tx.transaction(), nil
 }
 
-// InTransaction calls f with what the consumer keeps of the transaction of a handle.
-// Outside a transaction that commits when f returns. The error is ErrUntracked.
+// InTransaction calls f with the consumer's part of the transaction of a handle. Outside
+// a transaction f gets one that commits when it returns. The error is ErrUntracked.
 func (p *Plugin) InTransaction(db *gorm.DB, f func(Transaction)) error {
 	tx, err := trackedTxOf(db.Statement.ConnPool)
 	if err != nil {

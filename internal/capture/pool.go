@@ -7,9 +7,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// track returns the stand-in for a connection pool, which begins transactions
-// that know when they commit. What begins no transactions stays as it is, and
-// so does a transaction itself.
+// track returns the stand-in for a connection pool, which begins tracked transactions.
+// It returns a pool that begins no transactions as it is, and a transaction too.
 func track(pool gorm.ConnPool, consumer Consumer) gorm.ConnPool {
 	switch pool := pool.(type) {
 	case *trackedDB, *trackedPool, gorm.TxCommitter:

@@ -6,11 +6,11 @@ import (
 	"gorm.io/gorm"
 )
 
-// afterText is the callback behind every statement without a model: raw SQL, which
-// may reach GORM by Exec, Raw, Row or a query, and db.Table. It is the one place that
-// sees them all, also under prepared statements, where the pool sees a text only
-// once. Savepoints reach the database as text. A statement that failed changes
-// nothing.
+// afterText is the callback behind every statement without a model: raw SQL, by Exec,
+// Raw, Row or a query, and writes by db.Table. It is the one place that sees them all:
+// under prepared statements the pool sees a text only once. A consumer of tables without
+// a model belongs here. Savepoints reach the database as text. A statement that failed
+// changes nothing.
 func afterText(db *gorm.DB) {
 	if db.Error != nil || db.DryRun {
 		return
@@ -71,7 +71,7 @@ func savepointCommand(query string) (verb, name string) {
 	return verb, strings.Trim(words[0], "\"`[]")
 }
 
-// startsLikeSavepoint looks at two letters, which tell a SELECT apart.
+// startsLikeSavepoint looks at two letters, so that a SELECT costs nothing more.
 func startsLikeSavepoint(query string) bool {
 	if len(query) < 2 {
 		return false

@@ -16,11 +16,10 @@ type scanner struct {
 	value  reflect.Value // of the struct that is filled
 }
 
-// scanRows reads to the end, which is what makes the database finish a
-// statement with RETURNING. Rows beyond maxRows, and one that the model cannot
-// take, are counted but missing: the statement has succeeded nevertheless.
-// Columns that the model does not have are passed over. Without structs only the
-// keys are kept.
+// scanRows reads to the end: only then the database finishes a statement with
+// RETURNING. It counts rows beyond maxRows, and rows that the model cannot take, but
+// does not return them: the statement has succeeded nevertheless. It skips columns that
+// the model does not have. Without structs it keeps only the keys.
 func scanRows(ctx context.Context, rows *sql.Rows, t *Table, structs bool) (scanned []Row, count int, err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {

@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// maxRows is how many rows of one statement are looked at one by one.
+// maxRows is the most rows of one statement that the plugin reads.
 const maxRows = 10_000
 
-// ErrManyRows is why the rows of a statement are unknown that changes too many.
+// ErrManyRows is the reason why rows are unknown: the statement changes too many.
 var ErrManyRows = fmt.Errorf("the statement changes more than %d rows", maxRows)
 
-// Statement is what one statement has done to the rows of one table.
+// Statement holds the rows of one table that one statement has written.
 type Statement struct {
 	Context   context.Context
 	Table     *Table
@@ -37,8 +37,8 @@ type Statement struct {
 	// Rows are in the order of their keys.
 	Rows []Row
 
-	// Unknown is why Rows are not all rows that the statement has written, nil if they
-	// are.
+	// Unknown says why Rows lack rows that the statement has written. It is nil if they
+	// lack none.
 	Unknown error
 
 	one [1]Row // most statements write one row: no further allocation for it

@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Table is what the plugin knows of the table of a model.
+// Table describes the table of a model.
 type Table struct {
 	Model      reflect.Type
 	Name       string    // of the model's type, in lower case, without type parameters
@@ -22,7 +22,7 @@ type Table struct {
 	schema    *schema.Schema
 	interest  Interest
 	byName    map[string]*Column
-	soft      []*schema.Field   // what a soft delete sets
+	soft      []*schema.Field   // the columns that a soft delete sets
 	unique    [][]*schema.Field // the primary key and the unique indexes
 	unwritten bool              // it has columns that a create does not write
 	defaults  bool              // it has columns that the database fills, besides the key
@@ -63,7 +63,7 @@ func NewTable(s *schema.Schema) *Table {
 	return t
 }
 
-// Interest returns what the consumer has returned for the table.
+// Interest returns the consumer's interest in the table.
 func (t *Table) Interest() Interest { return t.interest }
 
 // Column returns the column with the name in the database, nil if there is none.
@@ -143,7 +143,7 @@ func isZeroValue(field *schema.Field, value any) bool {
 	return false
 }
 
-// showAsLive undoes in memory what a soft delete has set.
+// showAsLive resets the columns that a soft delete has set, in memory.
 func (t *Table) showAsLive(ctx context.Context, row reflect.Value) {
 	for _, field := range t.soft {
 		field.ReflectValueOf(ctx, row).SetZero()

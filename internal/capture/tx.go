@@ -24,12 +24,12 @@ type trackedTx struct {
 
 	isWriter atomic.Bool // it is the one that may write, on a database that has only one
 
-	mu         sync.Mutex  // guards what follows: a transaction may be used concurrently
-	kept       Transaction // nil: the consumer keeps nothing yet
+	mu         sync.Mutex  // guards the fields below: a transaction may be used concurrently
+	kept       Transaction // of the consumer; nil before its first use
 	savepoints []savepoint
 }
 
-// savepoint is its name, and how much the consumer kept when it was set.
+// savepoint is a name, and the consumer's mark when it was set.
 type savepoint struct {
 	name string
 	mark int
@@ -69,7 +69,7 @@ func trackedTxOf(pool gorm.ConnPool) (*trackedTx, error) {
 	}
 }
 
-// transaction returns what the consumer keeps of the transaction.
+// transaction returns the consumer's part of the transaction.
 func (t *trackedTx) transaction() Transaction {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +79,7 @@ func (t *trackedTx) transaction() Transaction {
 	return t.kept
 }
 
-// overflowed reports whether the consumer needs to know no more rows.
+// overflowed reports whether the consumer takes no more rows.
 func (t *trackedTx) overflowed() bool {
 	t.mu.Lock()
 	kept := t.kept
@@ -107,7 +107,7 @@ func (t *trackedTx) releaseSavepoint(name string) {
 	}
 }
 
-// rollBackTo drops what was captured since a savepoint, which stays.
+// rollBackTo drops the rows captured since a savepoint. The savepoint stays.
 func (t *trackedTx) rollBackTo(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,9 +139,9 @@ func (t *trackedTx) GetDBConn() (*sql.DB, error) {
 	return t.db, nil
 }
 
-// Commit implements gorm.TxCommitter. Only a nil error means that the changes
-// are there. sql.ErrTxDone means that another call ended the transaction, and
-// what is kept is that call's business.
+// Commit implements gorm.TxCommitter. Only a nil error means that the changes are in
+// the database. After sql.ErrTxDone another call has ended the transaction, and has
+// told the consumer.
 func (t *trackedTx) Commit() error {
 	wasDone := t.ctx.Err() != nil
 	err := t.Tx.Commit()

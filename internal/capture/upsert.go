@@ -8,9 +8,9 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// upsert tells what an INSERT … ON CONFLICT does to each row. Save of an
-// unknown key and the saving of associations are such creates too. The rows that
-// it may meet are read before and after it: what was not there was created.
+// upsert finds the rows of an INSERT … ON CONFLICT. GORM also uses one to save an
+// unknown key, and to save associations. The plugin reads the rows that the statement
+// may meet before and after it: a row that was not there before was created.
 type upsert struct {
 	nothing bool     // an existing row stays as it is
 	exact   bool     // an existing row is updated whenever it is met

@@ -12,7 +12,7 @@ import (
 // readBefore reads the rows that the statement may meet, before it runs.
 func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 	lock := ""
-	if w.dialect.keyLocks { // elsewhere, to lock what is not there blocks others
+	if w.dialect.keyLocks { // elsewhere a lock on absent rows blocks others
 		lock = w.dialect.lock(w.db.Statement, false)
 	}
 	rows, err := u.lookUp(w, lock)
@@ -39,8 +39,8 @@ func (u *upsert) lookUp(w *statementConn, lock string) (found []Row, err error) 
 	return sortRows(found), nil
 }
 
-// report tells of the rows before and after the statement.
-func (u *upsert) report(w *statementConn, s *Statement) error {
+// fillUpserted sets the rows before and after the statement.
+func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 	after, err := u.readAfter(w)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (u *upsert) report(w *statementConn, s *Statement) error {
 		}
 		s.Rows = append(s.Rows, row)
 	}
-	return errors.Join(err, u.reportFree(w, s))
+	return errors.Join(err, u.fillFree(w, s))
 }
 
 // readAfter returns the rows that the statement has written, or left alone.
@@ -78,15 +78,15 @@ func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
 	if after, err = u.lookUp(w, ""); err != nil {
 		return nil, err
 	}
-	moved := slices.DeleteFunc(slices.Clone(w.before), func(old Row) bool { // by what it was met has changed
+	moved := slices.DeleteFunc(slices.Clone(w.before), func(old Row) bool { // the statement has changed the columns by which it met the row
 		return slices.ContainsFunc(after, func(row Row) bool { return row.Key.text == old.Key.text })
 	})
 	more, err := selectRows(w.db, w.ConnPool, w.table, moved)
 	return sortRows(append(after, more...)), err
 }
 
-// late finds the rows that another transaction created between our reading and
-// the statement, which then has updated them: some databases leave a sign.
+// late finds the rows that another transaction created between our read and the
+// statement, so that the statement updated them. PostgreSQL marks such rows.
 func (u *upsert) late(w *statementConn, created []Row) (keys []string, err error) {
 	if !w.dialect.xmax || u.nothing {
 		return nil, nil
@@ -109,9 +109,9 @@ func (u *upsert) late(w *statementConn, created []Row) (keys []string, err error
 	return keys, nil
 }
 
-// reportFree tells of the elements that can have met no row. Their keys are in
-// memory, unless GORM cannot tell which of the elements they belong to.
-func (u *upsert) reportFree(w *statementConn, s *Statement) error {
+// fillFree adds the elements that cannot have met a row. Their keys are in memory,
+// unless GORM cannot assign the generated keys to the elements.
+func (u *upsert) fillFree(w *statementConn, s *Statement) error {
 	if len(u.free) == 0 {
 		return nil
 	}

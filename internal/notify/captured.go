@@ -9,7 +9,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// statement is a captured one and what its rows have in common.
+// statement is a captured statement with facts that its rows share.
 type statement struct {
 	*capture.Statement
 	tx      *Tx
@@ -18,8 +18,8 @@ type statement struct {
 	updates bool     // it is an update to groups that its rows stay in
 }
 
-// Captured implements capture.Transaction. What cannot be told row by row becomes a
-// resync for all groups that it may concern.
+// Captured implements capture.Transaction. If rows are unknown, it adds a resync for all
+// groups that they may concern.
 func (t *Tx) Captured(captured *capture.Statement) {
 	m := captured.Table.Interest().(*model)
 	s := statement{Statement: captured, tx: t, model: m}
@@ -117,8 +117,8 @@ func (s *statement) announce(op capture.Operation, fields []string, key capture.
 	}
 }
 
-// add builds the change of one row for one group and lets it wait for the commit. What
-// cannot be announced is logged, counted and left out.
+// add builds the change of one row for one group, to wait for the commit. It logs,
+// counts and leaves out a change that it cannot build.
 func (s *statement) add(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
 	e := txEntry{model: s.model, key: key.Text(), op: op}
 	if s.tx.notifier.config.NetEffect {
@@ -151,8 +151,8 @@ func (s *statement) skip(op capture.Operation, key capture.Key, err error) {
 	s.tx.notifier.skip(s.model.table.Name, key.Text(), op, err)
 }
 
-// net returns what the row's changes in the transaction come to, with one more:
-// savepoints stay simple when each change tells the whole story so far.
+// net composes a change with the earlier changes of the row in the transaction. Each
+// change holds the whole effect so far, so that a savepoint only truncates the list.
 func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,8 +2,8 @@ package notify
 
 import "github.com/rohrpost/rohrpost/internal/wire"
 
-// compose returns what the entries of a transaction come to, within their bounds. It
-// reuses their memory.
+// compose applies net effects and bounds to the entries of a transaction. It reuses
+// their memory.
 func compose(entries []txEntry, net bool) []txEntry {
 	if net {
 		entries = netEffect(entries)
@@ -11,9 +11,8 @@ func compose(entries []txEntry, net bool) []txEntry {
 	return bounded(entries)
 }
 
-// bounded replaces the changes of a group that is told too much by one resync,
-// at the place of the first. A resync is told once. It reuses the memory of the
-// entries.
+// bounded replaces the changes of a group that has too many by one resync, at the place
+// of the first. It keeps one resync of each group. It reuses the memory of the entries.
 func bounded(entries []txEntry) []txEntry {
 	if isWithinBounds(entries) {
 		return entries

@@ -9,12 +9,12 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Config holds what a Notifier depends on.
+// Config configures a Notifier.
 type Config struct {
 	// Publish takes the changes of one commit, in order.
 	Publish func(changes []wire.Change) error
 
-	// HasMembersOrHistory reports whether anybody gets a change in the group, now or
+	// HasMembersOrHistory reports whether a client may get a change of the group, now or
 	// later.
 	HasMembersOrHistory func(group string) bool
 

@@ -24,7 +24,7 @@ type netKey struct {
 	key, group string
 }
 
-// changesIn returns the changes of entries that are no functions.
+// changesIn returns the changes of entries, none of which may be a function.
 func changesIn(entries []txEntry) []wire.Change {
 	changes := make([]wire.Change, len(entries))
 	for i := range entries {

@@ -10,8 +10,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// model is what is known of one marked type: which writes are announced, to which
-// groups, and what must be known of a row for it.
+// model holds which writes of a marked type are announced, and to which groups.
 type model struct {
 	table   *capture.Table
 	tags    [operations]*tag  // nil: not announced

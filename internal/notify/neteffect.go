@@ -6,7 +6,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/capture"
 )
 
-// netOf returns what two changes of one row come to.
+// netOf composes two changes of one row.
 func netOf(was capture.Operation, set []string, op capture.Operation, fields []string) (capture.Operation, []string) {
 	switch {
 	case was == capture.Create && op == capture.Update:

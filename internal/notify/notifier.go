@@ -1,5 +1,6 @@
-// Package notify makes the changes that groups are told from the rows that package
-// capture hands it: the names of the groups, the payloads and the filters.
+// Package notify makes changes for groups of the rows that package capture delivers. It
+// knows the names of groups, the payloads and the filters. It consumes capture for the
+// hub.
 package notify
 
 import (

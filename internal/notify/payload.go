@@ -33,8 +33,8 @@ func (m *model) groupsOf(ctx context.Context, groups []string, op capture.Operat
 	return append(groups, name), nil
 }
 
-// payload encodes the object of a change here and now: what the user's value refers to
-// may change before the commit.
+// payload encodes the object of a change at once, since the user's value may change
+// before the commit.
 func (m *model) payload(op capture.Operation, fields []string, key capture.Key, row reflect.Value) (object wire.Object, err error) {
 	defer panics.Recover(&err)
 	if m.makesPayload {

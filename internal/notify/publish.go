@@ -9,9 +9,9 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// End implements capture.Transaction: it composes what the transaction comes to, lets
-// tests see it, and after a COMMIT publishes it, with the functions of AfterCommit in
-// between. A panic of the hub or of a function stays here.
+// End implements capture.Transaction. It records the changes for tests, composes them,
+// and after a COMMIT publishes them, with the functions of AfterCommit in between. It
+// recovers a panic of the hub or of a function.
 func (t *Tx) End(o capture.Outcome) {
 	t.mu.Lock()
 	entries := t.all()

@@ -9,7 +9,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Recording lets a test see what is published. Its methods may be called concurrently.
+// Recording records published changes for a test. Its methods may be called concurrently.
 type Recording struct {
 	notifier *Notifier
 	wants    func(context.Context) bool
@@ -17,15 +17,15 @@ type Recording struct {
 
 	from int // the place of the first entry of tx that counts; guarded by tx
 
-	mu        sync.Mutex // guards what follows; may be taken while tx is locked
+	mu        sync.Mutex // guards the fields below; may be locked while tx is locked
 	finished  bool
-	expected  []wire.Change // what was published, or would have been without a rollback
+	expected  []wire.Change // those published, or without a rollback those that would have been
 	published []wire.Change
 }
 
-// Record starts a recording of a transaction: of what it publishes or would publish.
-// Without a transaction it is of all that is published under a context that wants
-// accepts.
+// Record starts a recording of the changes that a transaction publishes or would
+// publish. With a nil transaction it records all changes that are published under a
+// context that wants accepts.
 func (n *Notifier) Record(tx capture.Transaction, wants func(context.Context) bool) *Recording {
 	r := &Recording{notifier: n, wants: wants}
 	if tx == nil {
@@ -39,8 +39,8 @@ func (n *Notifier) Record(tx capture.Transaction, wants func(context.Context) bo
 	return r
 }
 
-// Sent returns what was published or, in a transaction, what a COMMIT now would
-// publish; after a rollback what it would have before.
+// Sent returns the published changes. In a transaction it returns those that a COMMIT
+// now would publish, and after a rollback those that a COMMIT would have published.
 func (r *Recording) Sent() []wire.Change {
 	if r.tx == nil {
 		return r.Published()
@@ -55,14 +55,14 @@ func (r *Recording) Sent() []wire.Change {
 	return r.changes(r.tx.all())
 }
 
-// Published returns what was really published.
+// Published returns the changes that were really published.
 func (r *Recording) Published() []wire.Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.published)
 }
 
-// Reset forgets what was recorded.
+// Reset drops the recorded changes.
 func (r *Recording) Reset() {
 	if r.tx != nil {
 		r.tx.mu.Lock()
@@ -102,7 +102,7 @@ func (r *Recording) finish(entries []txEntry, published bool) {
 	}
 }
 
-// record lets tests see what is published.
+// record adds published changes to the recordings of handles.
 func (n *Notifier) record(ctx context.Context, changes []wire.Change) {
 	n.recordings.Range(func(r, _ any) bool {
 		if r := r.(*Recording); r.wants(ctx) {
@@ -114,7 +114,7 @@ func (n *Notifier) record(ctx context.Context, changes []wire.Change) {
 	})
 }
 
-// readable turns the objects of changes into what a test can read.
+// readable makes the objects of changes readable for a test.
 func readable(changes []wire.Change) []wire.Change {
 	for i := range changes {
 		switch object := changes[i].Object.(type) {

@@ -9,7 +9,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/capture"
 )
 
-// defaultRows is how many changes of one commit a group is told one by one.
+// defaultRows is the most changes of one commit that a group gets one by one.
 const defaultRows = 100
 
 // tag holds the options of a marker's struct tag.

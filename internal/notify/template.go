@@ -102,7 +102,7 @@ func (g *groupTemplate) dependsOn(column string) bool {
 }
 
 // pattern matches every group that the template can name, in the grammar of
-// Hub.Allow. Placeholders side by side become one: no text tells them apart.
+// Hub.Allow. Placeholders side by side become one: no text separates them.
 func (g *groupTemplate) pattern(typeName string) string {
 	if g.parts == nil {
 		return typeName + "-{pk}"

@@ -11,13 +11,13 @@ import (
 // maxChanges is how many changes a transaction keeps one by one.
 const maxChanges = 10_000
 
-// Tx keeps what groups are told once a transaction has committed. Its methods may be
-// called concurrently.
+// Tx holds the changes of one transaction until it ends. Its methods may be called
+// concurrently.
 type Tx struct {
 	notifier *Notifier
 	ctx      context.Context
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	entries  []txEntry
 	next     int // the place of the next entry
 	changes  int // how many of the entries are changes
@@ -53,8 +53,8 @@ func (t *Tx) Mark() int {
 	return t.next
 }
 
-// RollBackTo implements capture.Transaction. What has overflowed stays: nobody knows
-// any more when it was added.
+// RollBackTo implements capture.Transaction. The patterns in overflow stay, since the
+// places of their changes are lost.
 func (t *Tx) RollBackTo(mark int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +138,8 @@ func (t *Tx) addOverflow(e *txEntry) {
 	}
 }
 
-// all returns the entries, and resyncs for what was not kept. The caller holds mu.
+// all returns the entries, and resyncs for the changes that were not kept. The caller
+// holds mu.
 func (t *Tx) all() []txEntry {
 	entries := t.entries
 	for _, pattern := range t.overflow {
@@ -147,8 +148,8 @@ func (t *Tx) all() []txEntry {
 	return entries
 }
 
-// needsPayload reports whether anybody gets a change in the group, or a test looks.
-// For nobody no payload is made.
+// needsPayload reports whether a client may get a change of the group, or a test records
+// it. Otherwise no payload is made.
 func (t *Tx) needsPayload(group string) bool {
 	return t.notifier.config.HasMembersOrHistory(group) || t.notifier.isRecorded() || t.isRecorded()
 }
