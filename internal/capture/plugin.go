@@ -72,6 +72,14 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		return errors.New("rohrpost: the plugin needs a hub")
 	}
 	p.trackPool(db)
+	if err := p.register(db); err != nil {
+		return err
+	}
+	return p.trackResolver(db)
+}
+
+// register puts the callbacks around those of GORM.
+func (p *Plugin) register(db *gorm.DB) error {
 	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
 	steps := []struct {
 		name     string
@@ -106,7 +114,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 			return fmt.Errorf("rohrpost: register the callback %s: %w", step.name, err)
 		}
 	}
-	return p.trackResolver(db)
+	return nil
 }
 
 // trackPool puts the stand-in under the handle and every session made from it.

@@ -88,15 +88,15 @@ func (s *statement) diff(r *capture.Row) {
 	}
 	for _, deleted := range old {
 		if !slices.Contains(now, deleted) {
-			s.add(capture.Delete, nil, r.Key, r.Before, deleted)
+			s.addChange(capture.Delete, nil, r.Key, r.Before, deleted)
 		}
 	}
 	for _, group := range now {
 		switch {
 		case !slices.Contains(old, group):
-			s.add(capture.Create, nil, r.Key, r.After, group)
+			s.addChange(capture.Create, nil, r.Key, r.After, group)
 		case s.updates:
-			s.add(capture.Update, s.fields, r.Key, r.After, group)
+			s.addChange(capture.Update, s.fields, r.Key, r.After, group)
 		}
 	}
 }
@@ -113,13 +113,13 @@ func (s *statement) announce(op capture.Operation, fields []string, key capture.
 		return
 	}
 	for _, group := range groups {
-		s.add(op, fields, key, row, group)
+		s.addChange(op, fields, key, row, group)
 	}
 }
 
-// add builds the change of one row for one group, to wait for the commit. It logs,
+// addChange builds the change of one row for one group, to wait for the commit. It logs,
 // counts and leaves out a change that it cannot build.
-func (s *statement) add(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
+func (s *statement) addChange(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
 	e := txEntry{model: s.model, key: key.Text(), op: op}
 	if s.tx.notifier.config.NetEffect {
 		e.op, fields = s.tx.net(netKey{s.model, key.Text(), group}, op, fields)

@@ -58,7 +58,7 @@ func (t *Tx) publish(entries []txEntry) {
 
 func (n *Notifier) tryPublish(ctx context.Context, changes []wire.Change) (err error) {
 	defer panics.Recover(&err)
-	n.record(ctx, changes)
+	n.addToRecordings(ctx, changes)
 	return n.config.Publish(changes)
 }
 

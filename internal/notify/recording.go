@@ -52,7 +52,7 @@ func (r *Recording) Sent() []wire.Change {
 	if r.finished {
 		return slices.Clone(r.expected)
 	}
-	return r.changes(r.tx.all())
+	return r.composed(r.tx.all())
 }
 
 // Published returns the changes that were really published.
@@ -85,8 +85,8 @@ func (r *Recording) Stop() {
 	r.tx.recordings = slices.DeleteFunc(r.tx.recordings, func(other *Recording) bool { return other == r })
 }
 
-// changes returns those of the entries that count, as a COMMIT would publish them.
-func (r *Recording) changes(entries []txEntry) []wire.Change {
+// composed returns those of the entries that count, as a COMMIT would publish them.
+func (r *Recording) composed(entries []txEntry) []wire.Change {
 	counted := slices.DeleteFunc(slices.Clone(entries), func(e txEntry) bool { return e.place < r.from })
 	composed := slices.DeleteFunc(compose(counted, r.notifier.config.NetEffect), func(e txEntry) bool { return e.call != nil })
 	return readable(changesIn(composed))
@@ -96,14 +96,14 @@ func (r *Recording) changes(entries []txEntry) []wire.Change {
 func (r *Recording) finish(entries []txEntry, published bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.finished, r.expected = true, r.changes(entries)
+	r.finished, r.expected = true, r.composed(entries)
 	if published {
 		r.published = r.expected
 	}
 }
 
-// record adds published changes to the recordings of handles.
-func (n *Notifier) record(ctx context.Context, changes []wire.Change) {
+// addToRecordings adds published changes to the recordings of handles.
+func (n *Notifier) addToRecordings(ctx context.Context, changes []wire.Change) {
 	n.recordings.Range(func(r, _ any) bool {
 		if r := r.(*Recording); r.wants(ctx) {
 			r.mu.Lock()
