@@ -11,7 +11,6 @@ import (
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/notify"
-	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 )
 
@@ -81,22 +80,28 @@ func pluginOf(t testing.TB, db *gorm.DB) *capture.Plugin {
 // Sent returns what was announced, in order: what has committed or, in a
 // transaction, what would be sent if it committed now; after a rollback, if it
 // had committed instead. Objects are json.RawMessage.
-func (r *Recorder) Sent() []rohrpost.Change { return encoded(r.recording.Sent()) }
+func (r *Recorder) Sent() (changes []rohrpost.Change) {
+	for _, change := range r.recording.Sent() {
+		changes = append(changes, encoded(rohrpost.Change(change)))
+	}
+	return changes
+}
 
 // Published returns what was really announced: of a transaction that was rolled
 // back, or still runs, nothing.
-func (r *Recorder) Published() []rohrpost.Change { return encoded(r.recording.Published()) }
-
-// encoded gives all objects the form that those of models have already.
-func encoded(changes []wire.Change) []rohrpost.Change {
-	all := make([]rohrpost.Change, len(changes))
-	for i, change := range changes {
-		if text, err := json.Marshal(change.Object); err == nil {
-			change.Object = json.RawMessage(text)
-		}
-		all[i] = rohrpost.Change(change)
+func (r *Recorder) Published() (changes []rohrpost.Change) {
+	for _, change := range r.recording.Published() {
+		changes = append(changes, encoded(rohrpost.Change(change)))
 	}
-	return all
+	return changes
+}
+
+// encoded gives the object the form that the objects of models have already.
+func encoded(change rohrpost.Change) rohrpost.Change {
+	if text, err := json.Marshal(change.Object); err == nil {
+		change.Object = json.RawMessage(text)
+	}
+	return change
 }
 
 // Reset forgets what was announced so far.
