@@ -8,8 +8,8 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Consumer uses the rows that statements write. Its methods may be
-// called concurrently. A panic in Captured or End never reaches the caller's write.
+// Consumer uses the rows that statements write. Its methods may be called concurrently. A
+// panic in Captured never reaches the caller's write. The other methods must not panic.
 type Consumer interface {
 	// Interest returns the consumer's interest in a table, nil for none. The plugin asks
 	// once for each table, and logs the error.
