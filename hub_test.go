@@ -299,3 +299,7 @@ func readInOrder(t *testing.T, address string, round int) bool {
 	}
 	return true
 }
+
+type panicking struct{}
+
+func (panicking) MarshalJSON() ([]byte, error) { panic("no JSON today") }

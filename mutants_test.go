@@ -18,24 +18,25 @@ func TestMutantsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the package once for each variant")
 	}
+	const capture, notify = "internal/capture/", "internal/notify/"
 	for _, mutant := range []struct{ name, file, old, wrong, test string }{
-		{"sends before commit", "announce.go", "alone := tx == nil", "alone := m != nil", "TestPrograms"},
-		{"ignores savepoints", "savepoint.go", `if verb == "" {`, `if verb != "-" {`, "TestPrograms"},
-		{"sends on a failed COMMIT", "commit.go", "case err == nil:", "case err == nil || !wasDone:", "TestPrograms"},
-		{"sends although the context was cancelled", "commit.go", "case !wasDone && !refused(err):", "case wasDone || !refused(err):", "TestPrograms"},
-		{"ROLLBACK TO gives up the savepoint", "savepoint.go", "tx.marks = tx.marks[:i+1]", "tx.marks = tx.marks[:i]", "TestPrograms"},
-		{"RELEASE is not seen", "savepoint.go", `case next("RELEASE"):`, `case next("RELEASED"):`, "TestPrograms"},
-		{"the oldest savepoint of a name counts", "savepoint.go", "for i := len(tx.marks) - 1; i >= 0; i-- {", "for i := range tx.marks {", "TestPrograms"},
-		{"shows the half-filled struct", "model.go", "return m.namesGroup || m.namesGroups || m.pushesData ||", "return", "TestPrograms"},
-		{"takes an existing row for a created one", "upsert.go", "before[w.before[i].key.text] =", `before[""] =`, "TestPrograms"},
-		{"takes an update for nothing", "upsert.go", "case u.nothing ||", "case !u.nothing ||", "TestPrograms"},
-		{"announces what changed nothing", "plugin.go", "db.RowsAffected != 0 &&", "", "TestCatalogue"},
-		{"leaves moved rows in the old group", "write.go", "w.moves = w.changesLife() || m.moves(set)", "w.moves = w.changesLife()", "TestPrograms"},
-		{"does not see what comes back", "write.go", "w.moves = w.changesLife() || m.moves(set)", "w.moves = m.moves(set)", "TestPrograms"},
-		{"shows what is soft-deleted", "model.go", "!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "TestPrograms"},
-		{"leaves rows in the order of the database", "announce.go", "	rows = sorted(rows)", "", "TestCatalogue"},
+		{"sends before commit", capture + "callbacks.go", "	if tx == nil {\n		kept.End", "	if tx != nil {\n		kept.End", "TestPrograms"},
+		{"ignores savepoints", capture + "savepoint.go", `if verb == "" {`, `if verb != "-" {`, "TestPrograms"},
+		{"sends on a failed COMMIT", capture + "tx.go", "case err == nil:", "case err == nil || !wasDone:", "TestPrograms"},
+		{"sends although the context was cancelled", capture + "tx.go", "case !wasDone && !answered(err):", "case wasDone || !answered(err):", "TestPrograms"},
+		{"ROLLBACK TO gives up the savepoint", capture + "tx.go", "t.savepoints = t.savepoints[:i+1]", "t.savepoints = t.savepoints[:i]", "TestPrograms"},
+		{"RELEASE is not seen", capture + "savepoint.go", `case next("RELEASE"):`, `case next("RELEASED"):`, "TestPrograms"},
+		{"the oldest savepoint of a name counts", capture + "tx.go", "for i := len(t.savepoints) - 1; i >= 0; i-- {", "for i := range t.savepoints {", "TestPrograms"},
+		{"shows the half-filled struct", notify + "model.go", "return m.namesGroup || m.namesGroups || m.makesPayload ||", "return", "TestPrograms"},
+		{"takes an existing row for a created one", capture + "upserted.go", "before[w.before[i].Key.text] =", `before[""] =`, "TestPrograms"},
+		{"takes an update for nothing", capture + "upserted.go", "case u.nothing ||", "case !u.nothing ||", "TestPrograms"},
+		{"announces what changed nothing", capture + "callbacks.go", "db.RowsAffected != 0 &&", "", "TestCatalogue"},
+		{"leaves moved rows in the old group", capture + "plan.go", "(f.hides || f.before)", "f.hides", "TestPrograms"},
+		{"does not see what comes back", capture + "plan.go", "(f.hides || f.before)", "f.before", "TestPrograms"},
+		{"shows what is soft-deleted", capture + "table.go", "!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "TestPrograms"},
+		{"leaves rows in the order of the database", capture + "changed.go", "s.Rows = sortRows(rows)", "s.Rows = rows", "TestCatalogue"},
 
-		{"tells nothing to who came late", "hub.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnheardChanges"},
+		{"tells nothing to who came late", "publish.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnrenderedChanges"},
 		{"overtakes the backlog", "outlet.go", "busy, dead := o.draining, o.dead", "busy, dead := false, o.dead", "TestSchedules"},
 		{"repeats the beginning of a frame", "outlet.go", "bytes: f[written:], since", "bytes: f, since", "TestSchedules"},
 		{"forgets what the socket did not take", "outlet.go", "if n == len(l.joined) {", "if n > 0 {", "TestSchedules"},
@@ -79,7 +80,7 @@ func TestMutantsAreCaught(t *testing.T) {
 // testOverlaid runs one of the property tests with another text for a file.
 func testOverlaid(t *testing.T, file, text, test string) (string, error) {
 	dir := t.TempDir()
-	changed := filepath.Join(dir, file)
+	changed := filepath.Join(dir, filepath.Base(file))
 	require.NoError(t, os.WriteFile(changed, []byte(text), 0o600))
 	original, err := filepath.Abs(file)
 	require.NoError(t, err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/notify"
 	"gorm.io/gorm/schema"
 )
 
@@ -29,7 +31,8 @@ func Emits(t testing.TB, model any) string {
 	if err != nil {
 		t.Fatalf("emits: %T: %v", model, err)
 	}
-	types, err := rohrpost.Plugin(nil).(source).Announced(s)
+	plugin := rohrpost.Plugin(rohrpost.NewHub(rohrpost.Config{})).(*capture.Plugin)
+	types, err := notify.Of(plugin).MessageTypes(capture.NewTable(s))
 	if err != nil {
 		t.Fatalf("emits: %T: %v", model, err)
 	}
@@ -71,7 +74,7 @@ func emitted(t testing.TB, s *schema.Schema, changeType string) shape {
 // payload is what the model would push. A model may well fail on a sample that
 // its program never writes.
 func payload(t testing.TB, sample reflect.Value, fields []string, changeType string) (object any, ok bool) {
-	notifier, pushes := sample.Interface().(rohrpost.PushNotifier)
+	notifier, pushes := sample.Interface().(rohrpost.PayloadProvider)
 	if !pushes {
 		return map[string]any{"id": 1}, true
 	}

@@ -141,7 +141,7 @@ func (w *writers) write(t *testing.T, board int, n int64) {
 		}
 		ctx := t.Context()
 		if w.defect == "loss" && round%8 == 3 {
-			ctx = rohrpost.Silent(ctx)
+			ctx = rohrpost.WithoutNotify(ctx)
 		}
 		err := w.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			for i := range entries {
