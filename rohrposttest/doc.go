@@ -4,7 +4,7 @@
 //   - Record records the changes that the writes of a test send.
 //   - Dial opens an in-memory connection that speaks the real protocol.
 //   - Allowed checks which users may subscribe to which groups.
-//   - Emits lists all fields that changes of a model can contain, for a golden file.
+//   - PayloadFields lists all fields that changes of a model can contain, for a golden file.
 //
 // The package works in parallel tests and inside testing/synctest.
 package rohrposttest

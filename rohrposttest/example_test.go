@@ -144,8 +144,8 @@ func ExampleAllowed() {
 
 // A comparison with a file under version control shows each field that is added to a
 // payload.
-func ExampleEmits() {
-	emits := rohrposttest.Emits(t, Comment{})
+func ExamplePayloadFields() {
+	emits := rohrposttest.PayloadFields(t, Comment{})
 	golden, err := os.ReadFile("testdata/comment.golden")
 	check(err)
 	fmt.Println(emits == string(golden))

@@ -82,7 +82,7 @@ func (f *fragile) PushNotificationData([]string, string) any {
 	return map[string]string{"name": *f.Name}
 }
 
-func TestEmits(t *testing.T) {
+func TestPayloadFields(t *testing.T) {
 	for _, test := range []struct {
 		model any
 		want  string
@@ -107,8 +107,8 @@ title: create, update
 updated_fields: update
 `},
 	} {
-		assert.Equal(t, test.want, rohrposttest.Emits(t, test.model))
+		assert.Equal(t, test.want, rohrposttest.PayloadFields(t, test.model))
 	}
-	assert.Contains(t, failing(t, func(t testing.TB) { rohrposttest.Emits(t, author{}) }), "the model has no marker")
-	assert.Contains(t, failing(t, func(t testing.TB) { rohrposttest.Emits(t, 7) }), "unsupported data type")
+	assert.Contains(t, failing(t, func(t testing.TB) { rohrposttest.PayloadFields(t, author{}) }), "the model has no marker")
+	assert.Contains(t, failing(t, func(t testing.TB) { rohrposttest.PayloadFields(t, 7) }), "unsupported data type")
 }

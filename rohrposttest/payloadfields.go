@@ -15,7 +15,7 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Emits lists every field that changes of a model can carry, a line each with
+// PayloadFields lists every field that changes of a model can carry, a line each with
 // the types of change that carry it, "author.name: create, update". Compared with
 // a golden file it makes a field that got into a payload by accident visible in
 // review.
@@ -25,7 +25,7 @@ import (
 // and nil pointers hide nothing. What only certain values bring forth it cannot
 // see. "[]" stands for the elements of a list, "*" for keys that are data, "" for
 // an object that is a plain value.
-func Emits(t testing.TB, model any) string {
+func PayloadFields(t testing.TB, model any) string {
 	t.Helper()
 	s, err := schema.Parse(model, &sync.Map{}, schema.NamingStrategy{})
 	if err != nil {
