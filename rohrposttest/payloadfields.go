@@ -29,12 +29,12 @@ func PayloadFields(t testing.TB, model any) string {
 	t.Helper()
 	s, err := schema.Parse(model, &sync.Map{}, schema.NamingStrategy{})
 	if err != nil {
-		t.Fatalf("emits: %T: %v", model, err)
+		t.Fatalf("payload fields: %T: %v", model, err)
 	}
 	plugin := rohrpost.Plugin(rohrpost.NewHub(rohrpost.Config{})).(*capture.Plugin)
 	types, err := notify.Of(plugin).MessageTypes(capture.NewTable(s))
 	if err != nil {
-		t.Fatalf("emits: %T: %v", model, err)
+		t.Fatalf("payload fields: %T: %v", model, err)
 	}
 	carriers := map[string][]string{}
 	for _, changeType := range types {
@@ -80,7 +80,7 @@ func payload(t testing.TB, sample reflect.Value, fields []string, changeType str
 	}
 	defer func() {
 		if failure := recover(); failure != nil {
-			t.Logf("emits: PushNotificationData of %+v: %v", sample.Elem(), failure)
+			t.Logf("payload fields: PushNotificationData of %+v: %v", sample.Elem(), failure)
 			object, ok = nil, false
 		}
 	}()
