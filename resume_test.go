@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	resumes     = flag.Int("resumes", 2000, "random schedules of resuming to run")
+	resumes     = flag.Int("resumes", 200, "random schedules of resuming to run")
 	resumesSeed = flag.Uint64("resumes-seed", 1, "seed of the first of them")
 )
 
@@ -31,15 +31,11 @@ var (
 // No page may miss anything, or get it twice or in another order, unless it is told to
 // load the state; in the end all know what is there.
 func TestResume(t *testing.T) {
-	count := *resumes
-	if testing.Short() {
-		count = min(count, 200)
-	}
 	var next atomic.Uint64
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("seeds", func(t *testing.T) {
 			t.Parallel()
-			for seed := next.Add(1); seed <= uint64(count) && !t.Failed(); seed = next.Add(1) {
+			for seed := next.Add(1); seed <= uint64(*resumes) && !t.Failed(); seed = next.Add(1) {
 				playResume(t, *resumesSeed-1+seed)
 			}
 		})

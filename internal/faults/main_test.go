@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// The defaults are the small versions for every day; `make faults` runs the whole.
+// The defaults are small; make faults sets larger values.
 var (
-	jitterDuration = flag.Duration("jitter-duration", 5*time.Second, "how long changes are published")
-	jitterConns    = flag.Int("jitter-conns", 100, "connections")
-	jitterRate     = flag.Int("jitter-rate", 200, "changes a second")
-	kills          = flag.Int("kills", 5, "how often the server is killed")
-	seed           = flag.Uint64("seed", 0, "of all that is random; 0: of the time")
+	jitterDuration = flag.Duration("jitter-duration", 2*time.Second, "the time in which changes are published")
+	jitterConns    = flag.Int("jitter-conns", 50, "the number of connections")
+	jitterRate     = flag.Int("jitter-rate", 200, "the number of changes a second")
+	kills          = flag.Int("kills", 2, "the number of times that the server is killed")
+	seed           = flag.Uint64("seed", 0, "the seed of all random choices; 0: the time")
 )
 
 // TestMain fails when goroutines of this module are left after all tests.
