@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
 )
 
 // patience is how long a message may take that must come. Nothing waits for a
@@ -38,7 +39,7 @@ func Dial(t testing.TB, hub *rohrpost.Hub, as ...rohrpost.Identity) *Conn {
 	if len(as) > 0 {
 		serve = func(w http.ResponseWriter, r *http.Request) { hub.ServeHTTPAs(w, r, as[0]) }
 	}
-	ws, refusal, err := pipe(serve)
+	ws, refusal, err := mempipe.Dial(serve)
 	if err != nil {
 		if refusal != nil {
 			text, _ := io.ReadAll(refusal.Body)

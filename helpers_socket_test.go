@@ -1,17 +1,17 @@
 package rohrpost
 
 import (
-	"bufio"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,15 +30,17 @@ type fakeSocket struct {
 
 // connect opens a connection that writes to a fake socket, and joins nothing.
 func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
-	near, far := net.Pipe()
-	go func() { _, _, _ = dialerOver(near).Dial("ws://hub", nil) }()
-	r, err := http.ReadRequest(bufio.NewReader(far))
-	require.NoError(t, err)
-	hijacked := &hijacker{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}
 	require.NoError(t, hub.conns.reserve())
-	ws, err := hub.upgrader.Upgrade(hijacked, r, nil)
+	var ws *websocket.Conn
+	var hijacked *hijacker
+	client, _, err := mempipe.Dial(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		hijacked = &hijacker{ResponseWriter: w, hub: hub}
+		ws, err = hub.upgrader.Upgrade(hijacked, r, nil)
+		assert.NoError(t, err)
+	})
 	require.NoError(t, err)
-	socket := &fakeSocket{Conn: far, room: -1}
+	socket := &fakeSocket{Conn: hijacked.socket.Conn, room: -1}
 	socket.changed.L = &socket.mu
 	hijacked.socket.Conn = socket
 	if waits {
@@ -46,7 +48,7 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	}
 	c := newConn(hub, ws, hijacked.socket, Identity{})
 	c.start()
-	t.Cleanup(func() { _ = near.Close() })
+	t.Cleanup(func() { _ = client.Close() })
 	return c, socket
 }
 
