@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDeniedLooksAlwaysTheSame(t *testing.T) {
+func TestDeniedSubscriptionsLookAlike(t *testing.T) {
 	hub := NewHub(Config{Logger: quiet(Config{}).log, Limits: Limits{AuthorizeTimeout: 10 * time.Millisecond}})
 	hub.Allow("error", func(context.Context, *Conn, Params) error { return errors.New("secret") })
 	hub.Allow("readable", func(context.Context, *Conn, Params) error { return Errorf("not you") })
@@ -33,7 +33,7 @@ func TestDeniedLooksAlwaysTheSame(t *testing.T) {
 	assert.Zero(t, hub.Stats().Memberships)
 }
 
-func TestUnavailableIsNoRefusal(t *testing.T) {
+func TestUnavailableDiffersFromDenied(t *testing.T) {
 	var log strings.Builder
 	hub := NewHub(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	var away atomic.Bool

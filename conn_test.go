@@ -23,7 +23,7 @@ func TestLimitsOfAConnection(t *testing.T) {
 	for i := range 128 {
 		join(t, ws, fmt.Sprintf("g-%d", i))
 	}
-	join(t, ws, "g-0") // again is no error, and takes no place
+	join(t, ws, "g-0") // a second subscription succeeds, and does not count
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"one-more"}}`)
 	assert.Equal(t, `{"id":1,"type":"subscribe","error":"Too many groups."}`, receive(t, ws))
 	send(t, ws, `{"id":2,"type":"ping","data":"`+strings.Repeat("x", 65_000)+`"}`)
@@ -76,11 +76,11 @@ func TestSlowConsumerIsClosed(t *testing.T) {
 			require.NoError(t, hub.Send("g", Message{ID: i, Data: text}))
 			var message struct{ ID int }
 			require.NoError(t, json.Unmarshal([]byte(receive(t, fast)), &message))
-			require.Equal(t, i, message.ID, "nobody else notices")
+			require.Equal(t, i, message.ID, "the other connection is not affected")
 		}
 		synctest.Wait()
 		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
-		assert.Equal(t, 1, hub.Stats().Memberships, "it has left its groups at once")
+		assert.Equal(t, 1, hub.Stats().Memberships, "the connection has left its groups at once")
 		assert.Equal(t, wire.CloseSlowConsumer, closeCode(slow))
 		go func() { _ = closeCode(fast) }()
 		require.NoError(t, hub.Shutdown(context.Background()))
@@ -101,7 +101,7 @@ func TestStalledWriteEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
-// What has waited too long is no news any more, even if it is little.
+// A message that has waited too long closes the connection, however small it is.
 func TestOldMessagesCloseAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{PingInterval: -1, Limits: Limits{WriteTimeout: 50 * time.Second, IdleTimeout: -1}})

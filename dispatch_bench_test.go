@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// BenchmarkRequests handles pings that came together, from the moment they are
-// read until they are written, without sockets: what is ours of a request.
+// BenchmarkRequests handles pings that came together, from the moment they are read
+// until they are written, without sockets: the share of the hub in the cost of a
+// request.
 func BenchmarkRequests(b *testing.B) {
 	const ping, pong = `{"id":1,"type":"ping"}`, `..{"id":1,"type":"pong"}`
 	for _, together := range []int{1, 32} {

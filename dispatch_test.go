@@ -61,27 +61,27 @@ func TestLaterIsAnsweredOnce(t *testing.T) {
 	})
 }
 
-func TestSlowHandlerHearsOfTheEnd(t *testing.T) {
+func TestSlowHandlerIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{Limits: Limits{RequestTimeout: -1}})
-		told := make(chan error, 1)
+		ended := make(chan error, 1)
 		hub.Handle("wait", func(ctx context.Context, _ *Conn, _ *Request) (any, error) {
 			<-ctx.Done()
-			told <- ctx.Err()
+			ended <- ctx.Err()
 			return nil, ctx.Err()
 		})
 		ws := pipe(t, hub)
 		send(t, ws, `{"id":1,"type":"wait"}`)
 		go func() { _ = closeCode(ws) }()
-		time.Sleep(3 * time.Minute) // pings go on meanwhile, or it were dead
+		time.Sleep(3 * time.Minute) // the client still answers pings
 		assert.Equal(t, 1, hub.Stats().Connections)
 		require.NoError(t, ws.Close())
-		require.ErrorIs(t, <-told, context.Canceled)
+		require.ErrorIs(t, <-ended, context.Canceled)
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
 }
 
-// together writes messages at once: they are read at once, and handled together.
+// together writes messages at once, so that the hub reads and handles them together.
 func together(t *testing.T, ws interface{ Write([]byte) (int, error) }, messages ...string) {
 	t.Helper()
 	var frames []byte
@@ -98,9 +98,9 @@ func TestRepliesLeaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})
 		ws := pipe(t, hub)
-		together(t, ws.NetConn(), slices.Repeat([]string{`{"id":1,"type":"ping"}`}, 9)...) // what the reader holds
+		together(t, ws.NetConn(), slices.Repeat([]string{`{"id":1,"type":"ping"}`}, 9)...) // as many as the reader holds
 		buffer := make([]byte, 1000)
-		n, err := ws.NetConn().Read(buffer) // what is written at once
+		n, err := ws.NetConn().Read(buffer) // the bytes of one write
 		require.NoError(t, err)
 		assert.Equal(t, 9, strings.Count(string(buffer[:n]), `{"id":1,"type":"pong"}`))
 		go func() { _ = closeCode(ws) }()
@@ -108,7 +108,7 @@ func TestRepliesLeaveTogether(t *testing.T) {
 	})
 }
 
-// What came together leaves together, but waits for no slow handler.
+// Replies to requests that came together leave together, but do not wait for a slow handler.
 func TestRepliesDoNotWaitForSlowHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})

@@ -15,31 +15,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page is what a page must do: keep its positions, and load the state where it is
-// told to. It holds every message against what a position promises.
-type page struct {
+// client does what a client must do: it keeps its positions, and loads the snapshot
+// after a resync. It checks every message against its position.
+type client struct {
 	t      *testing.T
 	name   int
 	conn   *Conn
 	socket *fakeSocket
 	views  map[string]*view
-	asked  string // the group of the request that is not answered
+	asked  string // the group of the request without an answer so far
 
-	whole func(group string, since Position) bool // the history has all after it
-	could bool                                    // it had when the page asked
+	whole func(group string, since Position) bool // the history has all messages after since
+	could bool                                    // whole was true for the request
 }
 
-// view is a group as the page sees it.
+// view is a group from the view of a client.
 type view struct {
 	at    Position
-	has   map[int]bool // what it knows of
-	stale bool         // it has been told to load the state
-	since *Position    // it has asked for what came after
-	due   uint64       // all up to this offset has been promised
-	jump  bool         // something was left out, and it was told so
+	has   map[int]bool // the objects that the client knows
+	stale bool         // the client must load the snapshot
+	since *Position    // the position from which the client has resumed
+	due   uint64       // the answer has announced all messages up to this offset
+	jump  bool         // a resync has announced missing messages
 }
 
-type pageMessage struct {
+type clientMessage struct {
 	Type  string
 	Error string
 	Data  struct {
@@ -48,11 +48,11 @@ type pageMessage struct {
 		Object                     struct{ N int }
 		Recovered                  *bool
 		Missed                     *uint64
-		State                      []int `json:"snapshot"`
+		Snapshot                   []int
 	}
 }
 
-// bareConn is a connection that nobody reads from.
+// bareConn returns a connection without a reader.
 func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	near, far := net.Pipe()
 	_ = near.Close()
@@ -63,92 +63,92 @@ func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	return c, socket
 }
 
-func (p *page) connect(hub *Hub) {
-	p.conn, p.socket = bareConn(hub)
-	p.conn.ctx = context.WithValue(p.conn.ctx, inRequest{}, true)
+func (c *client) connect(hub *Hub) {
+	c.conn, c.socket = bareConn(hub)
+	c.conn.ctx = context.WithValue(c.conn.ctx, inRequest{}, true)
 }
 
-func (p *page) cut() {
-	_ = p.socket.Close()
-	p.conn.member.Abort()
+func (c *client) disconnect() {
+	_ = c.socket.Close()
+	c.conn.member.Abort()
 }
 
-// subscribe asks for a group, from where the page is if it can.
-func (p *page) subscribe(group string, state bool) {
+// subscribe subscribes to a group, from the position of the client if it has one.
+func (c *client) subscribe(group string, snapshot bool) {
 	data := map[string]any{"group": group}
-	v := p.views[group]
+	v := c.views[group]
 	if v == nil {
 		v = &view{stale: true}
-		p.views[group] = v
+		c.views[group] = v
 	}
 	v.since = nil
 	if v.at.Epoch != "" && !v.stale {
 		since := v.at
 		v.since, data["since"] = &since, since
-		p.could = p.whole(group, since)
+		c.could = c.whole(group, since)
 	}
-	if state || v.since == nil {
+	if snapshot || v.since == nil {
 		data["snapshot"] = true
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
-	require.NoError(p.t, err)
+	require.NoError(c.t, err)
 	received, err := wire.DecodeRequest(raw)
 	r := newRequest(received)
-	require.NoError(p.t, err)
-	p.asked = group
-	p.conn.handle(p.conn.hub.handler("subscribe"), r)
-	p.conn.member.Wake() // as dispatch would
+	require.NoError(c.t, err)
+	c.asked = group
+	c.conn.handle(c.conn.hub.handler("subscribe"), r)
+	c.conn.member.Wake() // as dispatch would
 }
 
-// receive takes what has come.
-func (p *page) receive() {
-	for _, text := range p.socket.received(p.t) {
-		var m pageMessage
-		require.NoError(p.t, json.Unmarshal([]byte(text), &m))
+// receive reads the messages that have come.
+func (c *client) receive() {
+	for _, text := range c.socket.received(c.t) {
+		var m clientMessage
+		require.NoError(c.t, json.Unmarshal([]byte(text), &m))
 		if m.Type == "subscribe" {
-			require.Empty(p.t, m.Error, "page %d", p.name)
-			p.answered(&m)
-		} else if v := p.views[m.Data.Group]; v != nil {
-			v.change(p.t, &m)
+			require.Empty(c.t, m.Error, "client %d", c.name)
+			c.answered(&m)
+		} else if v := c.views[m.Data.Group]; v != nil {
+			v.change(c.t, &m)
 		}
 	}
 }
 
-func (p *page) answered(m *pageMessage) {
+func (c *client) answered(m *clientMessage) {
 	group := m.Data.Group
-	require.Equal(p.t, p.asked, group)
-	p.asked = ""
-	v := p.views[group]
-	require.NotEmpty(p.t, m.Data.Epoch)
+	require.Equal(c.t, c.asked, group)
+	c.asked = ""
+	v := c.views[group]
+	require.NotEmpty(c.t, m.Data.Epoch)
 	now := Position{Epoch: m.Data.Epoch, Offset: m.Data.Offset}
 	if m.Data.Recovered != nil && *m.Data.Recovered {
-		require.NotNil(p.t, v.since)
-		require.Equal(p.t, v.since.Epoch, now.Epoch, "recovered, but the history is another one")
-		require.Equal(p.t, v.since.Offset+*m.Data.Missed, now.Offset)
-		require.Nil(p.t, m.Data.State)
+		require.NotNil(c.t, v.since)
+		require.Equal(c.t, v.since.Epoch, now.Epoch, "the history of a recovered group must be the same")
+		require.Equal(c.t, v.since.Offset+*m.Data.Missed, now.Offset)
+		require.Nil(c.t, m.Data.Snapshot)
 		v.at, v.due = *v.since, now.Offset
 		return
 	}
-	require.Equal(p.t, v.since != nil, m.Data.Recovered != nil)
-	if v.since != nil && p.could && p.whole(group, *v.since) {
-		require.Fail(p.t, "nothing is missing", m.Data.Reason)
+	require.Equal(c.t, v.since != nil, m.Data.Recovered != nil)
+	if v.since != nil && c.could && c.whole(group, *v.since) {
+		require.Fail(c.t, "the history has all messages", m.Data.Reason)
 	}
-	*v = view{at: now, stale: m.Data.State == nil, has: maps.Clone(v.has), due: now.Offset}
+	*v = view{at: now, stale: m.Data.Snapshot == nil, has: maps.Clone(v.has), due: now.Offset}
 	if !v.stale {
 		v.has = map[int]bool{}
-		for _, n := range m.Data.State {
+		for _, n := range m.Data.Snapshot {
 			v.has[n] = true
 		}
 	}
 }
 
-// change takes a message of the group.
-func (v *view) change(t *testing.T, m *pageMessage) {
+// change handles a message of the group.
+func (v *view) change(t *testing.T, m *clientMessage) {
 	d := &m.Data
 	switch {
-	case d.Epoch != "": // a new beginning, and it says so
+	case d.Epoch != "": // a resync to a new position
 		require.Equal(t, Resync, d.Type)
-		require.GreaterOrEqual(t, v.at.Offset, v.due, "what was promised has not come")
+		require.GreaterOrEqual(t, v.at.Offset, v.due, "the announced messages are missing")
 		*v = view{at: Position{Epoch: d.Epoch, Offset: d.Offset}, stale: true, has: v.has, since: v.since, due: d.Offset}
 		return
 	case d.Offset == 0:
@@ -170,9 +170,9 @@ func (v *view) change(t *testing.T, m *pageMessage) {
 	}
 }
 
-// holds compares the page with the truth.
-func (p *page) holds(group string, truth map[int]bool, at Position) {
-	v := p.views[group]
-	assert.Equal(p.t, at, v.at, fmt.Sprintf("page %d has come to the end of %s", p.name, group))
-	assert.Equal(p.t, truth, v.has, fmt.Sprintf("page %d knows all of %s", p.name, group))
+// check compares the client with the truth.
+func (c *client) check(group string, truth map[int]bool, at Position) {
+	v := c.views[group]
+	assert.Equal(c.t, at, v.at, fmt.Sprintf("client %d is at the end of %s", c.name, group))
+	assert.Equal(c.t, truth, v.has, fmt.Sprintf("client %d has all objects of %s", c.name, group))
 }

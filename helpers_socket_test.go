@@ -15,20 +15,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeSocket takes as many bytes as it has room for. What is written to it with
-// Write waits for room, as with a real one.
+// fakeSocket takes as many bytes as it has room for. Write waits for room, as with a
+// real socket.
 type fakeSocket struct {
-	net.Conn // what the handshake went over
+	net.Conn // the connection of the handshake
 
 	mu      sync.Mutex
 	changed sync.Cond
 	room    int // negative: any
 	taken   []byte
 	closed  bool
-	onWrite func(p []byte) // takes everything in place of taken; nil: taken does
+	onWrite func(p []byte) // called instead of appending to taken, unless it is nil
 }
 
-// connect opens a connection that writes to a fake socket, and joins nothing.
+// connect opens a connection that writes to a fake socket and is in no group.
 func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	require.NoError(t, hub.conns.reserve())
 	var ws *websocket.Conn
@@ -108,14 +108,14 @@ func (s *fakeSocket) Close() error {
 // SetWriteDeadline implements net.Conn.
 func (s *fakeSocket) SetWriteDeadline(time.Time) error { return nil }
 
-// frames are what was taken: messages, and at the end perhaps a close code.
+// frames returns the messages that the socket has taken, and the close code if there is one.
 func (s *fakeSocket) frames(t *testing.T) (messages []string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return parseFrames(t, s.taken)
 }
 
-// received is what frames is of what was taken since the last call.
+// received returns the messages that the socket has taken since the last call.
 func (s *fakeSocket) received(t *testing.T) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,14 +127,14 @@ func (s *fakeSocket) received(t *testing.T) []string {
 func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	for len(rest) > 0 {
 		if code != 0 {
-			require.Fail(t, "nothing follows a close frame")
+			require.Fail(t, "a frame follows a close frame")
 		}
 		kind, length, header := rest[0], int(rest[1]), 2
 		if length == 126 {
 			length, header = int(binary.BigEndian.Uint16(rest[2:])), 4
 		}
 		if len(rest) < header+length {
-			require.Fail(t, "no frame ends half-way")
+			require.Fail(t, "a frame is not complete")
 		}
 		payload := rest[header : header+length]
 		switch rest = rest[header+length:]; kind {
@@ -149,8 +149,8 @@ func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	return messages, code
 }
 
-// quietNow waits until the workers of the hub have nothing to do, and the connections
-// nothing to write.
+// quietNow waits until the workers of the hub are idle and the connections have
+// written everything.
 func quietNow(t *testing.T, hub *Hub, conns []*Conn) {
 	idle(hub)
 	for _, c := range conns {

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// portable runs the tests over real sockets by the way that all others take.
-var portable = flag.Bool("portable", false, "do not use what only some sockets can do")
+// portable is set by make race, so that the tests cover both ways to write.
+var portable = flag.Bool("portable", false, "treat all sockets as those that may wait")
 
 // pipe connects to the hub inside a bubble.
 func pipe(t *testing.T, hub *Hub) *websocket.Conn {
@@ -30,6 +30,7 @@ func pipe(t *testing.T, hub *Hub) *websocket.Conn {
 	return ws
 }
 
+// quiet returns a hub that logs nothing and allows every group.
 func quiet(config Config) *Hub { return quietOn(config, (*Hub).newUpstream) }
 
 // quietOn is quiet with another upstream.
@@ -59,12 +60,12 @@ func join(t testing.TB, ws *websocket.Conn, group string) {
 	require.NoError(t, compareFrame(subscribed(1, group, 0), receive(t, ws)))
 }
 
-// subscribed is the answer to a subscription at an offset.
+// subscribed returns the reply to a subscription at an offset.
 func subscribed(id int, group string, offset int) string {
 	return fmt.Sprintf(`{"id":%d,"type":"subscribe","data":{"group":"%s","epoch":"{{epoch}}","offset":%d}}`, id, group, offset)
 }
 
-// closeCode reads to the end and returns the code the hub closed with.
+// closeCode reads to the end and returns the close code of the hub.
 func closeCode(ws *websocket.Conn) int {
 	for {
 		if _, _, err := ws.ReadMessage(); err != nil {

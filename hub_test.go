@@ -25,8 +25,8 @@ func TestMessagesToGroups(t *testing.T) {
 
 	encoded := false
 	spy := func() any { encoded = true; return nil }
-	require.NoError(t, hub.Publish(t.Context(), Change{Group: "nobody", Type: Create, Object: marshalFunc(spy)}))
-	assert.False(t, encoded, "a group without members costs nothing")
+	require.NoError(t, hub.Publish(t.Context(), Change{Group: "empty", Type: Create, Object: marshalFunc(spy)}))
+	assert.False(t, encoded, "a change for a group without members is not encoded")
 
 	err := hub.Publish(t.Context(),
 		Change{Group: "g", Type: Create, Object: func() {}},
@@ -59,9 +59,8 @@ func TestDoubleRegistrationPanics(t *testing.T) {
 	assert.Panics(t, func() { hub.Allow("{a}{b}", Anyone) })
 }
 
-// TestEveryMemberSeesOneOrder publishes from many goroutines while connections
-// join, leave and close: what a member sees of a group while it is in has no
-// hole and no turn.
+// TestEveryMemberSeesOneOrder publishes from many goroutines while connections join,
+// leave and close. A member must get all messages of a group, in order.
 func TestEveryMemberSeesOneOrder(t *testing.T) {
 	hub := quiet(Config{})
 	address := serve(t, hub)
@@ -147,7 +146,7 @@ func TestShutdown(t *testing.T) {
 		}
 		done := make(chan error, 2)
 		go func() { done <- hub.Shutdown(context.Background()) }()
-		for range 3 { // what waits is flushed
+		for range 3 { // Shutdown sends the messages that wait
 			assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
 		}
 		assert.Equal(t, websocket.CloseServiceRestart, closeCode(ws))
@@ -163,7 +162,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-func TestShutdownCutsWhoDoesNotGo(t *testing.T) {
+func TestShutdownAbortsStalledConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})
 		_ = pipe(t, hub) // never reads

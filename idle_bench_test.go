@@ -18,7 +18,7 @@ const idleEnv = "ROHRPOST_IDLE_URL"
 
 // BenchmarkIdle opens 10,000 connections from another process and reports what
 // each costs while nothing happens: resident memory, heap and stack after a
-// collection. Then each joins 100 groups, and it reports what a membership costs.
+// collection. Then each joins 100 groups, and it reports the cost of a membership.
 //
 //	go test -run '^$' -bench '^BenchmarkIdle$' -benchtime 1x .
 func BenchmarkIdle(b *testing.B) {

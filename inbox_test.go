@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A connection that asks more than it is answered is read no further.
+// The hub stops reading from a connection with too many unanswered requests.
 func TestInboxIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})

@@ -23,30 +23,30 @@ func TestServerPings(t *testing.T) {
 		})
 		go func() { time.Sleep(10 * time.Minute); _ = hub.Shutdown(context.Background()) }()
 		assert.Equal(t, websocket.CloseServiceRestart, closeCode(ws))
-		assert.Equal(t, 10*time.Minute, time.Since(start), "a peer that answers stays")
+		assert.Equal(t, 10*time.Minute, time.Since(start), "a connection that answers stays open")
 		require.Greater(t, len(pings), 20)
 		assert.Equal(t, 25*time.Second, pings[0])
 		assert.Equal(t, 25*time.Second, pings[1]-pings[0])
 	})
 }
 
-func TestDeadPeerIsCut(t *testing.T) {
+func TestDeadConnectionIsAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		ws.SetPingHandler(func(string) error { return nil }) // hears, but says nothing
+		ws.SetPingHandler(func(string) error { return nil }) // the client reads, but does not answer
 		start := time.Now()
 		_ = closeCode(ws)
 		assert.Equal(t, 60*time.Second, time.Since(start))
 		synctest.Wait()
-		assert.Zero(t, hub.Stats().Memberships, "it has left its groups at once")
+		assert.Zero(t, hub.Stats().Memberships, "the connection has left its groups at once")
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
 }
 
-// rohrpost-js answers the pings of WebSocket too, but a JSON ping alone is life.
-func TestJSONPingsAreLife(t *testing.T) {
+// rohrpost-js answers the pings of WebSocket too, but JSON pings alone are enough.
+func TestJSONPingsKeepAConnectionOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := quiet(Config{})
 		ws := pipe(t, hub)
@@ -62,8 +62,8 @@ func TestJSONPingsAreLife(t *testing.T) {
 	})
 }
 
-// The last frame counts, or one that came a 64th of DeadAfter before it.
-func TestDeadAfterIsExactToA64th(t *testing.T) {
+// The timeout counts from the last frame, or from one that came up to a 64th of it earlier.
+func TestIdleTimeoutIsExactToA64th(t *testing.T) {
 	for _, last := range []time.Duration{0, 500 * time.Millisecond, time.Second, 30*time.Second + time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			hub := quiet(Config{PingInterval: -1})

@@ -16,20 +16,20 @@ func TestRequestContext(t *testing.T) {
 	nothing := func(context.CancelFunc, func()) {}
 	for name, test := range map[string]struct {
 		timeout time.Duration
-		before  ending // somebody waits for it
+		before  ending // before the first use of the context
 		after   ending
 	}{
-		"nothing":               {time.Second, nothing, nothing},
-		"no timeout":            {-1, nothing, nothing},
-		"ends":                  {time.Second, nothing, func(_ context.CancelFunc, end func()) { end() }},
-		"ended":                 {time.Second, func(_ context.CancelFunc, end func()) { end() }, nothing},
-		"connection ends":       {time.Second, nothing, func(parent context.CancelFunc, _ func()) { parent() }},
-		"connection ended":      {-1, func(parent context.CancelFunc, _ func()) { parent() }, nothing},
-		"times out":             {time.Second, nothing, func(context.CancelFunc, func()) { time.Sleep(time.Second) }},
-		"timed out":             {time.Second, func(context.CancelFunc, func()) { time.Sleep(time.Second) }, nothing},
-		"times out, then ends":  {time.Second, func(context.CancelFunc, func()) { time.Sleep(2 * time.Second) }, func(_ context.CancelFunc, end func()) { end() }},
-		"ends, then times out":  {time.Second, func(_ context.CancelFunc, end func()) { end() }, func(context.CancelFunc, func()) { time.Sleep(2 * time.Second) }},
-		"both, nobody has seen": {time.Second, func(parent context.CancelFunc, end func()) { end(); parent() }, nothing},
+		"nothing":                    {time.Second, nothing, nothing},
+		"no timeout":                 {-1, nothing, nothing},
+		"ends":                       {time.Second, nothing, func(_ context.CancelFunc, end func()) { end() }},
+		"ended":                      {time.Second, func(_ context.CancelFunc, end func()) { end() }, nothing},
+		"connection ends":            {time.Second, nothing, func(parent context.CancelFunc, _ func()) { parent() }},
+		"connection ended":           {-1, func(parent context.CancelFunc, _ func()) { parent() }, nothing},
+		"times out":                  {time.Second, nothing, func(context.CancelFunc, func()) { time.Sleep(time.Second) }},
+		"timed out":                  {time.Second, func(context.CancelFunc, func()) { time.Sleep(time.Second) }, nothing},
+		"times out, then ends":       {time.Second, func(context.CancelFunc, func()) { time.Sleep(2 * time.Second) }, func(_ context.CancelFunc, end func()) { end() }},
+		"ends, then times out":       {time.Second, func(_ context.CancelFunc, end func()) { end() }, func(context.CancelFunc, func()) { time.Sleep(2 * time.Second) }},
+		"both, before the first use": {time.Second, func(parent context.CancelFunc, end func()) { end(); parent() }, nothing},
 	} {
 		for i := range 4 {
 			looks, limited := i%2 == 1, i/2 == 1

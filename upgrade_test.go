@@ -19,7 +19,7 @@ func TestConnectionsAreRefused(t *testing.T) {
 		body   string
 	}{
 		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections"},
-		"readable error":   {Config{Authenticate: refuse(Errorf("who are you?"))}, "", http.StatusUnauthorized, "who are you?"},
+		"readable error":   {Config{Authenticate: refuse(Errorf("unknown user"))}, "", http.StatusUnauthorized, "unknown user"},
 		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized"},
 		"panic": {
 			Config{Authenticate: func(*http.Request) (Identity, error) { panic("secret") }},

@@ -35,7 +35,8 @@ const root = "../.." // of the module
 
 func all() []mutant { return slices.Concat(fanoutMutants, hubMutants) }
 
-// TestMutantsApply checks, cheaply, that each mutant still has its place in the code.
+// TestMutantsApply checks, cheaply, that each mutant still has its place in the code,
+// and its test.
 func TestMutantsApply(t *testing.T) {
 	names := map[string]bool{}
 	for _, m := range all() {
@@ -44,7 +45,19 @@ func TestMutantsApply(t *testing.T) {
 		source, err := os.ReadFile(filepath.Join(root, m.file))
 		require.NoError(t, err, m.name)
 		assert.Equal(t, 1, strings.Count(string(source), m.old), "%s: %q must be unique in %s", m.name, m.old, m.file)
+		assert.True(t, declares(t, m.pkg, m.test), "%s: there is no test %s", m.name, m.test)
 	}
+}
+
+// declares reports whether the tests of a package have one of the name.
+func declares(t *testing.T, pkg, test string) bool {
+	files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+	require.NoError(t, err)
+	return slices.ContainsFunc(files, func(file string) bool {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return strings.Contains(string(source), "\nfunc "+test+"(t *testing.T)")
+	})
 }
 
 // TestMutantsAreCaught runs the test of each chosen mutant, which must fail.
