@@ -16,7 +16,7 @@ func openForgetful() (http.Handler, func(string) error) {
 }
 
 func open(config rohrpost.Config) (http.Handler, func(string) error) {
-	config.MaxConnections = -1
+	config.Limits.MaxConnections = -1
 	hub := rohrpost.NewHub(config)
 	hub.Allow("{group}", rohrpost.Anyone)
 	return hub, func(group string) error {
