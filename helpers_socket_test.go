@@ -35,7 +35,7 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	var hijacked *hijacker
 	client, _, err := mempipe.Dial(func(w http.ResponseWriter, r *http.Request) {
 		var err error
-		hijacked = &hijacker{ResponseWriter: w, hub: hub}
+		hijacked = &hijacker{ResponseWriter: w, wrap: hub.newNetConn}
 		ws, err = hub.upgrader.Upgrade(hijacked, r, nil)
 		assert.NoError(t, err)
 	})

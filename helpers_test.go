@@ -34,7 +34,7 @@ func pipe(t *testing.T, hub *Hub) *websocket.Conn {
 func quiet(config Config) *Hub { return quietOn(config, (*Hub).newUpstream) }
 
 // quietOn is quiet with another upstream.
-func quietOn(config Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
+func quietOn(config Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstream) *Hub {
 	config.Logger = slog.New(slog.DiscardHandler)
 	hub := newHub(config, newUpstream)
 	hub.portable = *portable

@@ -103,14 +103,14 @@ func (r *resumeRun) open() {
 	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: 64 * r.random.IntN(2), MaxAge: -1}
 	if r.random.IntN(3) == 0 {
 		store := newStore(history.Config{Limits: history.Limits(limits), Frame: frameOf})
-		r.hub = quietOn(Config{}, func(h *Hub) upstream.Upstream {
-			return between{upstream.NewLocal(store.Store, receiver{h}), r.interleave}
+		r.hub = quietOn(Config{}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+			return between{upstream.NewLocal(store.Store, to), r.interleave}
 		})
 		r.memory = func() *testStore { return store }
 	} else {
 		r.broker = newUnreliable(limits)
-		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub) upstream.Upstream {
-			return between{h.newUpstream(), r.interleave}
+		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+			return between{h.newUpstream(to), r.interleave}
 		})
 		r.memory = func() *testStore { return r.broker.memory }
 		require.NoError(r.t, r.hub.Send("start", Message{Type: "start"}))
