@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/shards"
 	"github.com/rohrpost/rohrpost/internal/upstream"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
@@ -100,7 +101,7 @@ func runResume(t *testing.T, seed uint64) {
 }
 
 func (r *resumeRun) open() {
-	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: 64 * r.random.IntN(2), MaxAge: -1}
+	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: shards.Count * r.random.IntN(2), MaxAge: -1}
 	if r.random.IntN(3) == 0 {
 		store := newStore(history.Config{Limits: history.Limits(limits), Frame: frameOf})
 		r.hub = quietOn(Config{}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
