@@ -1,5 +1,5 @@
-// Package js contains and serves the JavaScript client of a hub, one ES module,
-// so that a Go program needs no npm:
+// Package js contains and serves the JavaScript client of a hub, a few small ES
+// modules, so that a Go program needs no npm:
 //
 //	mux.Handle("/rohrpost/", http.StripPrefix("/rohrpost", js.Handler()))
 //
@@ -20,22 +20,30 @@ import (
 	"time"
 )
 
-//go:embed rohrpost.js rohrpost.d.ts
+//go:embed *.js *.d.ts
 var files embed.FS
 
-// Handler serves rohrpost.js and its types, rohrpost.d.ts, under any path: only
-// the last element of the path counts. Any other file is not found. Browsers
-// revalidate their cached copy on each load, so a page gets the version of the
-// running program. The handler may be used concurrently.
+// Handler serves rohrpost.js, the modules that it imports, and their types under
+// any path: only the last element of the path counts. Any other file is not
+// found. A module imports its neighbours, so mount the handler on a path that
+// ends with a slash. Browsers revalidate their cached copies on each load, so a
+// page gets the version of the running program. The handler may be used
+// concurrently.
 func Handler() http.Handler {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(err) // impossible: the files are embedded
+	}
 	served := map[string]http.HandlerFunc{}
-	for name, contentType := range map[string]string{
-		"rohrpost.js":   "text/javascript; charset=utf-8",
-		"rohrpost.d.ts": "application/typescript; charset=utf-8",
-	} {
+	for _, entry := range entries {
+		name := entry.Name()
 		data, err := files.ReadFile(name)
 		if err != nil {
 			panic(err) // impossible: the file is embedded
+		}
+		contentType := "text/javascript; charset=utf-8"
+		if path.Ext(name) == ".ts" {
+			contentType = "application/typescript; charset=utf-8"
 		}
 		served[name] = serve(name, contentType, data)
 	}

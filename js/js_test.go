@@ -13,7 +13,7 @@ import (
 func TestHandler(t *testing.T) {
 	mounted := http.NewServeMux()
 	mounted.Handle("/static/rohrpost/", http.StripPrefix("/static/rohrpost", Handler()))
-	mounted.Handle("/rohrpost.js", Handler())
+	mounted.Handle("/", Handler())
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -22,6 +22,7 @@ func TestHandler(t *testing.T) {
 		{"GET", "/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/rohrpost.d.ts", 200, "rohrpost.d.ts", "application/typescript; charset=utf-8"},
+		{"GET", "/static/rohrpost/connection.js", 200, "connection.js", "text/javascript; charset=utf-8"},
 		{"HEAD", "/rohrpost.js", 200, "", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/", 404, "", ""},
 		{"GET", "/static/rohrpost/js.go", 404, "", ""},

@@ -1,0 +1,38 @@
+import { log } from "./errors.js";
+
+// An object with events, whose handlers may throw.
+export class Emitter {
+  #handlers = new Map();
+
+  on(type, handler) {
+    this.#handlers.set(type, [...(this.#handlers.get(type) ?? []), handler]);
+    return this;
+  }
+
+  once(type, handler) {
+    const first = (...values) => this.off(type, handler) && handler(...values);
+    first.handler = handler;
+    return this.on(type, first);
+  }
+
+  off(type, handler) {
+    this.#handlers.set(type, (this.#handlers.get(type) ?? []).filter((h) => h !== handler && h.handler !== handler));
+    return this;
+  }
+
+  _emit(type, ...values) {
+    for (const handler of this.#handlers.get(type) ?? []) {
+      try {
+        handler(...values);
+      } catch (error) {
+        if (type === "error") log(error);
+        else this._report(error);
+      }
+    }
+  }
+
+  _report(error) {
+    if (this.#handlers.get("error")?.length) this._emit("error", error);
+    else log(error);
+  }
+}
