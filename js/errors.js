@@ -6,10 +6,18 @@ export class RohrpostError extends Error {
   }
 }
 
-export const lost = () => new RohrpostError("lost", "The connection was lost.");
+export const lost = () => new RohrpostError("lost", "The connection was lost.", { temporary: true });
 
 export const closed = (text = "The connection is closed.", more) => new RohrpostError("closed", text, more);
 
-export function log(error) {
-  (globalThis.reportError ?? console.error)(error);
+export const isLoss = (error) => error?.code === "lost" || error?.code === "closed";
+
+// Whether anything but close() has ended a connection or a subscription.
+export const isFault = (error) => error.code !== "closed" || error.close;
+
+// Makes the error of a reply. Earlier hubs send no error_info.
+export function refusal({ error: content, error_info: info, data }) {
+  const text = typeof content === "string" ? content : JSON.stringify(content);
+  const { code = "refused", temporary = /^(UNAVAILABLE|The request timed out.|internal error)$/.test(text), retry_after: retryAfter } = info ?? {};
+  return new RohrpostError(code, text, { temporary, retryAfter, content, data });
 }

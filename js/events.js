@@ -1,5 +1,3 @@
-import { log } from "./errors.js";
-
 // An object with events, whose handlers may throw.
 export class Emitter {
   #handlers = new Map();
@@ -10,7 +8,7 @@ export class Emitter {
   }
 
   once(type, handler) {
-    const first = (...values) => this.off(type, handler) && handler(...values);
+    const first = (...values) => this.off(type, first) && handler(...values);
     first.handler = handler;
     return this.on(type, first);
   }
@@ -31,8 +29,18 @@ export class Emitter {
     }
   }
 
+  // Emits "status" if it has changed.
+  _updateStatus() {
+    const { status } = this;
+    if (status !== this._status) this._emit("status", (this._status = status));
+  }
+
   _report(error) {
     if (this.#handlers.get("error")?.length) this._emit("error", error);
     else log(error);
   }
+}
+
+function log(error) {
+  (globalThis.reportError ?? console.error)(error);
 }

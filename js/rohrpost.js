@@ -1,119 +1,99 @@
 import { Calls } from "./calls.js";
 import { Connection } from "./connection.js";
-import { RohrpostError, closed, lost } from "./errors.js";
+import { RohrpostError, closed, isFault, lost } from "./errors.js";
 import { Emitter } from "./events.js";
 import { Groups } from "./groups.js";
 import { Token } from "./token.js";
 
 export { RohrpostError };
 
+// The modules share the members that begin with "_".
 export class Rohrpost extends Emitter {
-  #connection;
-  #calls;
-  #groups;
-  #closed;
-  #status = "connecting";
+  _ended; // the error that ended the connection
   #wasLive;
 
-  constructor(url, { token: source, pingInterval = 5000, timeout = 2000, WebSocket = globalThis.WebSocket } = {}) {
+  constructor(url, options = {}) {
     super();
-    const token = new Token(source);
-    const hub = {
-      isOpen: () => this.#connection.open,
-      isClosed: () => this.#closed,
-      send: (message) => this.#connection.send(message),
-      request: (...request) => this.#calls.request(...request),
-      call: (...call) => this.#calls.call(...call),
-      emit: (...event) => this._emit(...event),
-      report: (error) => this._report(error),
-      update: () => this.#updateStatus(),
-    };
-    this.#calls = new Calls(hub, token, timeout);
-    this.#groups = new Groups(hub);
-    this.#connection = new Connection(url, { pingInterval, WebSocket }, token, {
-      report: hub.report,
-      reconnecting: () => this._emit("reconnecting"),
-      onOpen: () => this.#onOpen(),
-      onFrame: (text) => this.#onFrame(text),
-      onLost: () => this.#onLost(lost),
-      onClosed: (opened) => this.#onClosed(opened),
-      onEnd: (error, opened) => {
-        this.#end(error, opened);
-        this._report(error);
-      },
-    });
+    this._options = options;
+    this._token = new Token(options.token);
+    this._calls = new Calls(this);
+    this._groups = new Groups(this);
+    this._connection = new Connection(url, this);
+    if (options.debug) for (const type of ["send", "message", "reconnecting", "status"]) this.on(type, (...values) => console.debug("rohrpost", type, ...values));
+    if (options.autoConnect ?? true) this._connection.start();
+    this._status = this.status;
   }
 
   get status() {
-    return this.#status;
+    const { open, active } = this._connection;
+    if (!active) return "closed";
+    if (open && !this._groups.isBehind(this.#wasLive)) return "live";
+    if (!this.#wasLive) return "connecting";
+    return open ? "recovering" : "stale";
   }
 
-  call(name, data, options) {
-    return this.#calls.call(name, data, options);
+  connect() {
+    this._ended = undefined;
+    this._connection.start();
+    this._update();
   }
 
-  subscribe(target) {
-    return this.#groups.subscribe(target);
-  }
-
-  unsubscribe(target) {
-    return this.#groups.unsubscribe(target);
-  }
-
-  watch(target, options) {
-    return this.#groups.watch(target, options);
+  disconnect() {
+    this._onLost(this._connection.stop());
   }
 
   close() {
-    if (!this.#closed) this.#end(closed());
+    if (!this._ended) this._end(closed());
   }
 
-  #onOpen() {
-    this.#groups.onOpen();
-    this.#calls.onOpen();
-    this.#updateStatus();
+  call(name, data, options) {
+    return this._calls.call(name, data, options);
+  }
+
+  group(target) {
+    return this._groups.group(target);
+  }
+
+  subscribe(target) {
+    return this._groups.subscribe(target);
+  }
+
+  unsubscribe(target) {
+    return this._groups.unsubscribe(target);
+  }
+
+  watch(target, options) {
+    return this._groups.watch(target, options);
+  }
+
+  _onOpen() {
+    this._calls.hello();
+    this._groups.onOpen();
+    this._calls.flush();
     this._emit("open");
+    this._update();
   }
 
-  #onFrame(text) {
-    let message;
-    try {
-      message = JSON.parse(text);
-    } catch {}
-    if (!message || typeof message !== "object") return this._report(new RohrpostError("protocol", `invalid message: ${text}`));
-    this._emit("message", message);
-    const { type, data } = message;
-    if (!this.#calls.onMessage(message) && type === "subscription-update" && data?.group) this.#groups.onChange(data);
-  }
-
-  #onLost(failure) {
-    this.#groups.onLost();
-    this.#calls.onLost(failure);
-  }
-
-  #onClosed(opened) {
-    this.#updateStatus();
+  _onLost(opened, failure = lost) {
+    this._groups.onLost();
+    this._calls.onLost(failure);
+    this._update();
     if (opened) this._emit("closed");
   }
 
-  #end(error, opened = this.#connection.open) {
-    this.#closed = true;
-    this.#connection.end();
-    this.#onLost(closed);
-    this.#calls.end();
-    this.#groups.end(error);
-    this.#onClosed(opened);
+  _end(error) {
+    this._ended = error;
+    const opened = this._connection.stop();
+    this._calls.end();
+    this._groups.end(error);
+    this._onLost(opened, isFault(error) ? lost : closed);
+    if (isFault(error)) this._report(error);
   }
 
-  #updateStatus() {
-    let status = this.#connection.open ? "recovering" : "stale";
-    if (!this.#wasLive) status = "connecting";
-    if (this.#connection.open && !this.#groups.isBehind(this.#wasLive)) status = "live";
-    if (this.#closed) status = "closed";
-    this.#wasLive ||= status === "live";
-    if (status === this.#status) return;
-    this.#status = status;
-    this._emit("status", status);
+  _update() {
+    this.#wasLive ||= this.status === "live";
+    this._groups.updateStatus();
+    this._updateStatus();
   }
 }
 
