@@ -21,7 +21,7 @@ export class Token {
 
   // Fetches a new token, once for all requests with the old one.
   async renew(old) {
-    if (this.value === old) await (this.#renewal ??= this.#fetchInTime().finally(() => (this.#renewal = undefined)));
+    if (this.renewable && this.value === old) await (this.#renewal ??= this.#fetchInTime().finally(() => (this.#renewal = undefined)));
     return this.value !== old;
   }
 

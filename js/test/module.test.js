@@ -1,10 +1,11 @@
-// Tests of the module as a file: its size, its types, and the adapters of README.md.
+// Tests of the package: sizes, files, types, and the examples of README.md.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { Rohrpost } from "../rohrpost.js";
 import * as api from "../rohrpost.js";
@@ -12,6 +13,7 @@ import { connected } from "./support.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (name) => readFileSync(join(root, name), "utf8");
+const modules = readdirSync(root).filter((name) => name.endsWith(".js"));
 
 // imports returns the modules that a module imports, itself included.
 function imports(name, found = new Set()) {
@@ -31,16 +33,46 @@ test("the modules of the core are under 9 kB gzipped", (t) => {
   assert.ok(bytes < 9000, `${bytes} bytes`);
 });
 
-test("the core has no dependencies, and every module is a file of the package", () => {
-  const { dependencies, files, name, license } = JSON.parse(read("package.json"));
-  for (const module of imports("rohrpost.js")) {
-    assert.doesNotMatch(read(module), /\brequire\(/);
-    for (const [, name] of read(module).matchAll(/\bimport\("\.\/([^"]+)"\)/g)) assert.ok(files.includes(name), name);
-    assert.ok(files.includes(module), module);
-  }
-  assert.deepEqual({ dependencies, name, license }, { dependencies: undefined, name: "rohrpost", license: "MIT" });
-  for (const file of files) assert.ok(read(file));
+for (const [name, limit] of [["view", 800], ["react", 1000], ["vue", 1000], ["svelte", 1000], ["testing", 2500], ["ports", 500]]) {
+  test(`the module ${name} is under ${limit} bytes gzipped, and the core does not import it`, (t) => {
+    const bytes = gzipSync(compact(read(`${name}.js`)), { level: 9 }).length;
+    t.diagnostic(`${bytes} bytes`);
+    assert.ok(bytes < limit, `${bytes} bytes`);
+    assert.ok(!imports("rohrpost.js").has(`${name}.js`));
+  });
+}
+
+test("no text spans lines, so that compacting is safe", () => {
+  for (const name of modules) assert.doesNotMatch(read(name), /^[^`\n]*`[^`\n]*$/m, name);
 });
+
+test("the package contains every module, its types and its license, and nothing else", () => {
+  const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], { cwd: root, encoding: "utf8" });
+  const files = JSON.parse(stdout)[0].files.map((file) => file.path).sort();
+  const types = ["commonjs.d.cts", "react.d.ts", "rohrpost.d.ts", "svelte.d.ts", "testing.d.ts", "view.d.ts", "vue.d.ts"];
+  assert.deepEqual(files, [...modules, ...types, "LICENSE", "README.md", "commonjs.cjs", "package.json"].sort());
+  assert.equal(read("LICENSE"), read("../LICENSE"));
+  const { dependencies, exports, name, license } = JSON.parse(read("package.json"));
+  assert.deepEqual({ dependencies, name, license }, { dependencies: undefined, name: "@rohrpost/client", license: "MIT" });
+  for (const { import: esm } of Object.values(exports)) if (esm) assert.ok(files.includes(esm.default.slice(2)) && files.includes(esm.types.slice(2)));
+  for (const name of imports("rohrpost.js")) {
+    assert.doesNotMatch(read(name), /\brequire\(/);
+    for (const [, other] of read(name).matchAll(/\bimport\("\.\/([^"]+)"\)/g)) assert.ok(modules.includes(other), other);
+  }
+});
+
+test("CommonJS users get a clear answer", () => {
+  const require = createRequire(import.meta.url);
+  for (const name of ["@rohrpost/client", "@rohrpost/client/react"]) assert.throws(() => require(name), /is an ES module: use import/);
+});
+
+for (const [tool, args, good] of [["publint", ["--strict"], /All good/], ["attw", ["--pack", ".", "--no-emoji"], /No problems found/]]) {
+  test(`${tool} finds no problem`, () => {
+    const { stdout, stderr, status } = spawnSync(join(root, "node_modules/.bin", tool), args, { cwd: root, encoding: "utf8" });
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, good);
+  });
+}
 
 // compile writes the files into a new folder and compiles them there.
 function compile(t, files, options, compiler = "typescript") {
@@ -78,46 +110,16 @@ test("the types declare every method", async (t) => {
 
 const blocks = [...read("README.md").matchAll(/```(tsx?)\n([\s\S]*?)```/g)].map(([, kind, text], i) => [`readme${i}.${kind}`, text]);
 
-test("the adapters of the README work", async (t) => {
-  assert.deepEqual(blocks.map(([name]) => name), ["readme0.ts", "readme1.tsx", "readme2.ts", "readme3.ts"]);
-  const { folder, status, output } = compile(t, Object.fromEntries(blocks), ["--skipLibCheck", "--jsx", "react-jsx", "--types", "react"]);
+test("the examples of the README compile, with the oldest TypeScript too", (t) => {
+  assert.deepEqual(blocks.map(([name]) => name.split(".")[1]), ["ts", "ts", "ts", "tsx", "ts", "ts", "ts"]);
+  for (const compiler of ["typescript", "typescript-5.0"]) {
+    const options = ["--noEmit", "--skipLibCheck", "--jsx", "react-jsx", "--types", "react"];
+    const { status, output } = compile(t, Object.fromEntries(blocks), options, compiler);
+    assert.equal(status, 0, output);
+  }
+});
+
+test("the types of the bindings accept valid code and reject invalid code", (t) => {
+  const { status, output } = compile(t, { "bindings.ts": read("test/bindings.ts") }, ["--noEmit", "--skipLibCheck", "--types", "react"]);
   assert.equal(status, 0, output);
-  const adapter = (name) => import(pathToFileURL(join(folder, name)));
-
-  const { clock, network, client } = await connected(t);
-  const serve = async (snapshot) => {
-    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, snapshot });
-    await clock.run(100);
-  };
-
-  await t.test("Vue", async () => {
-    const { effectScope } = await import("vue");
-    const { useWatch } = await adapter("readme2.js");
-    const scope = effectScope();
-    const items = scope.run(() => useWatch(client, "board"));
-    assert.deepEqual(items.value, []);
-    await serve([{ id: 1 }]);
-    assert.deepEqual(items.value, [{ id: 1 }]);
-    scope.stop();
-    await clock.run(0);
-    assert.equal(network.last.requests("unsubscribe").length, 1);
-  });
-
-  await t.test("Svelte", async () => {
-    const { watched } = await adapter("readme3.js");
-    const seen = [];
-    const end = watched(client, "board").subscribe((items) => seen.push(items.length));
-    await serve([{ id: 1 }, { id: 2 }]);
-    end();
-    await clock.run(0);
-    assert.equal(seen.at(-1), 2);
-    assert.equal(network.last.requests("unsubscribe").length, 2);
-  });
-
-  await t.test("a watch is a store of Svelte", async () => {
-    const { get } = await import("svelte/store");
-    const watch = client.watch("board");
-    await serve([{ id: 1 }]);
-    assert.deepEqual(get(watch), [{ id: 1 }]);
-  });
 });

@@ -1,5 +1,5 @@
 // module.test.js compiles this file. Invalid code is marked.
-import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "rohrpost";
+import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "@rohrpost/client";
 
 type Equal<A, B> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>) => {};
