@@ -195,7 +195,7 @@ export class Connection {
     const failures = code && !opened && ++this.#unopened;
     hub._onLost(opened);
     if (failures === 1) this.#checkPort();
-    if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}, still trying`, { temporary: true }));
+    if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}`, { temporary: true }));
   }
 
   async #checkPort() {

@@ -12,7 +12,7 @@ export class Groups {
   #handles = new Map(); // request data -> Group
   #subscriptions = new Map(); // request data -> Subscription
   #names = new Map(); // group name -> Subscription
-  #awaited = []; // callbacks after the next reply
+  #awaited = []; // callbacks at the next change
 
   constructor(hub) {
     this.#hub = hub;
@@ -30,9 +30,9 @@ export class Groups {
     const data = dataOf(target);
     const key = keyOf(data);
     const sub = this.find(data);
-    let group = this.#handles.get(key) ?? (sub && this.#handlesOf(sub)[0]);
-    if (!group) this.#handles.set(key, (group = new Group(this.#hub, data)));
-    return group;
+    const known = this.#handles.get(key) ?? (sub && this.#handlesOf(sub)[0]);
+    if (!known) this.#handles.set(key, new Group(this.#hub, data));
+    return known ?? this.#handles.get(key);
   }
 
   async subscribe(target) {
@@ -51,8 +51,8 @@ export class Groups {
 
   async unsubscribe(target) {
     const data = dataOf(target);
-    // A reply in flight may name the group.
-    while (!this.find(data) && this.#isUnsure()) await new Promise((resolve) => this.#awaited.push(resolve));
+    // A reply may name the group.
+    while (!this.find(data)?.users && this.#some((sub) => !sub.name)) await new Promise((resolve) => this.#awaited.push(resolve));
     const sub = this.find(data);
     if (!sub) return this.#leave(data);
     if (sub.users) sub.users--;
@@ -111,16 +111,18 @@ export class Groups {
 
   // Whether a group that the page has seen lacks changes. wasLive: new groups do not count.
   isBehind(wasLive) {
-    return [...this.#subscriptions.values()].some((sub) => !sub.live && (sub.confirmed || !wasLive));
+    return this.#some((sub) => !sub.live && (sub.confirmed || !wasLive));
   }
 
   updateStatus() {
+    for (const resolve of this.#awaited.splice(0)) resolve();
     for (const sub of this.#subscriptions.values()) for (const watch of sub.watches) watch._updateStatus();
     for (const group of this.#handles.values()) group._updateStatus();
   }
 
+  // Servers name {type, id} like this, unless they are told otherwise.
   find(data) {
-    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(data.group);
+    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(data.group ?? `${data.type}-${data.id}`);
   }
 
   #handlesOf(sub) {
@@ -137,14 +139,14 @@ export class Groups {
     return sub;
   }
 
-  #isUnsure() {
-    return [...this.#subscriptions.values()].some((sub) => sub.request && !sub.name);
+  #some(test) {
+    return [...this.#subscriptions.values()].some(test);
   }
 
   // The page may subscribe again at once, and a reply in flight may name this group.
   async #release(sub) {
     await null;
-    if (sub.used || sub.removed || sub.request || this.#isUnsure()) return { group: sub.name };
+    if (sub.used || sub.removed || sub.request || this.#some((sub) => sub.request && !sub.name)) return { group: sub.name ?? sub.data.group };
     this.#remove(sub, closed("unsubscribed"));
     if (sub.subscribed) return this.#leave(sub.data);
   }
@@ -198,12 +200,11 @@ export class Groups {
     const since = request.reload ? undefined : sub.position;
     this.#hub._calls.request("subscribe", { ...sub.data, since, snapshot }, (error, reply = {}) => {
       sub.request = undefined;
-      for (const resolve of this.#awaited.splice(0)) resolve();
       if (sub.removed) return;
       if (error) sub.reload ||= request.reload;
       if (!error) this.#onSubscribed(sub, reply, request);
-      else if (error.temporary && !isLoss(error)) this.#retry(sub, error);
-      else if (!isLoss(error)) this.#onRefused(sub, error, request);
+      else if (error.temporary) this.#retry(sub, error);
+      else this.#onRefused(sub, error, request);
       this.#releaseUnused();
     });
   }
@@ -226,6 +227,7 @@ export class Groups {
   }
 
   #retry(sub, error) {
+    if (isLoss(error)) return; // the next connection subscribes
     this.#sendLater(sub, error.retryAfter ? 1000 * (error.retryAfter + Math.random()) : backoff(sub.failures));
     if (++sub.failures !== tries) return;
     sub.error = Object.assign(error, { group: sub.name ?? sub.data });
@@ -343,7 +345,7 @@ export class Groups {
   }
 
   #onUnsubscribed(sub, data) {
-    const { reason } = data.object ?? {};
+    const reason = data.object?.reason;
     const error = new RohrpostError("unsubscribed", `unsubscribed from ${sub.name}: ${reason}`, { group: sub.name, reason });
     this.report(error);
     sub.subscribed = false;
