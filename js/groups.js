@@ -347,11 +347,11 @@ export class Groups {
   #onUnsubscribed(sub, data) {
     const reason = data.object?.reason;
     const error = new RohrpostError("unsubscribed", `unsubscribed from ${sub.name}: ${reason}`, { group: sub.name, reason });
-    this.report(error);
     sub.subscribed = false;
     // A reply in flight may subscribe again.
     if (sub.request) this.#fail(sub, error);
     else this.#remove(sub, error);
+    this.report(error);
     this.#hub._emit(data.group, null, data);
   }
 }

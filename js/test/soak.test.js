@@ -14,9 +14,11 @@ async function play(seed) {
   const clock = new Clock().install(random);
   const world = new World(random, { modern: seed % 4 > 0 });
   const client = new Rohrpost("ws://hub.test/", { WebSocket: world.network.WebSocket, token: () => `t${world.token}` });
-  client.on("error", () => {});
   const watches = new Set();
   const subscribed = { 1: 0, 2: 0 };
+  client.on("error", () => {
+    for (const watch of watches) if (watch.error?.code === "unsubscribed") watches.delete(watch);
+  });
   const group = () => 1 + world.below(2);
   const unsubscribe = (id) => {
     if (!subscribed[id]) return;
@@ -35,6 +37,7 @@ async function play(seed) {
     () => unsubscribe(group()),
     () => world.pick(world.conns)?.abort(world.pick([1001, 1006, 4008]), ""),
     () => world.restart(),
+    () => world.modern && world.pick(world.conns)?.leave(`item-${group()}`),
     () => client.disconnect(),
     () => client.connect(),
     ...Array(4).fill(() => world.pump()),
