@@ -64,7 +64,13 @@ export class Groups {
     const watch = new Watch(options, this);
     watch.data = data;
     if (this.#hub._ended) watch._end(this.#hub._ended);
-    else if (!this.#refuse(watch, this.find(data))) this.#start(watch, options);
+    else if (!this.#refuse(watch, this.find(data))) {
+      const { items, since } = options;
+      const sub = (watch.subscription = this.#add(data, since));
+      sub.watches.add(watch);
+      if (!(items && since && since === sub.position) && !sub.request?.reload) sub.reload = true;
+      this.#send(sub);
+    }
     return watch;
   }
 
@@ -77,13 +83,6 @@ export class Groups {
     watch.subscription?.watches.delete(watch);
     this.#releaseUnused();
     this.update();
-  }
-
-  #start(watch, { items, since }) {
-    const sub = (watch.subscription = this.#add(watch.data, since));
-    sub.watches.add(watch);
-    if (!(items && since && since === sub.position) && !sub.request?.reload) sub.reload = true;
-    this.#send(sub);
   }
 
   // The watches of a group share its snapshot: all must ask for the same.
@@ -131,6 +130,11 @@ export class Groups {
 
   #tell(sub, type, ...values) {
     for (const group of this.#handlesOf(sub)) group._emit(type, ...values);
+  }
+
+  // Messages must not look like the events of a group.
+  #tellType(sub, type, ...values) {
+    if (!/^(status|error|resync|change)$/.test(type)) this.#tell(sub, type, ...values);
   }
 
   #add(data, since) {
@@ -247,7 +251,8 @@ export class Groups {
   #onSubscribed(sub, reply, request) {
     sub = this.#merge(sub, reply.group);
     const before = sub.position;
-    const now = reply.epoch === undefined ? undefined : { epoch: reply.epoch, offset: reply.offset };
+    const { epoch, offset } = reply;
+    const now = epoch === undefined ? undefined : { epoch, offset };
     const broken = before ? before.epoch !== now?.epoch : sub.confirmed && !sub.subscribed;
     const incomplete = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
@@ -261,7 +266,7 @@ export class Groups {
     sub.failures = 0;
     sub.error = undefined;
     if (incomplete) sub.resync = { group: sub.name, reason: reply.reason ?? (now ? "epoch" : "off") };
-    if ("snapshot" in reply || request.reload) for (const watch of sub.watches) watch._load(reply.snapshot, reply.offset);
+    if ("snapshot" in reply || request.reload) for (const watch of sub.watches) watch._load(reply.snapshot, offset);
     this.#emitResync(sub, reply);
     sub.resynced &&= sub.reload;
     if (!sub.reload) for (const { resolve } of sub.waiting.splice(0)) resolve(reply);
@@ -293,15 +298,15 @@ export class Groups {
   #emitResync(sub, { snapshot }) {
     if (!sub.resync) return;
     if (sub.wantsSnapshot && snapshot === undefined) return (sub.reload = sub.resynced = true);
-    const { resync } = sub;
+    const resync = { ...sub.resync, snapshot };
     sub.resync = undefined;
-    this.#tell(sub, "resync", { ...resync, snapshot });
-    this.#hub._emit("resync", { ...resync, snapshot });
+    this.#tell(sub, "resync", resync);
+    this.#hub._emit("resync", resync);
   }
 
   onPlain({ group, type, data }) {
     const sub = this.#names.get(group);
-    if (sub) this.#tell(sub, type, data);
+    if (sub) this.#tellType(sub, type, data);
   }
 
   onChange(data) {
@@ -335,12 +340,8 @@ export class Groups {
       this.#emitResync(sub, {});
       if (sub.reload) this.#reload(sub, data.object?.spread ?? spread);
     }
-    this.#deliver(sub, data);
-  }
-
-  #deliver(sub, data) {
     this.#tell(sub, "change", data);
-    if (data.type !== "resync") this.#tell(sub, data.type, data.object, data);
+    this.#tellType(sub, type, data.object, data);
     this.#hub._emit(data.group, null, data);
   }
 
