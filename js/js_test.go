@@ -1,9 +1,14 @@
 package js
 
 import (
+	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,7 +18,7 @@ import (
 func TestHandler(t *testing.T) {
 	mounted := http.NewServeMux()
 	mounted.Handle("/static/rohrpost/", http.StripPrefix("/static/rohrpost", Handler()))
-	mounted.Handle("/rohrpost.js", Handler())
+	mounted.Handle("/", Handler())
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -22,6 +27,7 @@ func TestHandler(t *testing.T) {
 		{"GET", "/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/rohrpost.js", 200, "rohrpost.js", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/rohrpost.d.ts", 200, "rohrpost.d.ts", "application/typescript; charset=utf-8"},
+		{"GET", "/static/rohrpost/connection.js", 200, "connection.js", "text/javascript; charset=utf-8"},
 		{"HEAD", "/rohrpost.js", 200, "", "text/javascript; charset=utf-8"},
 		{"GET", "/static/rohrpost/", 404, "", ""},
 		{"GET", "/static/rohrpost/js.go", 404, "", ""},
@@ -69,4 +75,65 @@ func TestHandlerRevalidates(t *testing.T) {
 	assert.Empty(t, again.Body.String())
 	assert.Equal(t, http.StatusOK, get("/rohrpost.js", `"old"`).Code)
 	assert.NotEqual(t, tag, get("/rohrpost.d.ts", "").Header().Get("ETag"))
+}
+
+func TestHandlerCompresses(t *testing.T) {
+	h := Handler()
+	get := func(name, accept string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", name, nil)
+		r.Header.Set("Accept-Encoding", accept)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for accept, zipped := range map[string]bool{
+		"":                      false,
+		"br":                    false,
+		"gzip":                  true,
+		"br, GZIP;q=0.5":        true,
+		"gzip;q=0":              false,
+		"gzip; q=0.0, identity": false,
+		"*":                     true,
+		"*;q=0":                 false,
+		"gzip;q=0, *":           false,
+		"gzip;q=high":           false,
+	} {
+		w := get("/rohrpost.js", accept)
+		assert.Equal(t, "Accept-Encoding", w.Header().Get("Vary"))
+		assert.Equal(t, zipped, w.Header().Get("Content-Encoding") == "gzip", accept)
+	}
+	assert.NotEqual(t, get("/rohrpost.js", "").Header().Get("ETag"), get("/rohrpost.js", "gzip").Header().Get("ETag"))
+
+	entries, err := files.ReadDir(".")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		w := get("/"+entry.Name(), "gzip")
+		r, err := gzip.NewReader(w.Body)
+		require.NoError(t, err)
+		body, err := io.ReadAll(r)
+		require.NoError(t, err)
+		source, err := os.ReadFile(entry.Name())
+		require.NoError(t, err)
+		if path.Ext(entry.Name()) == ".ts" {
+			assert.Equal(t, string(source), string(body))
+			continue
+		}
+		assert.NotContains(t, string(body), "\n//", entry.Name())
+		assert.NotContains(t, string(body), "\n ", entry.Name())
+		code := func(b []byte) string {
+			return strings.Join(strings.Fields(regexp.MustCompile(`(?m)(^|\s)// .*$`).ReplaceAllString(string(b), "")), " ")
+		}
+		assert.Equal(t, code(source), code(body), "%s: only comments and spaces may go", entry.Name())
+	}
+}
+
+func TestHandlerAllowsOrigins(t *testing.T) {
+	get := func(h http.Handler) string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/rohrpost.js", nil))
+		return w.Header().Get("Access-Control-Allow-Origin")
+	}
+	assert.Empty(t, get(Handler()))
+	assert.Equal(t, "*", get(Handler(AllowOrigin("*"))))
+	assert.Equal(t, "https://pages.example", get(Handler(AllowOrigin("https://pages.example"))))
 }

@@ -74,7 +74,10 @@ test("close rejects everything pending and stops reconnecting", async (t) => {
   client.close();
   ends.push(failure(client.call("b")), failure(client.subscribe("h")));
   assert.deepEqual((await Promise.all(ends)).map((e) => e.code), ["closed", "closed", "closed", "closed"]);
-  assert.throws(() => client.watch("i"), { code: "closed" });
+  const watch = client.watch("i");
+  assert.deepEqual([watch.status, watch.error.code], ["closed", "closed"], "a component that watches does not break");
+  await assert.rejects(watch.ready, { code: "closed" });
+  assert.deepEqual([client.group("i").status, client.group("i").error.code], ["closed", "closed"]);
   await clock.run(60_000);
   assert.equal(network.sockets.length, 1);
   assert.ok(network.last.closed);

@@ -165,7 +165,7 @@ test("a page rendered on the server loads no snapshot if the replay is complete"
 });
 
 test("a requested snapshot comes with the reply and once with every resync", async (t) => {
-  const { network, client, of } = await connected(t);
+  const { network, client, of } = await connected(t, { random: () => 0 });
   const subscribed = client.subscribe({ group: "a", snapshot: true });
   const requests = () => network.last.requests("subscribe");
   assert.deepEqual(requests()[0].data, { group: "a", snapshot: true });

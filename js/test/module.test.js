@@ -1,7 +1,8 @@
-// Tests of the module as a file: its size, its types, and the adapters of README.md.
+// Tests of the package: sizes, files, types, and the examples of README.md.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -12,40 +13,103 @@ import { connected } from "./support.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (name) => readFileSync(join(root, name), "utf8");
+const modules = readdirSync(root).filter((name) => name.endsWith(".js"));
 
-test("the module is under 6 kB gzipped", (t) => {
-  const size = gzipSync(read("rohrpost.js")).length;
-  t.diagnostic(`${size} bytes`);
-  assert.ok(size < 6000, `${size} bytes`);
+// imports returns the modules that a module imports, itself included.
+function imports(name, found = new Set()) {
+  if (found.has(name)) return found;
+  found.add(name);
+  for (const [, next] of read(name).matchAll(/\bfrom "([^"]+)"/g)) imports(next.replace("./", ""), found);
+  return found;
+}
+
+// compact does what js.Handler does before it compresses a module.
+const compact = (text) => text.replace(/^ +/gm, "").replace(/^\/\/.*$/gm, "").replace(/([;,{}]) \/\/ .*$/gm, "$1").replace(/\n+/g, "\n");
+
+test("the modules of the core are under 9 kB gzipped", (t) => {
+  const text = [...imports("rohrpost.js")].map((name) => compact(read(name))).join("");
+  const bytes = gzipSync(text, { level: 9 }).length;
+  t.diagnostic(`${bytes} bytes`);
+  assert.ok(bytes < 9000, `${bytes} bytes`);
 });
 
-test("the module has no dependencies", () => {
-  assert.doesNotMatch(read("rohrpost.js"), /\bimport\b|\brequire\(/);
-  const { dependencies, files, name, license } = JSON.parse(read("package.json"));
-  assert.deepEqual({ dependencies, name, license }, { dependencies: undefined, name: "rohrpost", license: "MIT" });
-  for (const file of files) assert.ok(read(file));
+for (const [name, limit] of [["view", 800], ["react", 1000], ["vue", 1000], ["svelte", 1000], ["testing", 2500], ["ports", 500]]) {
+  test(`the module ${name} is under ${limit} bytes gzipped, and the core does not import it`, (t) => {
+    const bytes = gzipSync(compact(read(`${name}.js`)), { level: 9 }).length;
+    t.diagnostic(`${bytes} bytes`);
+    assert.ok(bytes < limit, `${bytes} bytes`);
+    assert.ok(!imports("rohrpost.js").has(`${name}.js`));
+  });
+}
+
+test("the compacted modules work", async (t) => {
+  const folder = mkdtempSync(join(root, "test", "tmp-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const name of modules) writeFileSync(join(folder, name), compact(read(name)));
+  const { fakeHub } = await import(pathToFileURL(join(folder, "testing.js")));
+  const { view } = await import(pathToFileURL(join(folder, "view.js")));
+  const fake = fakeHub({ board: [{ id: 2 }, { id: 1 }] });
+  t.after(() => fake.hub.close());
+  const watch = fake.hub.watch("board");
+  await watch.ready;
+  fake.create("board", { id: 0 });
+  assert.deepEqual(view(watch, { sort: (a, b) => a.id - b.id }).items, [{ id: 0 }, { id: 1 }, { id: 2 }]);
 });
+
+test("no text spans lines, so that compacting is safe", () => {
+  for (const name of modules) assert.doesNotMatch(read(name), /^[^`\n]*`[^`\n]*$/m, name);
+});
+
+test("the package contains every module, its types and its license, and nothing else", () => {
+  const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], { cwd: root, encoding: "utf8" });
+  const files = JSON.parse(stdout)[0].files.map((file) => file.path).sort();
+  const types = ["commonjs.d.cts", "react.d.ts", "rohrpost.d.ts", "svelte.d.ts", "testing.d.ts", "view.d.ts", "vue.d.ts"];
+  assert.deepEqual(files, [...modules, ...types, "LICENSE", "README.md", "commonjs.cjs", "package.json"].sort());
+  assert.equal(read("LICENSE"), read("../LICENSE"));
+  const { dependencies, exports, name, license } = JSON.parse(read("package.json"));
+  assert.deepEqual({ dependencies, name, license }, { dependencies: undefined, name: "@rohrpost/client", license: "MIT" });
+  for (const { import: esm } of Object.values(exports)) if (esm) assert.ok(files.includes(esm.default.slice(2)) && files.includes(esm.types.slice(2)));
+  for (const name of imports("rohrpost.js")) {
+    assert.doesNotMatch(read(name), /\brequire\(/);
+    for (const [, other] of read(name).matchAll(/\bimport\("\.\/([^"]+)"\)/g)) assert.ok(modules.includes(other), other);
+  }
+});
+
+test("CommonJS users get a clear answer", () => {
+  const require = createRequire(import.meta.url);
+  for (const name of ["@rohrpost/client", "@rohrpost/client/react"]) assert.throws(() => require(name), /is an ES module: use import/);
+});
+
+for (const [tool, args, good] of [["publint", ["--strict"], /All good/], ["attw", ["--pack", ".", "--no-emoji"], /No problems found/]]) {
+  test(`${tool} finds no problem`, () => {
+    const { stdout, stderr, status } = spawnSync(join(root, "node_modules/.bin", tool), args, { cwd: root, encoding: "utf8" });
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, good);
+  });
+}
 
 // compile writes the files into a new folder and compiles them there.
-function compile(t, files, options) {
+function compile(t, files, options, compiler = "typescript") {
   const folder = mkdtempSync(join(root, "test", "tmp-"));
   t.after(() => rmSync(folder, { recursive: true }));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const strict = ["--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,esnext.asynciterable"];
-  const args = [join(root, "node_modules/typescript/bin/tsc"), ...strict, ...options, ...Object.keys(files)];
+  const args = [join(root, `node_modules/${compiler}/bin/tsc`), ...strict, ...options, ...Object.keys(files)];
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
   return { folder, status, output: stdout + stderr };
 }
 
-test("the types accept valid code and reject invalid code", (t) => {
-  const types = read("test/types.ts");
-  const options = ["--noEmit", "--types", ""];
-  const { status, output } = compile(t, { "types.ts": types }, options);
-  assert.equal(status, 0, output);
-  const wrong = compile(t, { "types.ts": types.replaceAll("// @ts-expect-error", "") }, options);
-  const errors = wrong.output.match(/error TS/g)?.length;
-  assert.equal(errors, types.match(/@ts-expect-error/g).length, wrong.output);
-});
+for (const compiler of ["typescript", "typescript-5.0"]) {
+  test(`the types accept valid code and reject invalid code: ${compiler}`, (t) => {
+    const types = read("test/types.ts");
+    const options = ["--noEmit", "--typeRoots", "none"];
+    const { status, output } = compile(t, { "types.ts": types }, options, compiler);
+    assert.equal(status, 0, output);
+    const wrong = compile(t, { "types.ts": types.replaceAll("// @ts-expect-error", "") }, options, compiler);
+    const errors = wrong.output.match(/error TS/g)?.length;
+    assert.equal(errors, types.match(/@ts-expect-error/g).length, wrong.output);
+  });
+}
 
 test("the types declare every method", async (t) => {
   const types = read("rohrpost.d.ts");
@@ -53,52 +117,23 @@ test("the types declare every method", async (t) => {
   const watch = client.watch("a");
   const own = (value) => Object.getOwnPropertyNames(Object.getPrototypeOf(value)).filter((n) => n !== "constructor" && !n.startsWith("_"));
   for (const name of [...own(client), ...own(watch)]) assert.match(types, new RegExp(`\\b${name}\\b`));
+  for (const name of own(client.group("a"))) assert.match(types, new RegExp(`\\b${name}\\b`));
   assert.deepEqual(Object.keys(api).sort(), ["Rohrpost", "RohrpostError", "default"]);
   assert.equal(Rohrpost, api.default);
 });
 
 const blocks = [...read("README.md").matchAll(/```(tsx?)\n([\s\S]*?)```/g)].map(([, kind, text], i) => [`readme${i}.${kind}`, text]);
 
-test("the adapters of the README work", async (t) => {
-  assert.deepEqual(blocks.map(([name]) => name), ["readme0.ts", "readme1.tsx", "readme2.ts", "readme3.ts"]);
-  const { folder, status, output } = compile(t, Object.fromEntries(blocks), ["--skipLibCheck", "--jsx", "react-jsx", "--types", "react"]);
+test("the examples of the README compile, with the oldest TypeScript too", (t) => {
+  assert.deepEqual(blocks.map(([name]) => name.split(".")[1]), ["ts", "ts", "ts", "tsx", "ts", "ts", "ts"]);
+  for (const compiler of ["typescript", "typescript-5.0"]) {
+    const options = ["--noEmit", "--skipLibCheck", "--jsx", "react-jsx", "--types", "react"];
+    const { status, output } = compile(t, Object.fromEntries(blocks), options, compiler);
+    assert.equal(status, 0, output);
+  }
+});
+
+test("the types of the bindings accept valid code and reject invalid code", (t) => {
+  const { status, output } = compile(t, { "bindings.ts": read("test/bindings.ts") }, ["--noEmit", "--skipLibCheck", "--types", "react"]);
   assert.equal(status, 0, output);
-  const adapter = (name) => import(pathToFileURL(join(folder, name)));
-
-  const { clock, network, client } = await connected(t);
-  const serve = async (snapshot) => {
-    network.last.reply(network.last.requests("subscribe").at(-1), { group: "board", epoch: "e", offset: 0, snapshot });
-    await clock.run(100);
-  };
-
-  await t.test("Vue", async () => {
-    const { effectScope } = await import("vue");
-    const { useWatch } = await adapter("readme2.js");
-    const scope = effectScope();
-    const items = scope.run(() => useWatch(client, "board"));
-    assert.deepEqual(items.value, []);
-    await serve([{ id: 1 }]);
-    assert.deepEqual(items.value, [{ id: 1 }]);
-    scope.stop();
-    await clock.run(0);
-    assert.equal(network.last.requests("unsubscribe").length, 1);
-  });
-
-  await t.test("Svelte", async () => {
-    const { watched } = await adapter("readme3.js");
-    const seen = [];
-    const end = watched(client, "board").subscribe((items) => seen.push(items.length));
-    await serve([{ id: 1 }, { id: 2 }]);
-    end();
-    await clock.run(0);
-    assert.equal(seen.at(-1), 2);
-    assert.equal(network.last.requests("unsubscribe").length, 2);
-  });
-
-  await t.test("a watch is a store of Svelte", async () => {
-    const { get } = await import("svelte/store");
-    const watch = client.watch("board");
-    await serve([{ id: 1 }]);
-    assert.deepEqual(get(watch), [{ id: 1 }]);
-  });
 });

@@ -90,7 +90,8 @@ class Socket {
   send(text) {
     if (this.closed) throw new Error("the client sent on a closed socket");
     const message = JSON.parse(text);
-    this.sent.push(message);
+    if (message.id === 0) this.hello = message;
+    else this.sent.push(message);
     this.onsent?.(message);
   }
 
@@ -107,8 +108,13 @@ class Socket {
     this.client.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) });
   }
 
-  reply(request, data, error) {
-    this.deliver({ id: request.id, type: request.type, error, data });
+  reply(request, data, error, error_info) {
+    this.deliver({ id: request.id, type: request.type, error, error_info, data });
+  }
+
+  // Answers the hello of the client, as a hub of today does.
+  welcome(data) {
+    this.deliver({ id: 0, type: "rohrpost:hello", data: { version: 1, connection: "c", limits: { max_message_bytes: 65_536 }, ...data } });
   }
 
   drop(code = 1006, reason = "") {
@@ -118,10 +124,10 @@ class Socket {
 }
 
 // setup returns a client that is not connected yet, with its clock, network and events.
-export function setup(t, options = {}) {
+export function setup(t, { url = "ws://hub.test/", ...options } = {}) {
   const clock = new Clock().install(options.random);
   const network = new Network();
-  const client = new Rohrpost("ws://hub.test/", { WebSocket: network.WebSocket, ...options });
+  const client = new Rohrpost(url, { WebSocket: network.WebSocket, ...options });
   const seen = [];
   const record = (type) => client.on(type, (...values) => seen.push([type, ...values]));
   for (const type of ["open", "closed", "reconnecting", "status", "resync", "error"]) record(type);
@@ -143,6 +149,20 @@ export async function connected(t, options) {
   return all;
 }
 
+// board returns a connected client with a watch of the group "board", loaded at offset 10.
+export async function board(t, options = {}, snapshot = [{ id: 1, title: "one" }, { id: 2, title: "two" }], more = {}) {
+  const all = await connected(t, { random: () => 0, ...more });
+  const watch = all.client.watch("board", options);
+  let offset = 10;
+  const requests = () => all.network.last.requests("subscribe");
+  const reply = (data, error, info) => all.network.last.reply(requests().at(-1), data && { group: "board", epoch: "e", ...data }, error, info);
+  const change = (type, object, at = ++offset) =>
+    all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at ?? undefined } });
+  assert.equal(watch.status, "connecting");
+  if (snapshot) reply({ offset, snapshot });
+  return { ...all, watch, requests, reply, change };
+}
+
 // failure resolves with the RohrpostError of a promise that must reject.
 export const failure = (promise) =>
   promise.then(
@@ -159,5 +179,5 @@ export function stubBrowser(t) {
     delete globalThis.document;
     delete globalThis.addEventListener;
   });
-  return { on: (type) => (type === "visibilitychange" ? document : events).dispatchEvent(new Event(type)) };
+  return { on: (type, more) => (type.startsWith("v") || type.startsWith("s") ? document : events).dispatchEvent(Object.assign(new Event(type), more)) };
 }

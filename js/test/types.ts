@@ -1,5 +1,5 @@
 // module.test.js compiles this file. Invalid code is marked.
-import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "rohrpost";
+import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "@rohrpost/client";
 
 type Equal<A, B> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>) => {};
@@ -35,6 +35,17 @@ byTitle.get(7);
 hub.watch<Card, (card: Card) => string>({ type: "board", id: 1 }, { key: (card) => `${card.id}` }).get("7");
 hub.watch("board").get(1);
 
+// the key with the type of the items alone
+hub.watch<Card>("board", { key: "title" }).get("x");
+hub.watch<Card>("board", { key: (c) => c.title }).get("x");
+const byUUID = hub.watch<{ uuid: string }>("board", { key: "uuid" });
+same<typeof byUUID.items, readonly { uuid: string }[]>(true);
+hub.watch<{ uuid: string }>("board");
+hub.watch<Card>("board", { key: (c) => [c.id, c.title] }).get([1, "x"]);
+// @ts-expect-error
+hub.watch<Card>("board", { key: (c) => c.name });
+hub.watch("board", { key: "slug" }).get("x");
+
 const position: Position = { epoch: "e", offset: 1 };
 hub.watch<Card>("board", { items: [{ id: 1, title: "one" }], since: position });
 // @ts-expect-error
@@ -63,6 +74,24 @@ hub.on<Card>("board", (error, change) => {
 });
 // @ts-expect-error
 hub.on("status", (status: number) => {});
+
+cards.on("status", (status) => same<typeof status, Status>(true)).off("status", () => {});
+
+// groups
+const board = hub.group("board");
+same<typeof board.status, Status>(true);
+board.on("status", (status) => same<typeof status, Status>(true));
+board.on("change", (change) => change.offset);
+board.on<{ text: string }>("hint", (hint) => hint.text);
+board.on("error", (error) => error.code === "unsubscribed" && error.reason);
+// @ts-expect-error
+board.status = "live";
+
+// connecting
+new Rohrpost("/ws", { autoConnect: false, reconnectDelay: { min: 100 }, debug: true, timeout: Infinity }).connect();
+// @ts-expect-error
+new Rohrpost("/ws", { reconnectDelay: 100 });
+hub.disconnect();
 
 // requests
 async () => {

@@ -1,20 +1,7 @@
 // Tests of live collections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connected, settled } from "./support.js";
-
-async function board(t, options = {}, snapshot = [{ id: 1, title: "one" }, { id: 2, title: "two" }]) {
-  const all = await connected(t, { random: () => 0 });
-  const watch = all.client.watch("board", options);
-  let offset = 10;
-  const requests = () => all.network.last.requests("subscribe");
-  const reply = (data, error) => all.network.last.reply(requests().at(-1), data && { group: "board", epoch: "e", ...data }, error);
-  const change = (type, object, at = ++offset) =>
-    all.network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset: at ?? undefined } });
-  assert.equal(watch.status, "connecting");
-  if (snapshot) reply({ offset, snapshot });
-  return { ...all, watch, requests, reply, change };
-}
+import { board, connected, settled } from "./support.js";
 
 test("a watch applies changes to the snapshot in order", async (t) => {
   const { watch, requests, change } = await board(t);
@@ -73,7 +60,7 @@ test("500 changes in separate tasks are one notification", async (t) => {
   const end = watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
   assert.deepEqual(calls, [[2, 0]], "immediately, as a Svelte store does");
   for (let n = 0; n < 500; n++) {
-    change("create", { id: 100 + n });
+    change("create", { id: 100 + n, title: "new" });
     await settled();
   }
   await clock.run(100);
@@ -88,7 +75,7 @@ test("a notification for a snapshot and changes has no changes", async (t) => {
   const { clock, watch, change } = await board(t);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
-  change("create", { id: 3 });
+  change("create", { id: 3, title: "three" });
   await clock.run(100);
   assert.deepEqual(calls.at(-1), [3, 0], "an empty list of changes means that a snapshot was loaded");
 });
@@ -100,7 +87,7 @@ test("a subscriber that throws stops no other subscriber", async (t) => {
     throw new Error("oops");
   });
   watch.subscribe((items) => calls.push(items.length));
-  change("create", { id: 3 });
+  change("create", { id: 3, title: "three" });
   await clock.run(100);
   assert.equal(calls.at(-1), 3);
   assert.ok(of("error").every((e) => e.message === "oops"));
@@ -113,8 +100,8 @@ test("iteration yields the newest items and ends when the watch closes", async (
     for await (const items of watch) seen.push(items.length);
   })();
   await clock.run(100);
-  change("create", { id: 3 });
-  change("create", { id: 4 });
+  change("create", { id: 3, title: "three" });
+  change("create", { id: 4, title: "four" });
   await clock.run(100);
   change("delete", { id: 1 });
   await clock.run(100);
@@ -295,7 +282,7 @@ test("closing the client closes its watches", async (t) => {
   })();
   client.close();
   await done;
-  await watch.ready;
+  await assert.rejects(watch.ready, { code: "closed" });
   assert.equal(watch.status, "closed");
   assert.equal(watch.error, undefined);
 });

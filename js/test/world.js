@@ -29,9 +29,11 @@ export class World {
   clock = 0; // counts events
   lossy = false; // a client may need a resync
 
-  constructor(random, { history = true } = {}) {
+  // modern: the hub answers hello, with all that follows from it.
+  constructor(random, { history = true, modern = false } = {}) {
     this.random = random;
     this.history = history;
+    this.modern = modern;
     this.lossy = !history;
     this.network.onsocket = (socket) => this.opening.push(socket);
     for (const name of ["item-1", "item-2"]) this.groups.set(name, { name, epoch: this.epoch(), top: 0, log: [], table: new Map(), ids: 0 });
@@ -165,7 +167,10 @@ class Conn {
   constructor(world, socket) {
     this.world = world;
     this.socket = socket;
-    socket.onsent = (message) => this.in.push(message);
+    socket.onsent = (message) => {
+      if (world.modern && message.type === "rohrpost:heartbeat") this.out.push(message); // ahead of the queue
+      else this.in.push(message);
+    };
     socket.onclose = () => this.gone();
   }
 
@@ -189,13 +194,20 @@ class Conn {
     else this.out.push(frame);
   }
 
+  // The server ends a membership and says so.
+  leave(name) {
+    if (!this.members.delete(name) || !this.wants?.includes("unsubscribed")) return;
+    this.out.push({ id: 2 ** 52, type: "subscription-update", data: { type: "unsubscribed", group: name, object: { reason: "left" } } });
+  }
+
   // serve answers the next request, in order.
   serve() {
     if (this.busy || !this.in.length) return false;
     const request = this.in.shift();
     const { id, type, data } = request;
-    const answer = (error, value) => this.out.push({ id, type, error, data: value });
-    if (type === "ping") this.out.push({ id, type: "pong" });
+    const answer = (error, value) => this.out.push({ id, type, error, error_info: this.info(error), data: value });
+    if (type === "rohrpost:hello") this.hello(data, answer);
+    else if (type === "ping") this.out.push({ id, type: "pong" });
     else if (request.auth_jwt !== `t${this.world.token}`) answer("ACCESS_DENIED");
     else if (type === "do") {
       this.world.executed.push(data);
@@ -205,6 +217,17 @@ class Conn {
       answer(undefined, { group: nameOf(data) });
     } else this.subscribe(data, answer);
     return true;
+  }
+
+  hello({ wants }, answer) {
+    if (!this.world.modern) return answer("No registered handler called 'rohrpost:hello'.");
+    this.wants = wants;
+    answer(undefined, { version: 1, connection: "c", limits: { max_message_bytes: 65_536 } });
+  }
+
+  info(error) {
+    if (!this.world.modern || !error) return;
+    return error === "ACCESS_DENIED" ? { code: "access_denied", temporary: false } : { code: "unavailable", temporary: true, retry_after: 1 };
   }
 
   // The server takes the position, reads the snapshot, sends the reply and then
@@ -222,11 +245,22 @@ class Conn {
       reply.snapshot = [...group.table.values()];
     }
     this.busy = () => {
-      answer(undefined, reply);
+      this.inParts(reply, answer);
       for (const data of replay) this.out.push({ id: 2 ** 52, type: "subscription-update", data });
+      if (!this.members.has(group.name)) return; // left meanwhile
       this.out.push(...(this.members.get(group.name) ?? []));
       this.members.set(group.name, null);
     };
+  }
+
+  // A large snapshot comes in parts. The server may begin again.
+  inParts(reply, answer) {
+    const { snapshot = [], group } = reply;
+    if (!this.wants?.includes("parts") || snapshot.length < 3) return answer(undefined, reply);
+    if (this.world.random() < 0.2) answer(undefined, { ...reply, snapshot: [{ id: -1 }], part: 1 });
+    answer(undefined, { ...reply, snapshot: snapshot.slice(0, 2), part: 1 });
+    answer(undefined, { group, part: 2, snapshot: snapshot.slice(2, 3) });
+    answer(undefined, { group, part: 3, snapshot: snapshot.slice(3), last: true });
   }
 
   since(group, { epoch, offset }) {

@@ -1,0 +1,138 @@
+import { RohrpostError, closed, isLoss, lost, refusal } from "./errors.js";
+
+const page = Math.random().toString(36).slice(2);
+const large = 16_384; // characters: such a call waits for the limits of the hub
+
+// The requests of the page and their replies.
+export class Calls {
+  #hub;
+  #limits; // known after hello
+  #id = 0;
+  #pending = new Map(); // request id -> (error, data) => …
+  #waiting = new Set(); // ids of requests whose reply is due
+  #queue = new Set(); // unsent calls
+
+  constructor(hub) {
+    this.#hub = hub;
+  }
+
+  get isWaiting() {
+    return this.#waiting.size > 0;
+  }
+
+  hello() {
+    const { _connection: connection, _token: token } = this.#hub;
+    this.#pending.set(0, (error, reply) => {
+      if (isLoss(error)) return;
+      this.#limits = reply?.limits ?? {};
+      if (!error) {
+        connection.modern = true;
+        connection.subtree ||= reply.subtree;
+        if (reply.expires_in) token.expires(reply.expires_in, (error) => this.#hub._report(error));
+      }
+      this.flush();
+    });
+    const data = { version: 1, token: token.value || undefined, page, wants: ["unsubscribed", "parts"] };
+    connection.send({ type: "rohrpost:hello", id: 0, data });
+  }
+
+  call(name, data, { timeout = this.#hub._options.timeout ?? 2000 } = {}) {
+    return new Promise((resolve, reject) => {
+      const call = { name, data, sent: false };
+      let timer;
+      call.done = (error, value) => {
+        clearTimeout(timer);
+        this.#queue.delete(call);
+        this.#waiting.delete(call.id);
+        if (error) reject(Object.assign(error, { sent: call.sent }));
+        else resolve(value);
+      };
+      // A longer delay would end at once.
+      if (timeout < 2 ** 31) timer = setTimeout(() => call.done(new RohrpostError("timeout", `no reply to ${name}`, { temporary: true })), timeout);
+      this.#sendCall(call);
+    });
+  }
+
+  #sendCall(call) {
+    if (this.#hub._ended) call.done(closed());
+    else if (!this.#hub._connection.open) this.#queue.add(call);
+    else this.request(call.name, call.data, call.done, call);
+  }
+
+  request(type, data, reply, call = {}) {
+    const { _connection: connection, _token: token } = this.#hub;
+    const old = token.value;
+    const id = ++this.#id;
+    try {
+      const text = JSON.stringify({ type, id, auth_jwt: old, data });
+      if (call.name && !this.#limits && text.length > large) return this.#queue.add(call);
+      const limit = this.#limits?.max_message_bytes;
+      if (new TextEncoder().encode(text).length > limit) throw new RohrpostError("too_large", `${type}: the server accepts at most ${limit} bytes`);
+      connection.send(text);
+    } catch (error) {
+      return reply(error);
+    }
+    call.sent = true;
+    call.id = id;
+    this.#waiting.add(id);
+    this.#pending.set(id, async (error, value) => {
+      // The server has not executed a refused request.
+      const denied = error?.code === "access_denied" || error?.message === "ACCESS_DENIED";
+      try {
+        if (!denied || call.renewed || !(await token.renew(old))) return reply(error, value);
+      } catch (cause) {
+        this.#hub._report(cause);
+        return reply(new RohrpostError("token", `no token: ${cause?.message}`, { cause, temporary: true }));
+      }
+      call.renewed = true;
+      if (connection.open) this.request(type, data, reply, call);
+      else reply(lost());
+    });
+  }
+
+  flush() {
+    const queue = [...this.#queue];
+    this.#queue.clear();
+    for (const call of queue) this.#sendCall(call);
+  }
+
+  onFrame(text) {
+    const hub = this.#hub;
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {}
+    if (Object(message) !== message) return hub._report(new RohrpostError("protocol", `invalid message: ${text}`));
+    hub._emit("message", message);
+    const { id, type, error, data, group } = message;
+    const reply = this.#pending.get(id);
+    if (reply) this.#onReply(reply, message);
+    else if (error !== undefined) hub._report(refusal(message));
+    else if (type === "subscription-update" && data?.group) hub._groups.onChange(data);
+    else if (group) hub._groups.onPlain(message);
+  }
+
+  #onReply(reply, message) {
+    const { id, error } = message;
+    const { part, last, ...data } = Object(message.type === "subscribe" && message.data);
+    if (part) {
+      if (part === 1) reply.parts = data;
+      else for (const item of data.snapshot) reply.parts?.snapshot.push(item);
+      if (!last) return;
+    }
+    this.#pending.delete(id);
+    this.#waiting.delete(id);
+    reply(error !== undefined && refusal(message), part ? reply.parts : message.data);
+  }
+
+  onLost(failure) {
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    this.#waiting.clear();
+    for (const reply of pending) reply(failure());
+  }
+
+  end() {
+    for (const call of this.#queue) call.done(closed());
+  }
+}

@@ -1,0 +1,220 @@
+import { RohrpostError, closed } from "./errors.js";
+
+const attemptTimeout = 10_000; // ms
+const hanging = 1000; // ms, the age of an attempt that an event abandons
+
+// One socket at a time: opens it, checks that it is alive, and reconnects.
+export class Connection {
+  open = false;
+  active = false; // connected, or trying
+  modern; // the hub has answered hello
+  subtree; // the hub answers under every path below its own
+  #hub;
+  #url;
+  #WebSocket;
+  #pingInterval;
+  #socket;
+  #generation = 0; // events of earlier sockets are ignored
+  #timer; // timeout, heartbeat or reconnection
+  #alive; // since the last heartbeat
+  #patience = 30_000; // ms of silence while a reply is due
+  #attempts = 0; // since a connection has proved to work
+  #unopened = 0; // attempts in a row
+  #denied; // the last connection ended with 4401
+  #eventsFrom; // from then on an event starts an attempt at once
+  #listeners;
+
+  constructor(url, hub) {
+    const { pingInterval = 5000, WebSocket = globalThis.WebSocket } = hub._options;
+    this.#hub = hub;
+    this.#pingInterval = pingInterval;
+    this.#WebSocket = WebSocket;
+    this.subtree = hub._options.subtree;
+    const { document, location } = globalThis;
+    const base = [document?.baseURI, location?.origin, location?.href].find((base) => /:/.test(base));
+    try {
+      this.#url = new URL(url, base).href.replace(/^http/, "ws");
+    } catch (error) {
+      if (/^[a-z][a-z\d+.-]*:/i.test(url)) throw error;
+      this.#url = url; // relative, without a page
+    }
+  }
+
+  start() {
+    if (this.active) return;
+    this.active = true;
+    this.#attempts = this.#unopened = 0;
+    this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
+    const { document } = globalThis;
+    const listen = (target, type, handler) => target?.addEventListener?.(type, handler, { signal });
+    listen(globalThis, "online", () => this.#wake());
+    listen(globalThis, "offline", () => this.open && this.#abort());
+    listen(globalThis, "pageshow", ({ persisted }) => persisted && this.#restart());
+    listen(document, "visibilitychange", () => document.hidden || this.#wake());
+    listen(document, "securitypolicyviolation", ({ blockedURI, disposition }) => {
+      if (disposition === "enforce" && blockedURI.startsWith(new URL(this.#url).origin)) this.#giveUp("Content Security Policy");
+    });
+    this.#connect();
+  }
+
+  // Returns whether the connection was open.
+  stop() {
+    this.active = false;
+    this.#listeners?.abort();
+    this.#hub._token.expires(Infinity);
+    const opened = this.#drop();
+    this.#socket?.close();
+    return opened;
+  }
+
+  send(message) {
+    this.#socket.send(typeof message === "string" ? message : JSON.stringify(message));
+    this.#hub._emit("send", message);
+  }
+
+  async #connect() {
+    clearTimeout(this.#timer);
+    const token = this.#hub._token;
+    const generation = ++this.#generation;
+    const current = (handler) => (event) => generation === this.#generation && handler(event);
+    this.#eventsFrom = Date.now() + hanging;
+    this.#timer = setTimeout(() => this.#abort(), attemptTimeout);
+    try {
+      if (token.value === undefined) await token.fetch();
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#onClose(0);
+      return this.#hub._report(error);
+    }
+    if (generation !== this.#generation) return;
+    try {
+      if (!this.#WebSocket) throw new Error("no WebSocket");
+      const socket = (this.#socket = new this.#WebSocket(this.#nextURL()));
+      socket.onopen = current(() => this.#onOpen());
+      socket.onmessage = current(({ data }) => this.#onMessage(data));
+      socket.onclose = current(({ code, reason }) => this.#onClose(code, reason));
+      // In some engines no "close" follows.
+      socket.onerror = current(() => setTimeout(current(() => socket.readyState === 3 && this.#onClose())));
+    } catch (error) {
+      this.#giveUp(error.message);
+    }
+  }
+
+  // Firefox delays attempts at a path that has failed.
+  #nextURL() {
+    const url = new URL(this.#url);
+    if (this.subtree && this.#attempts) url.pathname += Math.random().toString(36).slice(2);
+    return url.href;
+  }
+
+  #giveUp(why) {
+    this.#hub._end(new RohrpostError("cannot_connect", `cannot connect to ${this.#url}: ${why}`));
+  }
+
+  #onOpen() {
+    this.open = true;
+    this.modern = false;
+    this.#unopened = 0;
+    this.#hub._token.renewed = false;
+    this.#hub._onOpen();
+    if (this.open) this.#beat();
+  }
+
+  #onMessage(text) {
+    this.#alive = true;
+    this.#hub._calls.onFrame(text);
+  }
+
+  #beat(wait = this.#pingInterval) {
+    clearTimeout(this.#timer);
+    if (!wait) return (this.#attempts = 0);
+    this.#alive = false;
+    this.send({ type: this.modern ? "rohrpost:heartbeat" : "ping", id: Date.now() });
+    this.#expect(wait, wait);
+  }
+
+  // The client sees a frame when its last byte has arrived: silence proves nothing while a reply is due.
+  #expect(wait, silence) {
+    this.#timer = setTimeout(() => {
+      const due = this.#hub._calls.isWaiting;
+      if (this.#alive) {
+        this.#attempts = 0;
+        this.#denied = false;
+        this.#beat();
+      } else if (due && silence < this.#patience) this.#expect(wait, silence + wait);
+      else {
+        if (due) this.#patience = 60_000;
+        this.#abort();
+      }
+    }, wait);
+  }
+
+  #wake() {
+    if (this.open) this.#beat(Math.min(2000, this.#pingInterval));
+    else if (Date.now() >= this.#eventsFrom) this.#reconnect();
+  }
+
+  // The socket of a page that returns from the back/forward cache is dead.
+  #restart() {
+    this.#attempts = 0;
+    if (this.open) this.#abort();
+    if (this.#eventsFrom < Infinity) this.#reconnect();
+  }
+
+  #reconnect() {
+    if (!this.open) this.#socket?.close(); // may hang
+    const generation = ++this.#generation;
+    this.#hub._emit("reconnecting");
+    if (generation === this.#generation) this.#connect();
+  }
+
+  #abort() {
+    this.#onClose();
+    this.#socket?.close();
+  }
+
+  #onClose(code = 1006, reason = "") {
+    const hub = this.#hub;
+    const token = hub._token;
+    const renew = code === 4401 && token.renewable && !this.#denied;
+    this.#denied = code === 4401;
+    if (this.#denied) token.value = undefined;
+    if (/^(100[23789]|1010|44..)$/.test(code) && !renew) {
+      const text = this.#denied ? "identity rejected" : "closed by the server";
+      return hub._end(closed(`${text}: ${code} ${reason}`, { close: code }));
+    }
+    const opened = this.#drop();
+    const expired = code === 4001 && !token.renewed;
+    if (expired) token.value = undefined;
+    const atOnce = renew || (/400[18]/.test(code) && !expired && !this.#attempts);
+    const retry = /retry_after"?[=:] *(\d+\.?\d*)/.exec(reason);
+    const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : backoff(this.#attempts, hub._options.reconnectDelay);
+    this.#attempts++;
+    this.#eventsFrom = retry ? Infinity : 0;
+    this.#timer = setTimeout(() => this.#reconnect(), delay);
+    const failures = code && !opened && ++this.#unopened;
+    hub._onLost(opened);
+    if (failures === 1) this.#checkPort();
+    if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}`, { temporary: true }));
+  }
+
+  #checkPort() {
+    const { port } = new URL(this.#url);
+    const check = ({ isBlocked }) => this.active && isBlocked(port) && this.#giveUp("blocked port");
+    if (port && globalThis.document) import("./ports.js").then(check, () => {}); // may be offline
+  }
+
+  #drop() {
+    const { open } = this;
+    this.open = false;
+    this.#generation++;
+    clearTimeout(this.#timer);
+    return open;
+  }
+}
+
+// Returns a random delay in ms: pages must not reconnect together.
+export function backoff(attempts, { min = 500, max = 20_000 } = {}) {
+  return min + Math.random() * (Math.min(max, min * 2 ** (attempts + 1)) - min);
+}

@@ -1,0 +1,66 @@
+// Tests of views: the order and the filter of a watch.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { view } from "../view.js";
+import { board } from "./support.js";
+
+const rows = [{ id: 1, title: "b", done: false }, { id: 2, title: "a", done: true }, { id: 3, title: "c", done: false }];
+const byTitle = (a, b) => (a.title < b.title ? -1 : 1);
+const titles = ({ items }) => items.map((item) => item.title).join("");
+
+test("sort keeps the items in order through creates and updates", async (t) => {
+  const { watch, change } = await board(t, {}, rows);
+  const sorted = view(watch, { sort: byTitle });
+  assert.equal(titles(sorted), "abc");
+  change("create", { id: 4, title: "aa", done: false });
+  change("update", { id: 3, title: "0" });
+  assert.equal(titles(sorted), "0aaab");
+  assert.equal(titles(watch), "ba0aa", "the watch keeps its own order");
+  assert.throws(() => sorted.items.push({}), TypeError);
+  assert.equal(sorted.items, sorted.items);
+});
+
+test("an update that stops matching removes the item, and one that matches adds it", async (t) => {
+  const { watch, change } = await board(t, {}, rows);
+  const open = view(watch, { filter: (item) => !item.done });
+  assert.equal(titles(open), "bc");
+  change("update", { id: 1, done: true });
+  change("update", { id: 2, done: false });
+  assert.equal(titles(open), "ac");
+  assert.deepEqual([open.get(1), open.get(2).title, open.get(9)], [undefined, "a", undefined]);
+});
+
+test("subscribers of a view see its items, and set changes them", async (t) => {
+  const { clock, watch, change } = await board(t, {}, rows);
+  await clock.run(100);
+  const shown = view(watch, { sort: byTitle });
+  const seen = [];
+  const ends = [1, 2].map((n) => shown.subscribe((items, changes) => n === 1 && seen.push([titles({ items }), changes.length])));
+  change("delete", { id: 3 });
+  await clock.run(100);
+  shown.set({ filter: (item) => item.done });
+  assert.deepEqual(seen.at(0), ["abc", 0]);
+  assert.deepEqual(seen.slice(-2), [["ab", 1], ["a", 0]]);
+  const before = seen.length;
+  ends.forEach((end) => end());
+  change("delete", { id: 2 });
+  await clock.run(100);
+  assert.equal(seen.length, before);
+});
+
+test("a view has the status, the error and the end of its watch", async (t) => {
+  const { clock, watch, network } = await board(t, {}, rows);
+  const shown = view(watch, { sort: byTitle });
+  const statuses = [];
+  shown.on("status", (status) => statuses.push(status)).once("status", () => statuses.push("once"));
+  await clock.run(100);
+  assert.equal(await shown.ready, shown);
+  for await (const items of shown) {
+    assert.equal(titles({ items }), "abc");
+    break;
+  }
+  network.last.drop(4403);
+  assert.deepEqual([shown.status, shown.error.close, shown.items], ["closed", 4403, []]);
+  assert.deepEqual(statuses, ["closed", "once"].concat([]));
+  shown.close();
+});

@@ -1,0 +1,40 @@
+import { RohrpostError } from "./errors.js";
+
+const timeout = 10_000; // ms
+
+// The token of the page.
+export class Token {
+  value; // undefined: not fetched
+  renewed; // since the connection opened
+  #source;
+  #renewal;
+  #timer;
+
+  constructor(source) {
+    this.#source = source;
+    this.renewable = typeof source === "function";
+  }
+
+  async fetch() {
+    this.value = (this.renewable ? await this.#source() : this.#source) ?? "";
+  }
+
+  // Fetches a new token, once for all requests with the old one.
+  async renew(old) {
+    if (this.renewable && this.value === old) await (this.#renewal ??= this.#fetchInTime().finally(() => (this.#renewal = undefined)));
+    return this.value !== old;
+  }
+
+  #fetchInTime() {
+    const late = (_, reject) => setTimeout(() => reject(new RohrpostError("timeout", "no token in time")), timeout);
+    return Promise.race([this.fetch(), new Promise(late)]);
+  }
+
+  // Renews the token shortly before it expires.
+  expires(seconds, report) {
+    clearTimeout(this.#timer);
+    const ms = 1000 * Math.max(seconds - 30, seconds * 0.8);
+    const renew = () => this.renew(this.value).then((renewed) => (this.renewed = renewed), report);
+    if (this.renewable && ms < 2 ** 31) this.#timer = setTimeout(renew, ms);
+  }
+}

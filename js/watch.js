@@ -1,0 +1,194 @@
+import { RohrpostError, closed } from "./errors.js";
+import { Emitter } from "./events.js";
+
+const notifyInterval = 16; // ms
+
+// The reducer of a group: makes items of its snapshot and its changes.
+export class Watch extends Emitter {
+  error;
+  #keyField;
+  #key;
+  #replace;
+  #groups;
+  #byKey = new Map();
+  #items;
+  _unfit = new Set(); // keys of items that lack a change
+  #offset; // of the newest change
+  #loaded = false;
+  #closed = false;
+  _status = "connecting";
+  #listeners = new Set();
+  #changes = [];
+  #timer;
+  #waiters = [];
+
+  constructor({ key = "id", replace, items, since }, groups) {
+    super();
+    this.#keyField = key;
+    this.#key = typeof key === "function" ? key : (item) => item[key];
+    this.#replace = replace;
+    this.#groups = groups;
+    if (items) this._load(items, since?.offset);
+    this.ready = this.#whenReady();
+    this.ready.catch(() => {});
+  }
+
+  get items() {
+    return (this.#items ??= Object.freeze([...this.#byKey.values()]));
+  }
+
+  get status() {
+    return this.#closed ? "closed" : this.#loaded ? this.subscription.status : "connecting";
+  }
+
+  get(key) {
+    return this.#byKey.get(mapKey(key));
+  }
+
+  subscribe(fn) {
+    const listener = { fn };
+    this.#listeners.add(listener);
+    this.#notify(listener, []);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async *[Symbol.asyncIterator]() {
+    let seen;
+    while (!this.#closed) {
+      if (this.#loaded && this.items !== seen) yield (seen = this.items);
+      else await new Promise((resolve) => this.#waiters.push(resolve));
+    }
+    if (this.error) throw this.error;
+  }
+
+  async #whenReady() {
+    for await (const _ of this) return this;
+    throw closed();
+  }
+
+  close() {
+    this._end();
+  }
+
+  _report(error) {
+    this.#groups.report(error);
+  }
+
+  // After an error the page must not show the items any longer.
+  _end(error) {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.error = error;
+    if (error) {
+      this.#byKey.clear();
+      this.#items = undefined;
+      for (const listener of this.#listeners) this.#notify(listener, []);
+    }
+    for (const resolve of this.#waiters) resolve();
+    this.#groups.release(this);
+    this._updateStatus();
+  }
+
+  _load(snapshot, offset) {
+    try {
+      this.#byKey = new Map((snapshot === null ? [] : snapshot).map((item) => [this.#keyOf(item), item]));
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#loaded = true;
+    this._unfit.clear();
+    this.#offset = offset;
+    this.#changes = undefined; // the snapshot replaced all items
+    this.#schedule();
+  }
+
+  _apply(change) {
+    const { type, object, offset, epoch } = change;
+    if (!this.#loaded || (!epoch && offset <= this.#offset)) return; // the snapshot contains it
+    this.#offset = offset ?? this.#offset;
+    if (!["create", "update", "delete"].includes(type)) return;
+    try {
+      const key = this.#keyOf(object);
+      const { updated_fields, ...item } = object;
+      if (!this.#fits(key, item, type, change.updated_fields)) return this.#reload(key);
+      if (type === "delete") this.#byKey.delete(key);
+      else this.#byKey.set(key, this.#replace ? item : { ...this.#byKey.get(key), ...item });
+      this.#changes?.push(change);
+      this.#schedule();
+      if (this._unfit.delete(key)) this.#groups.update();
+    } catch (error) {
+      if (error.code === "unsafe_key") return this.#fail(error);
+      this._report(error);
+      this.#reload();
+    }
+  }
+
+  #reload(key) {
+    this._unfit.add(key);
+    this.#groups.reload(this);
+  }
+
+  // Whether the change says all that the items need.
+  #fits(key, item, type, fields) {
+    const [first] = this.#byKey;
+    if (first && typeof first[0] !== typeof key) return false;
+    if (type === "delete") return true;
+    const old = this.#byKey.get(key);
+    const known = old ?? first?.[1];
+    if (this.#isBare(item) && !(known && this.#isBare(known))) return false;
+    if (type === "create") return true;
+    if (!old) {
+      // The update may have changed the key, or contain only what it changed.
+      if (this.#keyField !== "id" || Array.isArray(item.id) || fields?.includes("id")) return false;
+      return !fields || Object.keys(item).some((name) => name !== "id" && !fields.includes(name));
+    }
+    return this.#replace || !fields?.some((name) => name in old && !(name in item));
+  }
+
+  // Whether the item has nothing but a key.
+  #isBare(item) {
+    return Object.keys(item).every((name) => name === "id" || name === this.#keyField);
+  }
+
+  #fail(error) {
+    this._report(error);
+    this._end(error);
+  }
+
+  #keyOf(item) {
+    const key = this.#key(item);
+    for (const part of [key].flat()) {
+      if (part == null) throw new RohrpostError("protocol", `no key in ${JSON.stringify(item)}`);
+      if (Math.abs(part) > Number.MAX_SAFE_INTEGER && typeof part === "number") {
+        throw new RohrpostError("unsafe_key", `key ${part} is above 2^53, send it as a string`);
+      }
+    }
+    return mapKey(key);
+  }
+
+  // Each message is a task: a microtask would notify for each.
+  #schedule() {
+    this.#items = undefined;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const changes = this.#changes ?? [];
+      this.#changes = [];
+      for (const listener of this.#listeners) this.#notify(listener, changes);
+      for (const resolve of this.#waiters.splice(0)) resolve();
+    }, notifyInterval);
+  }
+
+  #notify({ fn }, changes) {
+    try {
+      fn(this.items, changes);
+    } catch (error) {
+      this._report(error);
+    }
+  }
+}
+
+// A key of several columns is an array.
+function mapKey(key) {
+  return typeof key === "object" ? JSON.stringify(key) : key;
+}
