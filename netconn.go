@@ -2,6 +2,8 @@ package rohrpost
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -60,6 +62,8 @@ type hijacker struct {
 	socket *netConn
 }
 
+var errNotHijacked = errors.New("the ResponseWriter lets nobody take over its connection")
+
 // bufferedSize is the size of the smallest reader that gorilla takes.
 const bufferedSize = 257
 
@@ -67,7 +71,7 @@ const bufferedSize = 257
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, used, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", errNotHijacked, err)
 	}
 	h.socket = h.hub.newNetConn(conn)
 	if used.Reader.Buffered() > 0 {
