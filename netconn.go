@@ -2,8 +2,6 @@ package rohrpost
 
 import (
 	"bufio"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -60,9 +58,8 @@ type hijacker struct {
 	http.ResponseWriter
 	hub    *Hub
 	socket *netConn
+	failed error // why the connection cannot be taken over; gorilla does not return it
 }
-
-var errNotHijacked = errors.New("the ResponseWriter lets nobody take over its connection")
 
 // bufferedSize is the size of the smallest reader that gorilla takes.
 const bufferedSize = 257
@@ -71,7 +68,8 @@ const bufferedSize = 257
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, used, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errNotHijacked, err)
+		h.failed = err
+		return nil, nil, err
 	}
 	h.socket = h.hub.newNetConn(conn)
 	if used.Reader.Buffered() > 0 {

@@ -52,7 +52,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	hijacked := &hijacker{ResponseWriter: w, hub: h}
 	ws, failed := h.upgrader.Upgrade(hijacked, r, nil)
 	if failed != nil { // gorilla has answered
-		h.logHandshake(w, r, failed)
+		h.logHandshake(hijacked, r, failed)
 		h.counters.refused.add(wire.CodeHandshake)
 		h.conns.release()
 		return
@@ -132,12 +132,12 @@ func unauthorizedReason(err error) string {
 
 // logHandshake logs why a handshake has failed. It is the program's fault if it cannot
 // take over the connection, else the client's.
-func (h *Hub) logHandshake(w http.ResponseWriter, r *http.Request, err error) {
-	if !errors.Is(err, errNotHijacked) {
+func (h *Hub) logHandshake(w *hijacker, r *http.Request, err error) {
+	if w.failed == nil {
 		h.log.Debug("rohrpost: refuse a handshake", "remote", r.RemoteAddr, "error", err)
 		return
 	}
-	h.warn(&h.throttles.hijacker, "rohrpost: cannot take over a connection", "writer", fmt.Sprintf("%T", innermost(w)), "error", err,
+	h.warn(&h.throttles.hijacker, "rohrpost: cannot take over a connection", "writer", fmt.Sprintf("%T", innermost(w.ResponseWriter)), "error", w.failed,
 		"remedy", "mount the hub outside of the middleware that made this ResponseWriter, or give it a method Unwrap() http.ResponseWriter")
 }
 

@@ -216,7 +216,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
 	var received struct {
 		plain
-		Error     json.RawMessage         `json:"error"`
+		Error     json.RawMessage       `json:"error"`
 		ErrorInfo struct{ Code string } `json:"error_info"`
 	}
 	if err := json.Unmarshal(text, &received); err != nil {
