@@ -62,9 +62,9 @@ func (h *Hub) defineSnapshot(pattern string, f snapshotFuncs) {
 	h.snapshots = h.snapshots.with(pattern, f)
 }
 
-// readSnapshot reads the snapshot of a group for a connection that knows what comes after
-// the position at. It returns the position after which everything must follow.
-func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Position, fresh bool) (*snapshots.Encoded, Position, error) {
+// readSnapshot reads the snapshot of a group as fanout.Subscription.Snapshot describes it.
+// It returns the position after which everything must follow.
+func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Position, reach func(from Position) bool) (*snapshots.Encoded, Position, error) {
 	h.setup.RLock()
 	all := h.snapshots
 	h.setup.RUnlock()
@@ -75,7 +75,7 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 	switch {
 	case functions.shared != nil:
 		key := snapshots.Key{Group: group}
-		encoded, at, err = h.calls.Share(ctx, key, at, fresh, func(ctx context.Context) (*snapshots.Encoded, error) {
+		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
 			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(ctx, r) })
 		})
 	case functions.forConn != nil:

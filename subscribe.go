@@ -34,7 +34,7 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	if !wanted.Snapshot {
 		return nil, outward(c.member.Subscribe(ctx, s)())
 	}
-	s.Snapshot, s.Timeout = a.snapshot, c.hub.config.Limits.RequestTimeout
+	s.Snapshot, s.Timeout = a.snapshot, 2*c.hub.config.Limits.RequestTimeout // for a place, and for the call
 	if err := c.takeBeside(ctx); err != nil {
 		return nil, err
 	}
@@ -53,8 +53,8 @@ type subscribeAnswer struct {
 }
 
 // snapshot implements fanout.Subscription.Snapshot.
-func (a *subscribeAnswer) snapshot(ctx context.Context, at Position, fresh bool) (fanout.Snapshot, error) {
-	encoded, at, err := a.conn.hub.readSnapshot(ctx, a.conn, a.group, at, fresh)
+func (a *subscribeAnswer) snapshot(ctx context.Context, at Position, reach func(from Position) bool) (fanout.Snapshot, error) {
+	encoded, at, err := a.conn.hub.readSnapshot(ctx, a.conn, a.group, at, reach)
 	if err != nil {
 		return fanout.Snapshot{}, err
 	}

@@ -37,20 +37,27 @@ func (s *subscription) readSnapshot(ctx context.Context) (ready bool, err error)
 	if err := s.mayJoin(); err != nil {
 		return false, err
 	}
-	fresh := s.base.Epoch == "" // without a history only the buffer has what follows
-	for {
-		if s.snapshot, err = s.Snapshot(ctx, s.base, fresh); err != nil {
-			return false, err
-		}
-		s.outcome.Snapshot = s.snapshot.Parts[0]
-		if s.snapshot.Position == s.base && !s.incomplete() {
-			return true, nil
-		}
-		if ready, err = s.catchUp(ctx); ready || err != nil || fresh {
-			return ready, err
-		}
-		fresh = true
+	reason := s.outcome.Reason
+	s.snapshot, err = s.Snapshot(ctx, s.base, func(from broker.Position) bool { return s.reach(ctx, from) })
+	s.outcome.Reason = reason
+	if err != nil {
+		return false, err
 	}
+	s.outcome.Snapshot = s.snapshot.Parts[0]
+	if s.snapshot.Position == s.base && !s.incomplete() {
+		return true, nil
+	}
+	return s.catchUp(ctx)
+}
+
+// reach makes an earlier position the base, and reports whether the history has all
+// messages from there to the buffered ones.
+func (s *subscription) reach(ctx context.Context, from broker.Position) bool {
+	if s.base.Epoch == "" {
+		return false
+	}
+	ok, err := s.readReplay(ctx, from)
+	return ok && err == nil
 }
 
 // mayJoin looks whether the member may join before anything is read for it.

@@ -39,10 +39,10 @@ type Subscription struct {
 	Authorize func(ctx context.Context) error
 
 	// Snapshot returns the snapshot of the group. It is called where the replay is not
-	// complete. Messages after the position at are buffered. With fresh the reading must
-	// begin after the call; else the snapshot may be one with an earlier position that is
-	// being read. Nil asks for none.
-	Snapshot func(ctx context.Context, at broker.Position, fresh bool) (Snapshot, error)
+	// complete. Messages after the position at are buffered. The snapshot may also be one
+	// that is being read already, if reach reports that the history has all messages from
+	// its position to the buffered ones. Nil asks for none.
+	Snapshot func(ctx context.Context, at broker.Position, reach func(from broker.Position) bool) (Snapshot, error)
 
 	// Timeout is the time for reading, where Snapshot is given. A negative one means none.
 	// Sending takes as long as the client takes something.

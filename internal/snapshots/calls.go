@@ -71,59 +71,72 @@ func New(c Config) *Calls {
 	return calls
 }
 
-// Run calls read when there is a place for it. It returns ErrBusy if there is none before
-// the deadline of ctx.
+// Run calls read when there is a place for it. It returns ErrBusy if there is none in
+// time.
 func (c *Calls) Run(ctx context.Context, read Read) (*Encoded, error) {
-	release, err := c.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	return read(ctx)
+	return c.call(ctx, read, func() {})
 }
 
 // Share is Run for a snapshot that others may ask for at the same time. There is one call
-// for a key at a time. If one is running, Share waits for it and returns its position; with
-// fresh it waits for the next one. The caller has taken the position at, and knows what
-// comes after it. The context of read ends when all that share the call have gone, and
-// with the timeout.
-func (c *Calls) Share(ctx context.Context, key Key, at broker.Position, fresh bool, read Read) (*Encoded, broker.Position, error) {
-	call, isLater := c.enter(key, fresh, &call{read: read, position: at, done: make(chan struct{})})
+// for a key at a time. The caller has taken the position at, and knows what comes after
+// it. If a call is running, and reach reports that the caller knows also what has come
+// after the position of that call, Share waits for it and returns its position. Else it
+// waits for the next call. The context of read ends when all that share the call have
+// gone, and with the timeout.
+func (c *Calls) Share(ctx context.Context, key Key, at broker.Position, reach func(from broker.Position) bool, read Read) (*Encoded, broker.Position, error) {
+	shared := c.join(key, reach)
+	if shared != nil {
+		at = shared.position
+	} else {
+		shared = c.enter(key, &call{read: read, position: at, done: make(chan struct{})})
+	}
 	select {
-	case <-call.done:
+	case <-shared.done:
+		return shared.result, at, shared.err
 	case <-ctx.Done():
-		if began := c.leave(key, call); !began && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, at, ErrBusy
-		}
-		return nil, at, ctx.Err()
 	}
-	if !isLater {
-		at = call.position
+	if began := c.leave(key, shared); !began && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, at, ErrBusy
 	}
-	return call.result, at, call.err
+	return nil, at, ctx.Err()
 }
 
-// enter returns the call to wait for. isLater reports whether it begins after enter.
-func (c *Calls) enter(key Key, fresh bool, mine *call) (shared *call, isLater bool) {
+// join returns the call that is running, if the caller can share it.
+func (c *Calls) join(key Key, reach func(from broker.Position) bool) *call {
+	c.mu.Lock()
+	t := c.keys[key]
+	if t == nil || t.running.ended {
+		c.mu.Unlock()
+		return nil
+	}
+	running := t.running
+	running.sharers++ // it must not end while reach reads
+	c.mu.Unlock()
+	if reach(running.position) {
+		return running
+	}
+	c.leave(key, running)
+	return nil
+}
+
+// enter returns a call that begins later.
+func (c *Calls) enter(key Key, mine *call) (shared *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.keys[key]
 	switch {
 	case t == nil:
-		t = &turns{running: mine}
-		c.keys[key] = t
+		c.keys[key] = &turns{running: mine}
 		c.begin(key, mine)
-		shared, isLater = mine, true
-	case !fresh && !t.running.ended:
-		shared = t.running
+		shared = mine
+	case t.next == nil:
+		t.next = mine
+		shared = mine
 	default:
-		if t.next == nil {
-			t.next = mine
-		}
-		shared, isLater = t.next, true
+		shared = t.next
 	}
 	shared.sharers++
-	return shared, isLater
+	return shared
 }
 
 // leave ends a call that nobody waits for any more. It reports whether the function has
@@ -154,12 +167,17 @@ func (c *Calls) begin(key Key, l *call) {
 			cancel()
 		}
 		c.mu.Unlock()
-		l.result, l.err = c.call(ctx, l)
+		l.result, l.err = c.call(ctx, l.read, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			l.began = true
+		})
 		c.end(key, l)
 	})
 }
 
-func (c *Calls) call(ctx context.Context, l *call) (*Encoded, error) {
+// call waits for a place, tells begin, and calls read.
+func (c *Calls) call(ctx context.Context, read Read, begin func()) (*Encoded, error) {
 	waiting, cancel := c.limited(ctx)
 	release, err := c.acquire(waiting)
 	cancel()
@@ -167,12 +185,10 @@ func (c *Calls) call(ctx context.Context, l *call) (*Encoded, error) {
 		return nil, err
 	}
 	defer release()
-	c.mu.Lock()
-	l.began = true
-	c.mu.Unlock()
+	begin()
 	ctx, cancel = c.limited(ctx)
 	defer cancel()
-	return l.read(ctx)
+	return read(ctx)
 }
 
 // end hands out the result of a call, and begins the next one.
