@@ -330,6 +330,9 @@ func readToTheEnd(t *testing.T, ws *websocket.Conn, last int) {
 		if offset++; !assert.Equal(t, offset, m.Data.Offset) {
 			return
 		}
+		if !assert.LessOrEqual(t, m.Data.Object, known+1, "a change is missing") {
+			return
+		}
 		known = max(known, m.Data.Object)
 	}
 }

@@ -15,7 +15,12 @@ func (s *subscription) sendParts(ctx context.Context) error {
 		}
 	}
 	s.outcome.Part, s.outcome.Last, s.outcome.Snapshot = last, true, s.snapshot.Parts[last-1]
-	return s.finishParts(ctx)
+	if err := s.finishParts(ctx); err != nil {
+		return err
+	}
+	s.member.Wake()
+	s.member.writer.awaitDrain(ctx, 0) // until then messages wait for the last part
+	return nil
 }
 
 func (s *subscription) sendPart(ctx context.Context, number int) error {
