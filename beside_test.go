@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -140,4 +141,61 @@ func TestSnapshotsOfAConnectionAreBounded(t *testing.T) {
 		require.NoError(t, ws.Close())
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
+}
+
+// TestNothingIsLeft subscribes, unsubscribes under other spellings, leaves and closes at
+// random, also while snapshots are read and sent. In the end nothing is left of it.
+func TestNothingIsLeft(t *testing.T) {
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			config := calm(Config{})
+			config.Limits.MaxSendQueueBytes = 4000
+			hub := quiet(config)
+			hub.Handle("leave", leave)
+			hub.Snapshot("g-1", func(context.Context, SnapshotRequest) (any, error) {
+				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
+				return rows(random.IntN(40)), nil
+			})
+			hub.SnapshotFor("g-2", func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {
+				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
+				return 1, ctx.Err()
+			})
+			spell := func() string {
+				name := fmt.Sprint("g-", 1+random.IntN(3))
+				return []string{`{"group":"` + name + `"`, `{"type":"g","id":` + name[2:], `{"id":"` + name[2:] + `","type":"g"`}[random.IntN(3)]
+			}
+			ws := pipe(t, hub)
+			wantParts(t, ws)
+			go func() { _ = closeCode(ws) }()
+			for id := range 40 {
+				text := `{"id":%d,"type":"unsubscribe","data":%s}}`
+				switch random.IntN(5) {
+				case 0:
+					text = `{"id":%d,"type":"subscribe","data":%s}}`
+				case 1, 2:
+					text = `{"id":%d,"type":"subscribe","data":%s,"snapshot":true}}`
+				}
+				if ws.WriteMessage(1, fmt.Appendf(nil, text, id, spell())) != nil {
+					break
+				}
+				time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+				assert.NoError(t, hub.Publish(context.Background(), Change{Group: "g-1", Type: Create}))
+			}
+			if random.IntN(2) == 0 {
+				for n := range 3 { // whatever was subscribed
+					_ = ws.WriteMessage(1, fmt.Appendf(nil, `{"id":1,"type":"unsubscribe","data":{"group":"g-%d"}}`, n+1))
+				}
+				time.Sleep(time.Second)
+				assert.Equal(t, 1, hub.Stats().Connections, "%v", hub.Stats().Closed)
+			} else {
+				_ = ws.Close()
+				time.Sleep(time.Second)
+			}
+			assert.Zero(t, hub.Stats().Memberships, "seed %d", seed)
+			assert.Zero(t, hub.Stats().Groups, "seed %d", seed)
+			_ = ws.Close()
+			require.NoError(t, hub.Shutdown(context.Background()))
+		})
+	}
 }
