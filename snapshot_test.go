@@ -245,7 +245,9 @@ func TestHerd(t *testing.T) {
 		var loaded sync.WaitGroup
 		for i, ws := range all {
 			loaded.Go(func() {
-				var resync struct{ Data struct{ Object struct{ Spread int } } }
+				var resync struct {
+					Data struct{ Object struct{ Spread int } }
+				}
 				if !assert.NoError(t, ws.ReadJSON(&resync)) {
 					return
 				}

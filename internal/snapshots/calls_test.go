@@ -91,7 +91,10 @@ func TestPositionsOfSharedCalls(t *testing.T) {
 
 func TestBusy(t *testing.T) {
 	sharing(t, 1, func(t *testing.T, c *Calls) {
-		block := func(ctx context.Context) (*Encoded, error) { time.Sleep(10 * time.Minute); return nil, errors.New("late") }
+		block := func(ctx context.Context) (*Encoded, error) {
+			time.Sleep(10 * time.Minute)
+			return nil, errors.New("late")
+		}
 		go func() { _, _ = c.Run(context.Background(), block) }()
 		synctest.Wait()
 		start := time.Now()
