@@ -149,16 +149,18 @@ func TestNothingIsLeft(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
+			delay := time.Duration(random.IntN(50)) * time.Millisecond
+			size := random.IntN(40)
 			config := calm(Config{})
 			config.Limits.MaxSendQueueBytes = 4000
 			hub := quiet(config)
 			hub.Handle("leave", leave)
 			hub.Snapshot("g-1", func(context.Context, SnapshotRequest) (any, error) {
-				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
-				return rows(random.IntN(40)), nil
+				time.Sleep(delay)
+				return rows(size), nil
 			})
 			hub.SnapshotFor("g-2", func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {
-				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
+				time.Sleep(delay)
 				return 1, ctx.Err()
 			})
 			spell := func() string {
