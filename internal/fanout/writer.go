@@ -181,7 +181,7 @@ func (s *socketWriter) writeSlices(p []byte) (rest int, err error) {
 		n, err := s.socket.Write(p[:min(len(p), maxSlice)])
 		p = p[n:]
 		s.taken(n)
-		if n > 0 {
+		if n > 0 && len(p) > 0 {
 			s.member.owner.Taken()
 		}
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
