@@ -25,7 +25,7 @@ func TestLimitsOfAConnection(t *testing.T) {
 	}
 	join(t, ws, "g-0") // a second subscription succeeds, and does not count
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"one-more"}}`)
-	assert.Equal(t, `{"id":1,"type":"subscribe","error":"Too many groups."}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"Too many groups.","error_info":{"code":"too_many_groups","temporary":false}}`, receive(t, ws))
 	send(t, ws, `{"id":2,"type":"ping","data":"`+strings.Repeat("x", 65_000)+`"}`)
 	assert.Len(t, receive(t, ws), 65_000+len(`{"id":2,"type":"pong","data":""}`))
 
@@ -43,7 +43,7 @@ func TestConn(t *testing.T) {
 	})
 	ws := dial(t, serve(t, hub))
 	send(t, ws, `{"id":1,"type":"hello"}`)
-	assert.Equal(t, `{"id":1,"type":"hello","error":"no","data":5}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"hello","error":"no","error_info":{"code":"application","temporary":false},"data":5}`, receive(t, ws))
 	c := <-conns
 	assert.Equal(t, "ann", c.Identity().ID)
 	require.NoError(t, c.Join("b"))
@@ -111,14 +111,14 @@ func TestOldMessagesCloseAConnection(t *testing.T) {
 		synctest.Wait() // it is being written
 		require.NoError(t, hub.Send("g", Message{ID: 2, Type: "x"}))
 		time.Sleep(29 * time.Second)
-		assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
-		assert.Equal(t, `{"id":2,"type":"x"}`, receive(t, ws), "in time")
+		assert.Equal(t, `{"id":1,"type":"x","group":"g"}`, receive(t, ws))
+		assert.Equal(t, `{"id":2,"type":"x","group":"g"}`, receive(t, ws), "in time")
 
 		require.NoError(t, hub.Send("g", Message{ID: 3, Type: "x"}))
 		synctest.Wait()
 		require.NoError(t, hub.Send("g", Message{ID: 4, Type: "x"}))
 		time.Sleep(31 * time.Second)
-		assert.Equal(t, `{"id":3,"type":"x"}`, receive(t, ws))
+		assert.Equal(t, `{"id":3,"type":"x","group":"g"}`, receive(t, ws))
 		assert.Equal(t, wire.CloseSlowConsumer, closeCode(ws))
 		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
 		require.NoError(t, hub.Shutdown(context.Background()))

@@ -30,7 +30,11 @@ func TestHandlersMayFail(t *testing.T) {
 		"panic": "internal error", "foreign": "internal error", "own": "say please", "nan": "internal error", "marshal": "internal error",
 	} {
 		send(t, ws, `{"id":7,"type":"`+name+`"}`)
-		assert.Equal(t, `{"id":7,"type":"`+name+`","error":"`+text+`"}`, receive(t, ws))
+		info := `,"error_info":{"code":"internal","temporary":true}}`
+		if name == "own" {
+			info = `,"error_info":{"code":"application","temporary":false}}`
+		}
+		assert.Equal(t, `{"id":7,"type":"`+name+`","error":"`+text+`"`+info, receive(t, ws))
 	}
 	send(t, ws, `{"id":8,"type":"ping"}`)
 	assert.Equal(t, `{"id":8,"type":"pong"}`, receive(t, ws), "the connection lives on")
@@ -54,7 +58,7 @@ func TestLaterIsAnsweredOnce(t *testing.T) {
 		start := time.Now()
 		assert.Equal(t, `{"id":3,"type":"pong"}`, receive(t, ws), "the order is free")
 		assert.Equal(t, `{"id":2,"type":"soon","data":"done"}`, receive(t, ws))
-		assert.Equal(t, `{"id":1,"type":"never","error":"The request timed out."}`, receive(t, ws))
+		assert.Equal(t, `{"id":1,"type":"never","error":"The request timed out.","error_info":{"code":"timeout","temporary":true}}`, receive(t, ws))
 		assert.Equal(t, 5*time.Second, time.Since(start))
 		go func() { _ = closeCode(ws) }()
 		require.NoError(t, hub.Shutdown(context.Background()))

@@ -92,12 +92,13 @@ func (c *client) subscribe(group string, snapshot bool) {
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
 	require.NoError(c.t, err)
-	received, err := wire.DecodeRequest(raw)
-	r := newRequest(received)
+	received, err := wire.DecodeRequest(raw, 64)
+	r := newRequest(received, raw)
 	require.NoError(c.t, err)
 	c.asked = group
 	c.conn.handle(c.conn.hub.handler("subscribe"), r)
 	c.conn.member.Wake() // as dispatch would
+	c.conn.tasks.Wait()  // a snapshot is read beside the queue
 }
 
 // receive reads the messages that have come.

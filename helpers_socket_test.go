@@ -47,7 +47,7 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 		hijacked.socket.Conn = struct{ net.Conn }{socket} // without TryWrite
 	}
 	c := newConn(hub, ws, hijacked.socket, Identity{})
-	c.start()
+	c.start(nil)
 	t.Cleanup(func() { _ = client.Close() })
 	return c, socket
 }

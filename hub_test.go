@@ -147,9 +147,9 @@ func TestShutdown(t *testing.T) {
 		done := make(chan error, 2)
 		go func() { done <- hub.Shutdown(context.Background()) }()
 		for range 3 { // Shutdown sends the messages that wait
-			assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
+			assert.Equal(t, `{"id":1,"type":"x","group":"g"}`, receive(t, ws))
 		}
-		assert.Equal(t, websocket.CloseServiceRestart, closeCode(ws))
+		assert.Equal(t, websocket.CloseGoingAway, closeCode(ws))
 		require.NoError(t, <-done)
 		require.NoError(t, hub.Shutdown(context.Background()), "again")
 

@@ -67,6 +67,7 @@ type hijacker struct {
 	http.ResponseWriter
 	wrap   func(net.Conn) *netConn
 	socket *netConn
+	failed error // why the connection cannot be taken over; gorilla does not return it
 }
 
 // bufferedSize is the size of the smallest reader that gorilla takes.
@@ -76,6 +77,7 @@ const bufferedSize = 257
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, used, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
+		h.failed = err
 		return nil, nil, err
 	}
 	h.socket = h.wrap(conn)

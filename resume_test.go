@@ -265,4 +265,6 @@ func (r *resumeRun) finish() {
 	}
 }
 
-func frameOf(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }
+func frameOf(_ string, payload []byte, offset uint64) []byte {
+	return wire.ChangeFrame(payload, offset)
+}

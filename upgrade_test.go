@@ -17,16 +17,17 @@ func TestConnectionsAreRefused(t *testing.T) {
 		origin string
 		status int
 		body   string
+		code   string
 	}{
-		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections"},
-		"readable error":   {Config{Authenticate: refuse(Errorf("unknown user"))}, "", http.StatusUnauthorized, "unknown user"},
-		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized"},
+		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections", "full"},
+		"readable error":   {Config{Authenticate: refuse(Errorf("unknown user"))}, "", http.StatusUnauthorized, "unknown user", "unauthorized"},
+		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized", "unauthorized"},
 		"panic": {
 			Config{Authenticate: func(*http.Request) (Identity, error) { panic("secret") }},
 			"",
-			http.StatusUnauthorized, "Unauthorized",
+			http.StatusUnauthorized, "Unauthorized", "unauthorized",
 		},
-		"foreign origin": {Config{}, "https://elsewhere.example", http.StatusForbidden, "origin not allowed"},
+		"foreign origin": {Config{}, "https://elsewhere.example", http.StatusForbidden, "origin not allowed", "origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := quiet(test.config)
@@ -45,7 +46,7 @@ func TestConnectionsAreRefused(t *testing.T) {
 			body := make([]byte, 100)
 			n, _ := response.Body.Read(body)
 			assert.Equal(t, test.body, strings.TrimSpace(string(body[:n])))
-			assert.EqualValues(t, 1, hub.Stats().Refused)
+			assert.Equal(t, map[string]uint64{test.code: 1}, hub.Stats().Refused)
 		})
 	}
 }

@@ -85,15 +85,15 @@ var fanoutMutants = []mutant{
 		s.at = h.Position`, "", "TestResume", resumes,
 	},
 	{
-		"accepts an old epoch", "internal/fanout/subscription.go",
+		"accepts an old epoch", "internal/fanout/replay.go",
 		"case at.Epoch != since.Epoch, since.Offset", "case since.Offset", "", "TestResume", resumes,
 	},
 	{
-		"locks the group while it reads", "internal/fanout/subscription.go",
+		"locks the group while it reads", "internal/fanout/replay.go",
 		"	s.start()\n	s.outcome =", "	defer s.engine.groups.lock(s.group)()\n	s.outcome =", "", "TestResume", resumes,
 	},
 	{
-		"replays a trimmed history", "internal/fanout/subscription.go",
+		"replays a trimmed history", "internal/fanout/replay.go",
 		"case !contiguous(posts, from, at.Offset):", "case false:", "", "TestResume", resumes,
 	},
 	{
@@ -102,12 +102,12 @@ var fanoutMutants = []mutant{
 		"for i := range len(ops) / 2 {\nops[i], ops[len(ops)-1-i] = ops[len(ops)-1-i], ops[i]\n}\nm.worker.queue(ops...)", "", "TestResume", resumes,
 	},
 	{
-		"sends news from the history to the subscriber alone", "internal/fanout/subscription.go",
+		"sends news from the history to the subscriber alone", "internal/fanout/replay.go",
 		"			s.group.send(&s.replay[i])", "", "", "TestResume", resumes,
 	},
 	{
-		"takes the position after the snapshot", "internal/fanout/subscription.go",
-		"	if !s.incomplete() {", "	if s.start(); !s.incomplete() {", "", "TestResume", resumes,
+		"takes the position after the snapshot", "internal/fanout/replay.go",
+		"if s.snapshot.Position == s.base && !s.incomplete() {", "if s.start(); !s.incomplete() {", "", "TestResume", resumes,
 	},
 	{
 		"gives an epoch twice", "internal/history/stream.go",
