@@ -240,3 +240,22 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	h.upstream.Close()
 	return h.tasks.End(ctx)
 }
+
+// Stats returns the figures of the hub. It is cheap and may be called at any time.
+func (h *Hub) Stats() Stats {
+	e := h.engine.Stats()
+	return Stats{
+		Connections:   h.conns.count(),
+		Groups:        e.Groups,
+		Memberships:   e.Memberships,
+		Recovered:     e.Recovered,
+		Unrecovered:   e.Unrecovered,
+		Published:     h.counters.published.Load(),
+		Delivered:     e.Delivered,
+		SlowConsumers: h.counters.slow.Load(),
+		Skipped:       h.counters.skipped.Load(),
+		Untracked:     h.counters.untracked.Load(),
+		Refused:       h.counters.refused.all(),
+		Closed:        h.counters.closed.all(),
+	}
+}
