@@ -78,11 +78,11 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 	case functions.shared != nil:
 		key := snapshots.Key{Group: group}
 		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(ctx, r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(readFromSource(ctx), r) })
 		})
 	case functions.forConn != nil:
 		encoded, err = h.calls.Run(ctx, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(ctx, c, r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(readFromSource(ctx), c, r) })
 		})
 	default:
 		err = errNoSnapshot

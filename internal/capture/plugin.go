@@ -92,6 +92,8 @@ func (p *Plugin) register(db *gorm.DB) error {
 		{"after_update", update.Before("gorm:save_after_associations").Register, p.after(Update)},
 		{"before_delete", remove.Before("gorm:delete").Register, p.before(Delete)},
 		{"after_delete", remove.Before("gorm:after_delete").Register, p.after(Delete)},
+		{"source_of_query", db.Callback().Query().Before("gorm:query").Register, chooseSource(db.Callback().Query())},
+		{"source_of_row", db.Callback().Row().Before("gorm:row").Register, chooseSource(db.Callback().Row())},
 		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, afterText},
 		{"after_row", db.Callback().Row().After("gorm:row").Register, afterText},
 		{"after_query", db.Callback().Query().After("gorm:query").Register, afterText},
