@@ -28,7 +28,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"RELEASE is not seen", capture + "savepoint.go", `case next("RELEASE"):`, `case next("RELEASED"):`, "TestPrograms"},
 		{"the oldest savepoint of a name counts", capture + "tx.go", "for i := len(t.savepoints) - 1; i >= 0; i-- {", "for i := range t.savepoints {", "TestPrograms"},
 		{"shows the half-filled struct", notify + "model.go", "return m.namesGroup || m.namesGroups || m.makesPayload ||", "return", "TestPrograms"},
-		{"takes an existing row for a created one", capture + "upserted.go", "before[w.before[i].Key.text] =", `before[""] =`, "TestPrograms"},
+		{"takes an existing row for a created one", capture + "upserted.go", "byKey[rows[i].Key.text] =", `byKey[""] =`, "TestPrograms"},
 		{"takes an update for nothing", capture + "upserted.go", "case u.nothing ||", "case !u.nothing ||", "TestPrograms"},
 		{"announces what changed nothing", capture + "callbacks.go", "db.RowsAffected != 0 &&", "", "TestCatalogue"},
 		{"leaves moved rows in the old group", capture + "plan.go", "(f.hides || f.before)", "f.hides", "TestPrograms"},

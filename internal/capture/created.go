@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,24 +11,68 @@ import (
 	"gorm.io/gorm/clause"
 )
 
+var errNewKeys = errors.New("the statement does not tell the keys of its rows")
+
 // fillCreated sets the rows of a create that met no existing rows. They are in memory,
-// unless the create left columns out or came from maps.
-func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool) error {
-	rows, err := rowsInMemory(s.one[:0], db, s.Table)
-	if err == nil && createdDiffers(db, s.Table) {
-		rows, err = selectRows(db, pool, s.Table, rows)
+// unless the create left columns out or came from maps, or the table keeps other values.
+func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool, l *layout) error {
+	rows, err := rowsInMemory(s.one[:0], db, s.Table, l)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if returned := dialectOf(db).insert && (l == nil || l.plain); !tellsKey(db, s.Table, returned, rows[i].After) {
+			return s.withoutKeys(l, rows)
+		}
+	}
+	if createdDiffers(db, s.Table, l) {
+		rows, err = selectCreated(db, pool, s.Table, l, rows)
 	}
 	s.Rows = rows
 	return err
 }
 
-// createdDiffers reports whether the consumer wants columns of a created row that may
-// differ from the value in memory.
-func createdDiffers(db *gorm.DB, t *Table) bool {
+// withoutKeys takes created rows whose keys are unknown. The error means that their other
+// columns are unknown too.
+func (s *Statement) withoutKeys(l *layout, rows []Row) error {
+	if l == nil || l.rereads {
+		return errNewKeys
+	}
+	s.Keyless = rows
+	return nil
+}
+
+// selectCreated reads created rows, all of which are there.
+func selectCreated(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, rows []Row) ([]Row, error) {
+	found, err := selectRows(db, pool, t, l, rows, true)
+	if err == nil && len(found) != len(rows) {
+		err = unreadRows(len(found), len(rows))
+	}
+	return found, err
+}
+
+// tellsKey reports whether a created row has its key in memory. A zero that the database
+// should have filled is none, unless the database has returned it.
+func tellsKey(db *gorm.DB, t *Table, returned bool, row reflect.Value) bool {
+	for _, field := range t.schema.PrimaryFields {
+		_, isZero := field.ValueOf(db.Statement.Context, row)
+		if isZero && field.HasDefaultValue && field.DefaultValueInterface == nil && !returned {
+			return false
+		}
+	}
+	return true
+}
+
+// createdDiffers reports whether a created row may differ from the value in memory, in
+// the columns that the consumer wants.
+func createdDiffers(db *gorm.DB, t *Table, l *layout) bool {
 	stmt := db.Statement
-	return (t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
-		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) ||
-		t.defaults && !dialectOf(db).insert) && t.interest.Wants(stmt.Context, Create) == Columns
+	wants, rereads := t.interest.Wants(stmt.Context, Create), t.interest.Rereads()
+	if wants < Columns {
+		return l != nil && l.rereadKey && rereads
+	}
+	return l != nil && l.rereads && rereads || t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
+		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) || t.defaults && !dialectOf(db).insert
 }
 
 func isMaps(dest any) bool {
@@ -39,21 +84,28 @@ func isMaps(dest any) bool {
 }
 
 // rowsInMemory appends the rows that a create has written, as they are in memory.
-func rowsInMemory(rows []Row, db *gorm.DB, t *Table) ([]Row, error) {
+func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) (_ []Row, err error) {
+	stored := func(row reflect.Value) Row {
+		if l != nil {
+			kept, keepErr := l.stored(db.Statement.Context, row)
+			row, err = kept, errors.Join(err, keepErr)
+		}
+		return newRow(db.Statement.Context, t, row)
+	}
 	ctx, value := db.Statement.Context, db.Statement.ReflectValue
 	switch value.Kind() {
 	case reflect.Struct:
-		rows = append(rows, newRow(ctx, t, value))
+		rows = append(rows, stored(value))
 	case reflect.Slice, reflect.Array:
 		rows = slices.Grow(rows, value.Len())
 		for i := range value.Len() {
 			if element := reflect.Indirect(value.Index(i)); element.Kind() == reflect.Struct {
-				rows = append(rows, newRow(ctx, t, element))
+				rows = append(rows, stored(element))
 			}
 		}
 	}
-	if len(rows) > 0 {
-		return rows, nil
+	if len(rows) > 0 || err != nil {
+		return rows, err
 	}
 	return rowsOfMaps(ctx, db.Statement, t)
 }
@@ -82,9 +134,15 @@ func rowsOfMaps(ctx context.Context, stmt *gorm.Statement, t *Table) ([]Row, err
 			if !ok {
 				part = columns[field.Name]
 			}
+			if part == nil && field.DefaultValueInterface != nil {
+				part = field.DefaultValueInterface
+			}
 			place := slices.IndexFunc(written.Columns, func(c clause.Column) bool { return c.Name == field.DBName })
 			if place >= 0 && i < len(written.Values) && written.Values[i][place] != nil {
 				part = written.Values[i][place]
+			}
+			if part == nil {
+				return nil, errNewKeys
 			}
 			if err := field.Set(ctx, element, part); err != nil {
 				return nil, fmt.Errorf("set %s: %w", field.Name, err)

@@ -13,12 +13,33 @@ import (
 
 // facts gathers the facts of a statement that is about to run.
 func (w *statementConn) facts() facts {
+	f := w.ownFacts()
+	if f.op != Create && (f.wants < Keys && !f.before && !f.hides || f.keyed && f.wants == Keys && !f.before && !f.hides && !f.unscoped && isNumberKey(w.table.schema)) {
+		f.exactKey = true
+		return f // nothing is read
+	}
+	w.layout, f.failure = w.table.layoutOf(w.db, w.ConnPool, w.dialect)
+	if f.failure != nil {
+		return f
+	}
+	f.failure, f.exactKey = w.layout.fault(), w.layout.exactKey
+	if w.setsKey && f.exactKey && w.keepsKey() {
+		w.setsKey, f.setsKey, f.keyed = false, false, meetsOneKey(w.db.Statement)
+		f.wants, f.before = w.table.interest.WantsUpdate(slices.DeleteFunc(slices.Clone(w.set), w.table.isKey))
+	}
+	if f.op == Create {
+		w.upsertFacts(&f)
+	}
+	return f
+}
+
+// ownFacts gathers the facts that the statement and the model tell.
+func (w *statementConn) ownFacts() facts {
 	w.dialect = dialectOf(w.db)
 	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
 	stmt := w.db.Statement
 	switch w.op {
 	case Create:
-		w.upsertFacts(&f)
 		return f
 	case Delete:
 		f.wants = w.table.interest.Wants(stmt.Context, Delete)

@@ -39,7 +39,7 @@ func (methodModel) GroupName(string) string { return "" }
 func modelOf(t *testing.T, value any) *model {
 	s, err := schema.Parse(value, &sync.Map{}, schema.NamingStrategy{})
 	require.NoError(t, err)
-	m, err := newModel(capture.NewTable(s), Config{Markers: markers})
+	m, err := newModel(capture.NewTable(nil, s), Config{Markers: markers})
 	require.NoError(t, err)
 	return m
 }

@@ -1,0 +1,39 @@
+package capture
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+)
+
+// execWithout runs a statement again that the database refused with RETURNING, because
+// the table has changed since its layout was read: without RETURNING, if the refusal
+// has not broken a transaction.
+func (w *statementConn) execWithout(ctx context.Context, query string, args []any, refusal error) (sql.Result, error) {
+	if !isChangedTable(refusal) {
+		return nil, refusal
+	}
+	w.table.forget(w.db.Statement)
+	if tx, err := trackedTxOf(w.ConnPool); w.dialect.keyLocks && w.implicit == nil && (tx != nil || err != nil) {
+		return nil, refusal
+	}
+	w.rollBackImplicit()
+	w.plan.returning, w.failure = false, refusal
+	return w.ConnPool.ExecContext(ctx, query, args...)
+}
+
+// isChangedTable reports whether an error means that a table has other columns than it
+// had when the program asked for them.
+func isChangedTable(err error) bool {
+	if err == nil {
+		return false
+	}
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		code := state.SQLState()
+		return code == "42703" || code == "0A000" || code == "42846"
+	}
+	text := err.Error()
+	return strings.Contains(text, "no such column") || strings.Contains(text, "Unknown column")
+}
