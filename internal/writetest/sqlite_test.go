@@ -23,6 +23,10 @@ func TestPrograms(t *testing.T) {
 	Programs(t, engine, count, *programsSeed)
 }
 
+var oraclePrograms = flag.Int("oracle-programs", 200, "random programs of the oracle to run")
+
+func TestOracle(t *testing.T) { Oracle(t, engine, *oraclePrograms, *programsSeed) }
+
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
 
 func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }
