@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"errors"
+
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"gorm.io/gorm"
 )
@@ -55,7 +57,8 @@ func (p *Plugin) after(db *gorm.DB, t *Table, op Operation, w *statementConn, l 
 	if w != nil {
 		db.Statement.ConnPool = w.outer
 	}
-	wrote := db.Error == nil && db.RowsAffected != 0 && !db.DryRun
+	isView := errors.Is(failure, errView) || w != nil && errors.Is(w.failure, errView) // which need not tell what it has written
+	wrote := db.Error == nil && (db.RowsAffected != 0 || isView) && !db.DryRun
 	if detail := detailOf(db, t, op, w); wrote && detail > Nothing {
 		if err := p.deliver(db, t, op, w, l, detail, failure); err != nil {
 			p.consumer.Missed(t, op, err)

@@ -132,6 +132,8 @@ func TestOracle(t *testing.T) {
 	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Oracle(t, e, *oraclePrograms, *programsSeed) })
 }
 
+func TestTables(t *testing.T) { onEach(t, writetest.Tables) }
+
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 
 func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }

@@ -27,6 +27,8 @@ var oraclePrograms = flag.Int("oracle-programs", 200, "random programs of the or
 
 func TestOracle(t *testing.T) { Oracle(t, engine, *oraclePrograms, *programsSeed) }
 
+func TestTables(t *testing.T) { Tables(t, engine) }
+
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
 
 func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }

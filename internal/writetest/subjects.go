@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ type (
 		rohrpost.NotifyOnChange `rohrpost:"group:board-{board_id}"`
 		ID                      uint
 		BoardID                 int
-		Secret                  string `gorm:"->:false"`
+		Secret                  string `gorm:"->:false;<-"`
 		Name                    string
 	}
 
@@ -288,7 +287,8 @@ var types = map[string]map[string]string{
 	},
 }
 
-func table1(statements ...string) func(Engine) []string {
+// tablesOf returns how to make tables, in words that each engine has.
+func tablesOf(statements ...string) func(Engine) []string {
 	return func(e Engine) []string {
 		var made []string
 		if e.SQL == "postgres" {
@@ -324,7 +324,7 @@ func subjects() []subject {
 	project := func(r *rand.Rand) *uint { return pick(r, nil, ptr(uint(1)), ptr(uint(2))) }
 	board := func(r *rand.Rand) int { return 1 + r.IntN(3) }
 	return []subject{
-		newSubject("null group", table1("CREATE TABLE looses (id SERIAL, project_id BIGINT, title VARCHAR(50))"), generate[Loose]{
+		newSubject("null group", tablesOf("CREATE TABLE looses (id SERIAL, project_id BIGINT, title VARCHAR(50))"), generate[Loose]{
 			row:     func(r *rand.Rand) Loose { return Loose{ID: id(r), ProjectID: project(r), Title: title(r)} },
 			key:     func(r *rand.Rand) Loose { return Loose{ID: 1 + id(r)} },
 			values:  func(r *rand.Rand) map[string]any { return map[string]any{"project_id": project(r), "title": title(r)} },
@@ -333,21 +333,21 @@ func subjects() []subject {
 		}, step{"expression", func(r *rand.Rand, db *gorm.DB) error {
 			return db.Model(&Loose{ID: 1 + id(r)}).Update("project_id", gorm.Expr("NULL")).Error
 		}}),
-		newSubject("spelled key", table1("CREATE TABLE nicks (id NOCASE PRIMARY KEY, title VARCHAR(50))"), generate[Nick]{
+		newSubject("spelled key", tablesOf("CREATE TABLE nicks (id NOCASE PRIMARY KEY, title VARCHAR(50))"), generate[Nick]{
 			row:     func(r *rand.Rand) Nick { return Nick{ID: pick(r, nicks...), Title: title(r)} },
 			key:     func(r *rand.Rand) Nick { return Nick{ID: pick(r, nicks...)} },
 			values:  func(r *rand.Rand) map[string]any { return map[string]any{"id": pick(r, nicks...), "title": title(r)} },
 			where:   func(r *rand.Rand) (string, any) { return "id = ?", pick(r, nicks...) },
 			updated: []string{"title"},
 		}),
-		newSubject("spelled key alone", table1("CREATE TABLE handles (id NOCASE PRIMARY KEY, title VARCHAR(50))"), generate[Handle]{
+		newSubject("spelled key alone", tablesOf("CREATE TABLE handles (id NOCASE PRIMARY KEY, title VARCHAR(50))"), generate[Handle]{
 			row:     func(r *rand.Rand) Handle { return Handle{ID: pick(r, nicks...), Title: title(r)} },
 			key:     func(r *rand.Rand) Handle { return Handle{ID: pick(r, nicks...)} },
 			values:  func(r *rand.Rand) map[string]any { return map[string]any{"id": pick(r, nicks...), "title": title(r)} },
 			where:   func(r *rand.Rand) (string, any) { return "id = ?", pick(r, nicks...) },
 			updated: []string{"title"},
 		}),
-		newSubject("undeclared index", table1("CREATE TABLE contacts (id SERIAL, email VARCHAR(50) UNIQUE, board_id INT, title VARCHAR(50))"), generate[Contact]{
+		newSubject("undeclared index", tablesOf("CREATE TABLE contacts (id SERIAL, email VARCHAR(50) UNIQUE, board_id INT, title VARCHAR(50))"), generate[Contact]{
 			row: func(r *rand.Rand) Contact {
 				return Contact{ID: id(r), Email: pick(r, "a", "b", "c", "d"), BoardID: board(r), Title: title(r)}
 			},
@@ -359,7 +359,7 @@ func subjects() []subject {
 			conflict: []string{"email"},
 			updated:  []string{"board_id", "title"},
 		}),
-		newSubject("strict scanner", table1("CREATE TABLE stricts (id SERIAL, board_id INT, state VARCHAR(50))"), generate[Strict]{
+		newSubject("strict scanner", tablesOf("CREATE TABLE stricts (id SERIAL, board_id INT, state VARCHAR(50))"), generate[Strict]{
 			row: func(r *rand.Rand) Strict {
 				return Strict{ID: id(r), BoardID: board(r), State: pick(r, State("open"), "done", "done", "legacy")}
 			},
@@ -372,7 +372,7 @@ func subjects() []subject {
 		}, step{"update of one column", func(r *rand.Rand, db *gorm.DB) error {
 			return db.Model(&Strict{ID: 1 + id(r)}).Update("board_id", board(r)).Error
 		}}),
-		newSubject("write-only column", table1("CREATE TABLE logins (id SERIAL, board_id INT, secret VARCHAR(50), name VARCHAR(50))"), generate[Login]{
+		newSubject("write-only column", tablesOf("CREATE TABLE logins (id SERIAL, board_id INT, secret VARCHAR(50), name VARCHAR(50))"), generate[Login]{
 			row: func(r *rand.Rand) Login { return Login{ID: id(r), BoardID: board(r), Secret: "s3cret", Name: title(r)} },
 			key: func(r *rand.Rand) Login { return Login{ID: 1 + id(r)} },
 			values: func(r *rand.Rand) map[string]any {
@@ -381,7 +381,7 @@ func subjects() []subject {
 			where:   func(r *rand.Rand) (string, any) { return "name = ?", title(r) },
 			updated: []string{"secret", "name"},
 		}),
-		newSubject("rounded values", table1("CREATE TABLE prices (id SERIAL, shop CHAR(6), amount NUMERIC(10,2), due DATE, at TIME, seen TIME)"), generate[Price]{
+		newSubject("rounded values", tablesOf("CREATE TABLE prices (id SERIAL, shop CHAR(6), amount NUMERIC(10,2), due DATE, at TIME, seen TIME)"), generate[Price]{
 			row: func(r *rand.Rand) Price {
 				return Price{
 					ID: id(r), Shop: pick(r, "a", "b "), Amount: pick(r, Decimal("1.005"), "2", "3.5"), Due: pick(r, moments...), At: pick(r, moments...),
@@ -395,7 +395,7 @@ func subjects() []subject {
 			where:   func(r *rand.Rand) (string, any) { return "amount = ?", pick(r, "2", "3.5") },
 			updated: []string{"shop", "amount", "at"},
 		}),
-		newSubject("decimal group", table1("CREATE TABLE batches (id SERIAL, amount NUMERIC(10,2), title VARCHAR(50))"), generate[Batch]{
+		newSubject("decimal group", tablesOf("CREATE TABLE batches (id SERIAL, amount NUMERIC(10,2), title VARCHAR(50))"), generate[Batch]{
 			row: func(r *rand.Rand) Batch {
 				return Batch{ID: id(r), Amount: pick(r, Decimal("1.005"), "2", "3.5"), Title: title(r)}
 			},
@@ -406,7 +406,7 @@ func subjects() []subject {
 			where:   func(r *rand.Rand) (string, any) { return "amount = ?", pick(r, "2", "3.5") },
 			updated: []string{"amount", "title"},
 		}),
-		newSubject("key of the database", table1("CREATE TABLE mades (id MADE, board_id INT, title VARCHAR(50))"), generate[Made]{
+		newSubject("key of the database", tablesOf("CREATE TABLE mades (id MADE, board_id INT, title VARCHAR(50))"), generate[Made]{
 			row: func(r *rand.Rand) Made {
 				return Made{ID: pick(r, "", "", "x", "y"), BoardID: board(r), Title: title(r)}
 			},
@@ -417,9 +417,9 @@ func subjects() []subject {
 		}),
 		newSubject("legacy names", func(e Engine) []string {
 			if e.SQL == "postgres" { // its names have case
-				return table1("CREATE TABLE legacies (id SERIAL, board INT, title VARCHAR(50))")(e)
+				return tablesOf("CREATE TABLE legacies (id SERIAL, board INT, title VARCHAR(50))")(e)
 			}
-			return table1("CREATE TABLE legacies (ID SERIAL, Board INT, Title VARCHAR(50))")(e)
+			return tablesOf("CREATE TABLE legacies (ID SERIAL, Board INT, Title VARCHAR(50))")(e)
 		}, generate[Legacy]{
 			row:     func(r *rand.Rand) Legacy { return Legacy{ID: id(r), Board: board(r), Title: title(r)} },
 			key:     func(r *rand.Rand) Legacy { return Legacy{ID: 1 + id(r)} },
@@ -427,7 +427,7 @@ func subjects() []subject {
 			where:   func(r *rand.Rand) (string, any) { return "title = ?", title(r) },
 			updated: []string{"board", "title"},
 		}),
-		newSubject("tenants", table1("CREATE TABLE renteds (id SERIAL, tenant VARCHAR(50), title VARCHAR(50))"), generate[Rented]{
+		newSubject("tenants", tablesOf("CREATE TABLE renteds (id SERIAL, tenant VARCHAR(50), title VARCHAR(50))"), generate[Rented]{
 			row: func(r *rand.Rand) Rented {
 				return Rented{ID: id(r), Tenant: pick(r, Tenant("a"), "a", "b"), Title: title(r)}
 			},
@@ -440,7 +440,7 @@ func subjects() []subject {
 		}, step{"unscoped", func(r *rand.Rand, db *gorm.DB) error {
 			return db.Unscoped().Where("title = ?", title(r)).Delete(&Rented{}).Error
 		}}),
-		newSubject("time key", table1("CREATE TABLE slots (id TIME PRIMARY KEY, title VARCHAR(50))"), generate[Slot]{
+		newSubject("time key", tablesOf("CREATE TABLE slots (id TIME PRIMARY KEY, title VARCHAR(50))"), generate[Slot]{
 			row:     func(r *rand.Rand) Slot { return Slot{ID: pick(r, moments...), Title: title(r)} },
 			key:     func(r *rand.Rand) Slot { return Slot{ID: pick(r, moments...)} },
 			values:  func(r *rand.Rand) map[string]any { return map[string]any{"id": pick(r, moments...), "title": title(r)} },
@@ -449,5 +449,3 @@ func subjects() []subject {
 		}),
 	}
 }
-
-var _ = reflect.TypeOf
