@@ -122,6 +122,9 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	case detail >= Keys:
 		s.Unknown = s.fill(db, w, l)
 	}
+	if isChangedTable(s.Unknown) {
+		t.forget(db.Statement)
+	}
 	kept.Captured(s)
 	*s = Statement{}
 	p.statements.Put(s)

@@ -134,6 +134,10 @@ func TestOracle(t *testing.T) {
 
 func TestTables(t *testing.T) { onEach(t, writetest.Tables) }
 
+func TestAltering(t *testing.T) { onEach(t, writetest.Altering) }
+
+func TestDropping(t *testing.T) { onEach(t, writetest.Dropping) }
+
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 
 func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }

@@ -29,6 +29,10 @@ func TestOracle(t *testing.T) { Oracle(t, engine, *oraclePrograms, *programsSeed
 
 func TestTables(t *testing.T) { Tables(t, engine) }
 
+func TestAltering(t *testing.T) { Altering(t, engine) }
+
+func TestDropping(t *testing.T) { Dropping(t, engine) }
+
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
 
 func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }
