@@ -138,6 +138,8 @@ func TestAltering(t *testing.T) { onEach(t, writetest.Altering) }
 
 func TestDropping(t *testing.T) { onEach(t, writetest.Dropping) }
 
+func TestBeside(t *testing.T) { onEach(t, writetest.Beside) }
+
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 
 func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }

@@ -33,6 +33,8 @@ func TestAltering(t *testing.T) { Altering(t, engine) }
 
 func TestDropping(t *testing.T) { Dropping(t, engine) }
 
+func TestBeside(t *testing.T) { Beside(t, engine) }
+
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
 
 func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }

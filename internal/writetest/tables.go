@@ -235,6 +235,30 @@ var tableCases = []tableCase{
 		},
 	},
 	{
+		name: "values that the program does not read again", tables: tablesOf("CREATE TABLE trusts (id SERIAL, amount NUMERIC(10,2))"),
+		run:  func(db *gorm.DB) error { return db.Create(&Trust{ID: 1, Amount: "1.005"}).Error },
+		want: []string{`create trust {"amount":"1.005","id":1}`},
+	},
+	{
+		name: "a UUID in capitals", only: "postgres", tables: tablesOf("CREATE TABLE nicks (id UUID PRIMARY KEY, title VARCHAR(50))"), run: inOrder(
+			func(db *gorm.DB) *gorm.DB { return db.Create(&Nick{ID: "0A000000-0000-4000-8000-00000000000A"}) },
+			func(db *gorm.DB) *gorm.DB {
+				return db.Model(&Nick{ID: "0A000000-0000-4000-8000-00000000000A"}).Update("title", "k")
+			},
+		),
+		want: []string{
+			`create nicks {"id":"0a000000-0000-4000-8000-00000000000a","title":""}`, `update nicks {"id":"0a000000-0000-4000-8000-00000000000a","title":"k"} title`,
+		},
+	},
+	{
+		name: "associations in memory", tables: tablesOf(
+			"CREATE TABLE parents (id SERIAL, title VARCHAR(50))", "CREATE TABLE children (id SERIAL, parent_id BIGINT)"), run: inOrder(
+			func(db *gorm.DB) *gorm.DB { return db.Create(&Parent{ID: 1, Title: "k", Children: []Child{{}, {}}}) },
+			func(db *gorm.DB) *gorm.DB { return db.Model(&Parent{ID: 1}).Update("title", "l") },
+		),
+		want: []string{`create parents {"children":0,"id":1,"title":"k"}`, `update parents {"children":0,"id":1,"title":"l"} title`},
+	},
+	{
 		name: "a key that the database makes", tables: made, run: inOrder(
 			func(db *gorm.DB) *gorm.DB { return db.Create(&Made{ID: "x", BoardID: 1, Title: "k"}) },
 			func(db *gorm.DB) *gorm.DB {
@@ -345,6 +369,25 @@ type (
 		Title string
 	}
 
+	// Trust has values that nobody reads again.
+	Trust struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:trust;reread:false"`
+		ID                      uint
+		Amount                  Decimal
+	}
+
+	// Parent has Children.
+	Parent struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:parents"`
+		ID                      uint
+		Title                   string
+		Children                []Child
+	}
+	Child struct {
+		ID       uint
+		ParentID uint
+	}
+
 	// Person has Skills by a join table that is a model too.
 	Person struct {
 		ID     uint
@@ -362,3 +405,11 @@ type (
 		SkillID                 uint `gorm:"primaryKey"`
 	}
 )
+
+func (t Trust) PushNotificationData([]string, string) any {
+	return object{"id": t.ID, "amount": t.Amount}
+}
+
+func (p Parent) PushNotificationData([]string, string) any {
+	return object{"id": p.ID, "title": p.Title, "children": len(p.Children)}
+}
