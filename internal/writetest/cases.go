@@ -43,6 +43,7 @@ func seed(db *gorm.DB) error {
 		&[]Author{{ID: 1, Name: "n", PublisherID: ptr(uint(1))}},
 		&[]Book{{ID: 1, AuthorID: ptr(uint(1))}, {ID: 2, AuthorID: ptr(uint(1))}, {ID: 3}},
 		&[]Profile{{ID: 1, AuthorID: ptr(uint(1))}},
+		&[]Person{{ID: 1}}, &[]Skill{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}},
 	} {
 		if err := db.Create(rows).Error; err != nil {
 			return err

@@ -387,23 +387,6 @@ type (
 		ID       uint
 		ParentID uint
 	}
-
-	// Person has Skills by a join table that is a model too.
-	Person struct {
-		ID     uint
-		Name   string
-		Skills []Skill `gorm:"many2many:person_skills"`
-	}
-	Skill struct {
-		rohrpost.NotifyOnChange `rohrpost:"group:skills-{name}"`
-		ID                      uint
-		Name                    string
-	}
-	PersonSkill struct {
-		rohrpost.NotifyOnChange `rohrpost:"group:person-{person_id}"`
-		PersonID                uint `gorm:"primaryKey"`
-		SkillID                 uint `gorm:"primaryKey"`
-	}
 )
 
 func (t Trust) PushNotificationData([]string, string) any {
