@@ -39,10 +39,8 @@ func (p *Plugin) before(db *gorm.DB, t *Table, op Operation) (*statementConn, *l
 		return nil, nil, nil // the consumer takes no row of it
 	}
 	var l *layout
-	if wants := t.interest.Wants(db.Statement.Context, op); op == Create && (wants == Columns || wants == Keys && !isNumberKey(t.schema)) {
-		if l, err = t.layoutOf(db, db.Statement.ConnPool, dialectOf(db)); err == nil {
-			err = l.fault()
-		}
+	if op == Create {
+		l, err = t.layoutForCreate(db)
 	}
 	w := newStatementConn(db, t, l, op, p.consumer, p.log)
 	if w != nil {

@@ -9,6 +9,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 var errNewKeys = errors.New("the statement does not tell the keys of its rows")
@@ -20,8 +21,9 @@ func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool, l *layout) error
 	if err != nil {
 		return err
 	}
+	returned := dialectOf(db).insert
 	for i := range rows {
-		if returned := dialectOf(db).insert && (l == nil || l.plain); !tellsKey(db, s.Table, returned, rows[i].After) {
+		if !tellsKey(db, s.Table, returned, rows[i].After) {
 			return s.withoutKeys(l, rows)
 		}
 	}
@@ -54,13 +56,13 @@ func selectCreated(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, rows []
 // tellsKey reports whether a created row has its key in memory. A zero that the database
 // should have filled is none, unless the database has returned it.
 func tellsKey(db *gorm.DB, t *Table, returned bool, row reflect.Value) bool {
-	for _, field := range t.schema.PrimaryFields {
-		_, isZero := field.ValueOf(db.Statement.Context, row)
-		if isZero && field.HasDefaultValue && field.DefaultValueInterface == nil && !returned {
+	return returned || !slices.ContainsFunc(t.schema.PrimaryFields, func(field *schema.Field) bool {
+		if !field.HasDefaultValue || field.DefaultValueInterface != nil {
 			return false
 		}
-	}
-	return true
+		_, isZero := field.ValueOf(db.Statement.Context, row)
+		return isZero
+	})
 }
 
 // createdDiffers reports whether a created row may differ from the value in memory, in
@@ -84,30 +86,40 @@ func isMaps(dest any) bool {
 }
 
 // rowsInMemory appends the rows that a create has written, as they are in memory.
-func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) (_ []Row, err error) {
-	stored := func(row reflect.Value) Row {
-		if l != nil {
-			kept, keepErr := l.stored(db.Statement.Context, row)
-			row, err = kept, errors.Join(err, keepErr)
-		}
-		return newRow(db.Statement.Context, t, row)
-	}
+func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) ([]Row, error) {
 	ctx, value := db.Statement.Context, db.Statement.ReflectValue
 	switch value.Kind() {
 	case reflect.Struct:
-		rows = append(rows, stored(value))
+		row, err := l.rowOf(ctx, t, value)
+		return append(rows, row), err
 	case reflect.Slice, reflect.Array:
 		rows = slices.Grow(rows, value.Len())
 		for i := range value.Len() {
 			if element := reflect.Indirect(value.Index(i)); element.Kind() == reflect.Struct {
-				rows = append(rows, stored(element))
+				row, err := l.rowOf(ctx, t, element)
+				if err != nil {
+					return nil, err
+				}
+				rows = append(rows, row)
 			}
 		}
 	}
-	if len(rows) > 0 || err != nil {
-		return rows, err
+	if len(rows) > 0 {
+		return rows, nil
 	}
 	return rowsOfMaps(ctx, db.Statement, t)
+}
+
+// rowOf returns a created row as the table keeps it. Without a layout only its key counts.
+func (l *layout) rowOf(ctx context.Context, t *Table, value reflect.Value) (Row, error) {
+	if l == nil {
+		return newRow(ctx, t, value), nil
+	}
+	kept, err := l.stored(ctx, value)
+	if err != nil {
+		return Row{}, err
+	}
+	return newRow(ctx, t, kept), nil
 }
 
 // rowsOfMaps makes rows with only the key, of a create from one map or several. The

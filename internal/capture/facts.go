@@ -14,7 +14,7 @@ import (
 // facts gathers the facts of a statement that is about to run.
 func (w *statementConn) facts() facts {
 	f := w.ownFacts()
-	if f.op != Create && (f.wants < Keys && !f.before && !f.hides || f.keyed && f.wants == Keys && !f.before && !f.hides && !f.unscoped && isNumberKey(w.table.schema)) {
+	if f.op != Create && (f.wants < Keys && !f.before && !f.hides || f.keyed && f.wants == Keys && !f.before && !f.hides && !f.unscoped && isNumberKey(w.table.schema) && !w.dialect.writer) {
 		f.exactKey = true
 		return f // nothing is read
 	}

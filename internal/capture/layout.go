@@ -29,7 +29,8 @@ type layout struct {
 	assumed bool       // it is what the model says
 	whole   []place    // the columns that the model reads
 	keys    []place    // those of the primary key
-	clock   clock      // how it keeps times
+	lists   []columnList
+	clock   clock // how it keeps times
 
 	exactKey  bool // a key in memory is spelled as the database spells it
 	rereads   bool // it may keep other values than a create has in memory
@@ -47,6 +48,13 @@ type column struct {
 	fills     string // what an INSERT without it writes: "" for null, "new" or "value"
 }
 
+// columnList is the text that names columns to read.
+type columnList struct {
+	table string
+	whole bool
+	text  string
+}
+
 // place is a column that is read, and the field that takes it.
 type place struct {
 	field  *schema.Field
@@ -58,12 +66,16 @@ type place struct {
 // each table, and again while the table lacks columns that the model writes.
 func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, error) {
 	name := tableName(db.Statement)
-	if known, ok := t.layouts.Load(name); ok {
+	if name == t.schema.Table { // without an allocation
+		if l := t.layout.Load(); l != nil {
+			return l, nil
+		}
+	} else if known, ok := t.layouts.Load(name); ok {
 		return known.(*layout), nil
 	}
 	if d.catalog == nil {
 		l := assumedLayout(t.schema)
-		t.layouts.Store(name, l)
+		t.keep(name, l)
 		return l, nil
 	}
 	if name == "" {
@@ -73,10 +85,29 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 	if err != nil {
 		return nil, fmt.Errorf("read what columns the table has: %w", err)
 	}
-	if complete := l.fit(t.schema, d); complete {
-		t.layouts.Store(name, l)
+	complete := l.fit(t.schema, d)
+	if l.keepLists(db.Statement); complete {
+		t.keep(name, l)
 	}
 	return l, nil
+}
+
+// layoutForCreate returns the layout that a create needs, nil if it needs none. A view of
+// SQLite does not even tell that it has written.
+func (t *Table) layoutForCreate(db *gorm.DB) (*layout, error) {
+	wants, d := t.interest.Wants(db.Statement.Context, Create), dialectOf(db)
+	needed := wants == Columns || wants == Keys && !isNumberKey(t.schema)
+	if !needed && (wants < Keys || !d.writer) {
+		return nil, nil
+	}
+	l, err := t.layoutOf(db, db.Statement.ConnPool, d)
+	if err == nil {
+		err = l.fault()
+	}
+	if !needed {
+		l = nil
+	}
+	return l, err
 }
 
 // fault returns why the rows of the table cannot be known, nil if they can.
@@ -100,7 +131,18 @@ func assumedLayout(s *schema.Schema) *layout {
 }
 
 // forget makes the next statement read the layout again.
-func (t *Table) forget(stmt *gorm.Statement) { t.layouts.Delete(tableName(stmt)) }
+func (t *Table) forget(stmt *gorm.Statement) { t.keep(tableName(stmt), nil) }
+
+func (t *Table) keep(name string, l *layout) {
+	switch {
+	case name == t.schema.Table:
+		t.layout.Store(l)
+	case l == nil:
+		t.layouts.Delete(name)
+	default:
+		t.layouts.Store(name, l)
+	}
+}
 
 // tableName returns the table's own name where the statement calls it otherwise, "" if
 // it is not known.
@@ -172,8 +214,26 @@ func (l *layout) places(whole bool) []place {
 	return l.keys
 }
 
-// list writes the columns to read, of the table by its name in the statement.
+// list returns the columns to read, of the table by its name in the statement.
 func (l *layout) list(stmt *gorm.Statement, table string, whole bool) string {
+	for i := range l.lists {
+		if known := &l.lists[i]; known.table == table && known.whole == whole {
+			return known.text
+		}
+	}
+	return l.write(stmt, table, whole)
+}
+
+// keepLists writes the lists that most statements need.
+func (l *layout) keepLists(stmt *gorm.Statement) {
+	for _, table := range []string{"", stmt.Table} {
+		for _, whole := range []bool{false, true} {
+			l.lists = append(l.lists, columnList{table, whole, l.write(stmt, table, whole)})
+		}
+	}
+}
+
+func (l *layout) write(stmt *gorm.Statement, table string, whole bool) string {
 	var text strings.Builder
 	for i, p := range l.places(whole) {
 		if i > 0 {

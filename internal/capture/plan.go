@@ -59,7 +59,7 @@ func planChange(f facts) (p plan) {
 	p.compares = f.op == Update && (f.hides || f.before)
 	p.skip = f.wants < Keys && !p.compares
 	p.whole = p.compares || f.wants == Columns || f.unscoped
-	if p.skip || f.keyed && f.exactKey && !p.whole {
+	if p.skip || f.keyed && f.exactKey && !p.whole && f.failure == nil {
 		return p
 	}
 	p.whole = p.whole || !f.hasKey

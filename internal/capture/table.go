@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
@@ -25,7 +26,8 @@ type Table struct {
 	SoftDelete bool      // deletes only mark rows as deleted
 
 	schema    *schema.Schema
-	layouts   sync.Map // name of the table -> *layout
+	layout    atomic.Pointer[layout] // of the model's own table
+	layouts   sync.Map               // name of another table -> *layout
 	interest  Interest
 	byName    map[string]*Column
 	soft      []*schema.Field // the columns that a soft delete sets

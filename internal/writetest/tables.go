@@ -322,6 +322,16 @@ var tableCases = []tableCase{
 		want: []string{unknownProject},
 	},
 	{
+		name: "a view with triggers, by key", only: "SQLite", tables: func(e Engine) []string {
+			return tablesOf("CREATE TABLE behind (id SERIAL, title VARCHAR(50))", "CREATE VIEW zeros AS SELECT * FROM behind",
+				"CREATE TRIGGER c INSTEAD OF INSERT ON zeros BEGIN INSERT INTO behind (id, title) VALUES (NEW.id, NEW.title); END",
+				"CREATE TRIGGER u INSTEAD OF UPDATE ON zeros BEGIN UPDATE behind SET title = NEW.title WHERE id = OLD.id; END")(e)
+		},
+		fill: func(db *gorm.DB) error { return db.Create(&Zero{ID: 5, Title: "a"}).Error },
+		run:  func(db *gorm.DB) error { return db.Model(&Zero{ID: 5}).Update("title", "b").Error },
+		want: []string{`resync zero-{pk} {"reason":"unknown"}`},
+	},
+	{
 		name: "a virtual table", only: "SQLite", tables: tablesOf("CREATE VIRTUAL TABLE looses USING fts4(id, project_id, title)"),
 		run:  func(db *gorm.DB) error { return db.Create(&Loose{ProjectID: ptr(uint(1)), Title: "a"}).Error },
 		want: []string{unknownProject},
