@@ -5,7 +5,38 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+
+	"gorm.io/gorm"
 )
+
+// afterRaw is the callback behind raw SQL. A statement that defines tables makes the
+// plugin ask again what tables there are.
+func (p *Plugin) afterRaw(db *gorm.DB) {
+	afterText(db)
+	if !definesTables(db.Statement.SQL.String()) {
+		return
+	}
+	p.tables.Range(func(_, known any) bool {
+		if t := known.(*Table); t != nil {
+			t.layout.Store(nil)
+			t.layouts.Clear()
+		}
+		return true
+	})
+}
+
+func definesTables(query string) bool {
+	verb, _, _ := strings.Cut(strings.TrimLeft(query, " \t\r\n("), " ")
+	switch len(verb) {
+	case len("DROP"):
+		return strings.EqualFold(verb, "DROP")
+	case len("ALTER"):
+		return strings.EqualFold(verb, "ALTER")
+	case len("CREATE"):
+		return strings.EqualFold(verb, "CREATE") || strings.EqualFold(verb, "RENAME")
+	}
+	return false
+}
 
 // execWithout runs a statement again that the database refused with RETURNING, because
 // the table has changed since its layout was read: without RETURNING, if the refusal

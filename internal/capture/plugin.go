@@ -85,7 +85,7 @@ func (p *Plugin) register(db *gorm.DB) error {
 		register func(string, func(*gorm.DB)) error
 		callback func(*gorm.DB)
 	}{
-		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, afterText},
+		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, p.afterRaw},
 		{"after_row", db.Callback().Row().After("gorm:row").Register, afterText},
 		{"after_query", db.Callback().Query().After("gorm:query").Register, afterText},
 	}

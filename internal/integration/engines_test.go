@@ -136,6 +136,8 @@ func TestTables(t *testing.T) { onEach(t, writetest.Tables) }
 
 func TestAltering(t *testing.T) { onEach(t, writetest.Altering) }
 
+func TestIndexing(t *testing.T) { onEach(t, writetest.Indexing) }
+
 func TestDropping(t *testing.T) { onEach(t, writetest.Dropping) }
 
 func TestBeside(t *testing.T) { onEach(t, writetest.Beside) }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Altering changes a table while the program runs: its writes succeed and fail as they
@@ -75,6 +76,23 @@ var alterations = map[string][]string{
 		"ALTER TABLE contacts ALTER COLUMN board_id TYPE BIGINT", "ALTER TABLE contacts DROP COLUMN more",
 	},
 	"mysql": {"ALTER TABLE contacts ADD COLUMN more TEXT", "ALTER TABLE contacts MODIFY title VARCHAR(80)", "ALTER TABLE contacts MODIFY board_id BIGINT"},
+}
+
+// Indexing makes a unique index by GORM while the program runs.
+func Indexing(t *testing.T, e Engine) {
+	b := &bench{hub: rohrpost.NewHub(rohrpost.Config{}), logs: &syncBuilder{}, db: e.Open(t, gorm.Config{})}
+	b.use(t, rohrpost.PluginConfig{})
+	for _, statement := range tablesOf("CREATE TABLE contacts (id SERIAL, email VARCHAR(50), board_id INT, title VARCHAR(50))")(e) {
+		require.NoError(t, b.db.Exec(statement).Error)
+	}
+	upsert := func() error {
+		return b.db.Clauses(clause.OnConflict{DoNothing: true}).Create(&Contact{Email: "a", BoardID: 1}).Error
+	}
+	require.NoError(t, upsert())
+	assert.Len(t, b.take(), 1)
+	require.NoError(t, b.db.Exec("CREATE UNIQUE INDEX by_email ON contacts (email)").Error)
+	require.NoError(t, upsert())
+	assert.Empty(t, b.take())
 }
 
 // Dropping drops a column that the model has. A write that does not name it succeeds

@@ -31,7 +31,8 @@ columns, types and unique indexes the table has, by two statements. It then list
 - If a column that the model has is dropped or renamed, the next write that needs RETURNING fails on PostgreSQL if it is
   in a transaction, of the program or of GORM. Then the plugin knows the table again. Outside a transaction, and on other
   databases, the plugin repeats the statement without RETURNING, and announces a resync.
-- A unique index that is made while the program runs is not known until the program starts again.
+- What the program itself defines by raw SQL or by Migrator is known at once. A unique index that another program makes
+  is not known until the program starts again.
 
 - **+n**: announced exactly, with n statements more.
 - **+n, a resync**: what happened cannot be told. Every group that it may concern is told to load its state again.

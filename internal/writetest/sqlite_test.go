@@ -31,6 +31,8 @@ func TestTables(t *testing.T) { Tables(t, engine) }
 
 func TestAltering(t *testing.T) { Altering(t, engine) }
 
+func TestIndexing(t *testing.T) { Indexing(t, engine) }
+
 func TestDropping(t *testing.T) { Dropping(t, engine) }
 
 func TestBeside(t *testing.T) { Beside(t, engine) }
