@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -62,8 +63,8 @@ func isChangedTable(err error) bool {
 	}
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
-		code := state.SQLState()
-		return code == "42703" || code == "0A000" || code == "42846"
+		// an unknown column, a result of another type, and a cast that fails
+		return slices.Contains([]string{"42703", "0A000", "42846", "22P02", "22003"}, state.SQLState())
 	}
 	text := err.Error()
 	return strings.Contains(text, "no such column") || strings.Contains(text, "Unknown column")

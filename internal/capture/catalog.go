@@ -12,7 +12,7 @@ import (
 
 // catalog is how a database describes its tables.
 type catalog struct {
-	columns string // name, type, precision, loose, fills, "table" or else, a sample of an instant, one of a time without a zone
+	columns string // name, type, precision, loose, fills, relation, a sample of an instant, one of a time without a zone
 	unique  string // a row for each column of a unique index: index, column or "", loose
 	args    func(db *gorm.DB, table string) (columns, unique []any)
 	ignores bool // the case of names
@@ -24,12 +24,12 @@ type catalog struct {
 var sample = time.Date(2001, 2, 3, 4, 5, 6, 1_500_000+1_500, time.UTC)
 
 var postgresCatalog = &catalog{
-	columns: `SELECT a.attname::text, COALESCE(b.typname, t.typname)::text, CASE WHEN a.atttypmod < 0 THEN 6 ELSE a.atttypmod END,
+	columns: `SELECT a.attname::text, CASE WHEN t.typtype = 'e' THEN 'text' ELSE COALESCE(b.typname, t.typname)::text END, CASE WHEN a.atttypmod < 0 THEN 6 ELSE a.atttypmod END,
 	CASE WHEN t.typname = 'citext' OR NOT COALESCE((to_jsonb(l)->>'collisdeterministic')::bool, true) THEN 1 ELSE 0 END,
 	CASE WHEN COALESCE(to_jsonb(a)->>'attidentity', '') <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE '%(%' THEN 'new'
 		WHEN COALESCE(pg_get_expr(d.adbin, d.adrelid), 'NULL') LIKE 'NULL%' THEN '' ELSE 'value' END,
-	CASE WHEN c.relkind = 'r' OR c.relkind = 'p' OR NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = c.oid AND tgtype & 64 <> 0)
-		AND NOT EXISTS (SELECT 1 FROM pg_rewrite WHERE ev_class = c.oid AND ev_type <> '1') THEN 'table' ELSE 'view' END,
+	CASE WHEN c.relkind IN ('r', 'p') THEN 'table' WHEN NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = c.oid AND tgtype & 64 <> 0)
+		AND NOT EXISTS (SELECT 1 FROM pg_rewrite WHERE ev_class = c.oid AND ev_type <> '1') THEN 'plain view' ELSE 'view' END,
 	$2::timestamptz, localtimestamp
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype
 	LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
@@ -50,7 +50,7 @@ var mysqlCatalog = &catalog{
 	CASE WHEN c.COLLATION_NAME IS NULL OR c.COLLATION_NAME = 'binary' OR c.COLLATION_NAME LIKE '%nopad\_bin' OR c.COLLATION_NAME LIKE '%0900\_bin' THEN 0 ELSE 1 END,
 	CASE WHEN c.EXTRA LIKE '%auto_increment%' OR c.COLUMN_DEFAULT LIKE '%(%' THEN 'new'
 		WHEN c.IS_NULLABLE = 'YES' AND (c.COLUMN_DEFAULT IS NULL OR c.COLUMN_DEFAULT = 'NULL') THEN '' ELSE 'value' END,
-	CASE WHEN t.TABLE_TYPE LIKE '%VIEW%' THEN 'view' ELSE 'table' END, CAST(? AS DATETIME(3)), NULL
+	CASE WHEN t.TABLE_TYPE LIKE '%VIEW%' THEN 'plain view' ELSE 'table' END, CAST(? AS DATETIME(3)), NULL
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE c.TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`,
 	unique: `SELECT INDEX_NAME, CASE WHEN SUB_PART IS NULL THEN COALESCE(COLUMN_NAME, '') ELSE '' END, 0 FROM information_schema.STATISTICS
@@ -102,6 +102,8 @@ func affinity(declared string) kind {
 		return double
 	case name == "datetime", name == "timestamp":
 		return instant
+	case name == "date":
+		return day
 	case has("bool"):
 		return boolean
 	}
@@ -155,7 +157,7 @@ func (c *catalog) readColumns(ctx context.Context, pool gorm.ConnPool, l *layout
 		if err := rows.Scan(&read.name, &read.typeName, &read.precision, &loose, &read.fills, &relation, &instantSample, &wallSample); err != nil {
 			return err
 		}
-		read.loose, l.plain = loose != 0, relation == "table"
+		read.loose, l.relation = loose != 0, relation
 		if c.kindOf != nil {
 			read.kind = c.kindOf(read.typeName)
 		} else {
@@ -167,6 +169,7 @@ func (c *catalog) readColumns(ctx context.Context, pool gorm.ConnPool, l *layout
 		l.columns[l.fold(read.name)] = &read
 	}
 	l.clock = newClock(instantSample, wallSample)
+	l.hidden = l.relation != "table" // the indexes are those of other tables
 	return rows.Err()
 }
 

@@ -27,6 +27,7 @@ const (
 	boolean
 	instant  // a time
 	wallTime // a time without a zone
+	day
 )
 
 // kinds are the kinds of types by their names in the catalogues of PostgreSQL and MySQL.
@@ -36,9 +37,9 @@ var kinds = map[string]kind{
 	"float8": double, "double": double,
 	"varchar": text, "text": text, "citext": text, "tinytext": text, "mediumtext": text, "longtext": text,
 	"bpchar": padded, "char": padded, "uuid": uuidKind,
-	"bytea": bytes, "varbinary": bytes, "tinyblob": bytes, "blob": bytes, "mediumblob": bytes, "longblob": bytes,
+	"bytea": bytes, "binary": bytes, "varbinary": bytes, "tinyblob": bytes, "blob": bytes, "mediumblob": bytes, "longblob": bytes,
 	"json": document, "jsonb": document, "bool": boolean,
-	"timestamptz": instant, "datetime": instant, "timestamp": instant,
+	"timestamptz": instant, "datetime": instant, "timestamp": instant, "date": day,
 }
 
 // fidelity is how well a value in memory tells what a column keeps of it.
@@ -84,6 +85,9 @@ func (l *layout) fidelity(p *place) fidelity {
 	case reflect.String:
 		return among(text, document)
 	case reflect.Slice:
+		if p.column.typeName == "binary" { // it is filled up
+			return lost
+		}
 		return among(text, bytes, document)
 	}
 	return among(text, padded, uuidKind, bytes, document, integer, double, boolean)
@@ -98,7 +102,7 @@ func (p *place) isExactKey() bool {
 	case reflect.String:
 		return p.column.kind == text && !p.column.loose
 	case reflect.Slice:
-		return p.column.kind == bytes || p.column.kind == text && !p.column.loose
+		return p.column.kind == bytes && p.column.typeName != "binary" || p.column.kind == text && !p.column.loose
 	case reflect.Array:
 		return true // the type itself has one spelling
 	case reflect.Struct:

@@ -25,12 +25,14 @@ type layout struct {
 	fold    func(string) string
 	unique  [][]string // sets of columns that two rows cannot share
 	hidden  bool       // it has a unique index that columns alone do not describe
-	plain   bool       // it is a table, and no view or virtual table
-	assumed bool       // it is what the model says
-	whole   []place    // the columns that the model reads
-	keys    []place    // those of the primary key
-	lists   []columnList
-	clock   clock // how it keeps times
+	// relation is "table", "plain view" for one that the database itself writes through, or
+	// "view" for any other, also for virtual tables.
+	relation string
+	assumed  bool    // it is what the model says
+	whole    []place // the columns that the model reads
+	keys     []place // those of the primary key
+	lists    []columnList
+	clock    clock // how it keeps times
 
 	exactKey  bool // a key in memory is spelled as the database spells it
 	rereads   bool // it may keep other values than a create has in memory
@@ -112,7 +114,7 @@ func (t *Table) layoutForCreate(db *gorm.DB) (*layout, error) {
 
 // fault returns why the rows of the table cannot be known, nil if they can.
 func (l *layout) fault() error {
-	if !l.plain {
+	if l.relation == "view" {
 		return errView
 	}
 	return l.err
@@ -121,7 +123,7 @@ func (l *layout) fault() error {
 // assumedLayout is the layout that the model says the table has, on a database that the
 // plugin cannot ask.
 func assumedLayout(s *schema.Schema) *layout {
-	l := &layout{plain: true, assumed: true}
+	l := &layout{relation: "table", assumed: true}
 	for _, field := range s.Fields {
 		if field.Readable && field.DBName != "" && s.FieldsByDBName[field.DBName] == field {
 			l.whole = append(l.whole, place{field: field, column: &column{name: field.DBName}})

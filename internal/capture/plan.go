@@ -51,7 +51,11 @@ func planFor(f facts) plan {
 	case f.upserts:
 		return planUpsert(f)
 	}
-	return plan{readsAfter: true, whole: true, failure: f.failure}
+	p := plan{readsAfter: true, whole: true, failure: f.failure}
+	if p.failure == nil && !f.hasKey {
+		p.failure = errNoKey
+	}
+	return p
 }
 
 // planChange decides about an update or a delete.

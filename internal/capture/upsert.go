@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"time"
 
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
@@ -151,6 +152,9 @@ func (l *layout) asKept(name string, value any) (kept any, known bool) {
 		return nil, false
 	case c.kind == instant || c.kind == wallTime:
 		return l.clock.keep(t, c.kind, c.precision), isTime
+	case c.kind == day && isTime && l.clock.instant != nil && l.clock.wall == nil: // the driver writes the time too
+		year, month, date := t.In(l.clock.instant).Date()
+		return time.Date(year, month, date, 0, 0, 0, 0, l.clock.instant), true
 	case c.kind == otherKind:
 		kind := reflect.Indirect(reflect.ValueOf(value)).Kind()
 		return value, kind >= reflect.Bool && kind <= reflect.Uint64

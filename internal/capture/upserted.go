@@ -95,7 +95,7 @@ func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
 // transaction has created them meanwhile, or the database has made a key that was in use.
 // PostgreSQL marks such rows.
 func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (keys map[string]bool, err error) {
-	if !w.dialect.xmax || u.nothing {
+	if !w.dialect.xmax || u.nothing || w.layout.relation != "table" {
 		return nil, nil
 	}
 	created := slices.DeleteFunc(after, func(row Row) bool { return before[row.Key.text] != nil })
