@@ -14,9 +14,9 @@ import (
 // facts gathers the facts of a statement that is about to run.
 func (w *statementConn) facts() facts {
 	f := w.ownFacts()
-	if f.op != Create && (f.wants < Keys && !f.before && !f.hides || f.keyed && f.wants == Keys && !f.before && !f.hides && !f.unscoped && isNumberKey(w.table.schema) && !w.dialect.writer) {
+	if !w.needsLayout(&f) {
 		f.exactKey = true
-		return f // nothing is read
+		return f
 	}
 	w.layout, f.failure = w.table.layoutOf(w.db, w.ConnPool, w.dialect)
 	if f.failure != nil {
@@ -31,6 +31,16 @@ func (w *statementConn) facts() facts {
 		w.upsertFacts(&f)
 	}
 	return f
+}
+
+// needsLayout reports whether the plan depends on what the table is. A view of SQLite does
+// not even tell that it has written.
+func (w *statementConn) needsLayout(f *facts) bool {
+	if f.op == Create || f.before || f.hides {
+		return true
+	}
+	known := f.keyed && !f.unscoped && f.wants == Keys && isNumberKey(w.table.schema) && !w.dialect.writer
+	return f.wants >= Keys && !known
 }
 
 // ownFacts gathers the facts that the statement and the model tell.

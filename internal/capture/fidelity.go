@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
 )
 
@@ -70,6 +71,8 @@ func (l *layout) fidelity(p *place) fidelity {
 	switch {
 	case p.field.Serializer != nil, l.assumed:
 		return exact
+	case k != document && reflect.PointerTo(t).Implements(reflect.TypeFor[gorm.Valuer]()): // it is an expression
+		return lost
 	case p.field.GORMDataType == schema.Time:
 		if k == instant || k == wallTime {
 			return timed

@@ -22,6 +22,7 @@ type upsert struct {
 	free    []int    // elements that can meet no row, because they name none
 	keyed   bool     // all elements name their keys, and only by them rows are met
 	blind   bool     // it may meet rows that cannot be looked up
+	tells   bool     // the rows are in memory as they are after it, if the keys are
 	count   int      // of the elements
 }
 
@@ -87,7 +88,27 @@ func newUpsert(t *Table, l *layout, conflict clause.OnConflict, values clause.Va
 		}
 	}
 	u.keyed = u.keyed && len(u.free) == 0
+	u.tells = u.keyed && !u.nothing && !t.defaults && !l.rereads && l.setsAll(conflict, places)
 	return u
+}
+
+// setsAll reports whether an upsert sets all columns that the model reads, in new rows and
+// in those that are there, to the values of its elements.
+func (l *layout) setsAll(conflict clause.OnConflict, places map[string]int) bool {
+	copied := map[string]bool{}
+	for _, assignment := range conflict.DoUpdates {
+		value, ok := assignment.Value.(clause.Column)
+		if ok && value.Table == "excluded" && value.Name == assignment.Column.Name {
+			copied[l.fold(value.Name)] = true
+		}
+	}
+	for i := range l.whole {
+		name := l.fold(l.whole[i].column.name)
+		if _, given := places[name]; !given || !copied[name] && !l.whole[i].field.PrimaryKey {
+			return false
+		}
+	}
+	return true
 }
 
 // isOpen reports whether a conflict may be that of any unique index.

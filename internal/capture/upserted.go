@@ -76,9 +76,11 @@ func rowsByKey(rows []Row) map[string]*Row {
 
 // readAfter returns the rows that the statement has written, or left alone.
 func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
-	if u.keyed && !u.nothing && !w.plan.whole {
+	if u.keyed && !u.nothing && !w.plan.whole || u.tells {
 		after, err = rowsInMemory(nil, w.db, w.table, w.layout)
-		return sortRows(after), err
+		if sorted := sortRows(after); err != nil || len(sorted) == u.count {
+			return sorted, err
+		} // else a key stands in several elements
 	}
 	if after, err = u.lookUp(w, ""); err != nil {
 		return nil, err

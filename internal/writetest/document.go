@@ -56,7 +56,7 @@ Not announced and not told apart:
   one writer; on MySQL such a row may be announced as created. On PostgreSQL it is a resync.
 - On PostgreSQL an update that may move rows, and meets one that another transaction has brought into its condition just
   before, is a resync: the group that the row was in cannot be known.
-- PostgreSQL needs the privilege to SELECT what is written.
+- PostgreSQL: a column that the program may not SELECT is not read. If that is one of the key, a write is a resync.
 `
 
 // Document renders doc/WRITES.md from what the engines do.
