@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,11 +31,17 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"shows the half-filled struct", notify + "model.go", "return m.namesGroup || m.namesGroups || m.makesPayload ||", "return", "TestPrograms"},
 		{"takes an existing row for a created one", capture + "upserted.go", "byKey[rows[i].Key.text] =", `byKey[""] =`, "TestPrograms"},
 		{"takes an update for nothing", capture + "upserted.go", "case u.nothing ||", "case !u.nothing ||", "TestPrograms"},
-		{"announces what changed nothing", capture + "callbacks.go", "db.RowsAffected != 0 &&", "", "TestCatalogue"},
+		{"announces what changed nothing", capture + "callbacks.go", "db.RowsAffected != 0 || isView", "true || isView", "TestCatalogue"},
 		{"leaves moved rows in the old group", capture + "plan.go", "(f.hides || f.before)", "f.hides", "TestPrograms"},
 		{"does not see what comes back", capture + "plan.go", "(f.hides || f.before)", "f.before", "TestPrograms"},
 		{"shows what is soft-deleted", capture + "table.go", "!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "TestPrograms"},
 		{"leaves rows in the order of the database", capture + "changed.go", "s.Rows = sortRows(rows)", "s.Rows = rows", "TestCatalogue"},
+
+		{"believes the spelling in memory", capture + "plan.go", "f.keyed && f.exactKey && !p.whole", "f.keyed && !p.whole", "TestOracle"},
+		{"believes the indexes of the model", capture + "catalog.go", "l.unique = append(l.unique, set)", "_ = append(l.unique, set)", "TestOracle"},
+		{"reads what is never read", capture + "layout.go", "if c != nil && field.Readable {", "if c != nil {", "TestOracle"},
+		{"takes a narrowing clause for a soft delete", capture + "table.go", "soft = soft || sets ||", "soft = true || sets ||", "TestOracle"},
+		{"does not try what Scan refuses", capture + "fidelity.go", "custom = scanned", "custom = exact", "TestOracle"},
 
 		{"tells nothing to who came late", "publish.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnrenderedChanges"},
 		{"overtakes the backlog", "outlet.go", "busy, dead := o.draining, o.dead", "busy, dead := false, o.dead", "TestSchedules"},
@@ -89,7 +96,7 @@ func testOverlaid(t *testing.T, file, text, test string) (string, error) {
 	config := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(config, overlay, 0o600))
 	arguments := []string{"test", "-overlay", config, "-run", "^" + test + "$"}
-	if test == "TestPrograms" || test == "TestCatalogue" {
+	if slices.Contains([]string{"TestPrograms", "TestCatalogue", "TestOracle", "TestTables", "TestBeside"}, test) {
 		arguments = append(arguments, "./internal/writetest", "-programs", "1000")
 	}
 	if test == "TestResume" {
