@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -43,8 +44,48 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	h.rules = h.rules.with(pattern, allow)
 }
 
-// authorize decides about a subscription. It returns nil, ErrUnavailable, or errDenied
-// for every other reason.
+// permit is the decision about a subscription. It holds until the access of the user
+// changes.
+type permit struct {
+	conn       *Conn
+	group      string
+	generation uint64 // of the user's access, before the decision
+}
+
+// decide decides, once more or for the first time. It returns nil, ErrUnavailable, or
+// errDenied for every other reason.
+func (p *permit) decide(ctx context.Context) error {
+	p.generation = p.conn.hub.generations.of(p.conn.identity.ID)
+	return p.conn.authorize(ctx, p.group)
+}
+
+// holds reports whether the decision still holds.
+func (p *permit) holds() bool { return p.generation == p.conn.hub.generations.of(p.conn.identity.ID) }
+
+// generations counts how often the access of each user has changed. The zero value is
+// ready. Its methods may be called concurrently, and do not wait.
+type generations struct {
+	mu     sync.RWMutex
+	counts map[string]uint64
+}
+
+func (g *generations) of(user string) uint64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.counts[user]
+}
+
+// raise makes every permit of the user invalid.
+func (g *generations) raise(user string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.counts == nil {
+		g.counts = make(map[string]uint64)
+	}
+	g.counts[user]++
+}
+
+// authorize asks the function of Allow. Only a permit calls it.
 func (c *Conn) authorize(parent context.Context, group string) error {
 	if !wire.ValidGroup(group) {
 		return errDenied
@@ -80,9 +121,9 @@ func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 }
 
 // groupOf maps the data of a request to a well-formed group name.
-func (c *Conn) groupOf(data json.RawMessage) (group string, err error) {
+func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string, err error) {
 	err = panics.Guard(func() (err error) {
-		group, err = c.hub.config.GroupOf(data)
+		group, err = c.hub.config.GroupOf(ctx, c, data)
 		return err
 	})
 	var p *panics.Error

@@ -153,12 +153,12 @@ func TestTooMuchForOneConnection(t *testing.T) {
 	object := strings.Repeat("x", 2500)
 	require.NoError(t, hub.Publish(context.Background(),
 		Change{Group: "a", Type: Create, Object: object}, Change{Group: "b", Type: Update, Object: object}, Change{Group: "a", Type: Delete, Object: object}))
-	assert.Equal(t, []string{`resync a {"reason":"size"}`, `resync b {"reason":"size"}`}, changesOf(t, hub, all, "end-all"))
+	assert.Equal(t, []string{`resync a {"reason":"size","spread":0}`, `resync b {"reason":"size","spread":10}`}, changesOf(t, hub, all, "end-all"))
 	assert.Equal(t, []string{"update b"}, changesOf(t, hub, one, "end-one"))
 
 	err := hub.Publish(context.Background(), Change{Group: "b", Type: Update, Object: strings.Repeat("x", 9000)}, Change{Group: "b", Type: Delete})
 	require.ErrorContains(t, err, "larger than Limits.MaxSendQueueBytes")
-	assert.Equal(t, []string{`resync b {"reason":"size"}`, "delete b"}, changesOf(t, hub, one, "end-one"))
+	assert.Equal(t, []string{`resync b {"reason":"size","spread":10}`, "delete b"}, changesOf(t, hub, one, "end-one"))
 }
 
 func TestResyncOfAPattern(t *testing.T) {
@@ -169,7 +169,7 @@ func TestResyncOfAPattern(t *testing.T) {
 	}
 	ctx := context.Background()
 	require.NoError(t, hub.Publish(ctx, newResync("project-{id}", "rows"), newResync("nobody-{id}", "rows")))
-	assert.Equal(t, []string{`resync project-1 {"reason":"rows"}`, `resync project-2 {"reason":"rows"}`}, changesOf(t, hub, ws, "end"))
+	assert.Equal(t, []string{`resync project-1 {"reason":"rows","spread":0}`, `resync project-2 {"reason":"rows","spread":0}`}, changesOf(t, hub, ws, "end"))
 	require.NoError(t, hub.Publish(ctx, newResync(wire.AnyGroup, "unknown")))
 	assert.Len(t, changesOf(t, hub, ws, "end"), 4)
 	require.Error(t, hub.Publish(ctx, newResync("project-{", "rows")))

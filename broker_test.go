@@ -101,8 +101,8 @@ func TestTwoHubsShareABroker(t *testing.T) {
 		require.NoError(t, b.Publish(t.Context(), newResync("{any}", "rows")))
 		for _, ws := range []interface{ ReadMessage() (int, []byte, error) }{wsA, wsB} {
 			for _, want := range []string{
-				changed(1, 1), changed(2, 2), `{"id":7,"type":"plain"}`,
-				`"data":{"type":"resync","group":"g","object":{"reason":"rows"},"offset":3}}`,
+				changed(1, 1), changed(2, 2), `{"id":7,"type":"plain","group":"g"}`,
+				`"data":{"type":"resync","group":"g","object":{"reason":"rows","spread":0},"offset":3}}`,
 			} {
 				_, got, err := ws.ReadMessage()
 				require.NoError(t, err)
@@ -157,7 +157,7 @@ func TestUnreadableHistoryIsAResync(t *testing.T) {
 		b.lossy.Store(false)
 		b.unread.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(2)))
-		assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker"},"epoch":"[A-Z2-7]{20}","offset":2}}$`, receive(t, ws))
+		assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker","spread":0},"epoch":"[A-Z2-7]{20}","offset":2}}$`, receive(t, ws))
 		require.NoError(t, hub.Publish(t.Context(), change(3)))
 		assert.Contains(t, receive(t, ws), changed(3, 3), "it goes on from there")
 		require.NoError(t, ws.Close())
@@ -170,7 +170,7 @@ func TestSubscribingWithoutABroker(t *testing.T) {
 		ws := pipe(t, hub)
 		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g"}}`)
 		start := time.Now()
-		assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
+		assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE","error_info":{"code":"unavailable","temporary":true}}`, receive(t, ws))
 		assert.Equal(t, 5*time.Second, time.Since(start))
 		assert.Zero(t, hub.Stats().Groups)
 		b.down.Store(false)

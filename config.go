@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -18,15 +19,18 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Authenticate returns the identity of the client that opens a connection. An error
-	// refuses the connection with 401 and, for an *Error, its text. Authenticate is called
-	// concurrently, while the HTTP request waits; use the context of the request.
+	// refuses the connection: with 401 or, since a page cannot see that, with the close code
+	// 4401 if the request has an Origin header; with the text of an *Error. Authenticate is
+	// called concurrently, while the HTTP request waits; use the context of the request.
 	// Defaults to the anonymous Identity for every client.
 	Authenticate func(*http.Request) (Identity, error)
 
 	// Origins are the origins, "scheme://host" or "scheme://host:port", whose pages may
-	// connect besides those of the same origin. "*" lets any page connect, which is safe
-	// only where no cookie identifies the user. NewHub panics if one is not an origin.
-	// Defaults to none.
+	// connect besides those of the same origin. "https://*.example.com" stands for all
+	// subdomains, but not for example.com itself. "*" lets any page connect, and "null"
+	// pages without an origin: those of files and sandboxed frames, which any page can
+	// make. Both are safe only where no cookie identifies the user. NewHub panics if an
+	// origin can match no page. Defaults to none.
 	Origins []string
 
 	// PingInterval is the time between two pings of the hub. A negative one means no
@@ -51,10 +55,10 @@ type Config struct {
 	Broker broker.Broker
 
 	// GroupOf maps the data of a subscribe or unsubscribe request to the name of a group.
-	// An error refuses the request. It is called concurrently. Defaults to
-	// handlers.GroupOf: "type-id" for {"type": "type", "id": "id"}, where the id is a string
-	// or an integer, and "name" for {"group": "name"}.
-	GroupOf func(data json.RawMessage) (string, error)
+	// ctx is that of the request. An error refuses the request. It is called concurrently.
+	// Defaults to handlers.GroupOf: "type-id" for {"type": "type", "id": "id"}, where the id
+	// is a string or an integer, and "name" for {"group": "name"}.
+	GroupOf func(ctx context.Context, c *Conn, data json.RawMessage) (string, error)
 }
 
 // Limits bounds a connection, or a hub. A negative limit or duration means none.
@@ -62,6 +66,10 @@ type Limits struct {
 	// MaxMessageBytes is the size of the largest message that a client may send. A larger
 	// one closes the connection with 1009. Defaults to 64 KiB.
 	MaxMessageBytes int64
+
+	// MaxDepth is the number of levels that the arrays and objects of a message of a client
+	// may nest. The hub answers a deeper one with an error. Defaults to 64.
+	MaxDepth int
 
 	// MaxGroups is the number of groups of which a connection may be a member.
 	// Defaults to 128.
@@ -77,13 +85,13 @@ type Limits struct {
 	MaxSendQueueBytes int
 
 	// MaxSendQueueAge is how long a message may wait for a client that reads more slowly
-	// than the hub sends. A longer wait closes the connection with 4008.
-	// Defaults to 30 seconds.
+	// than the hub sends. A longer wait closes the connection with 4008, except while a
+	// snapshot is sent in parts. Defaults to 30 seconds.
 	MaxSendQueueAge time.Duration
 
-	// IdleTimeout is the time without a frame, exact to a 64th, after which the hub aborts
-	// a connection. It should be at least twice Config.PingInterval.
-	// Defaults to 60 seconds.
+	// IdleTimeout is the time after which the hub aborts a connection from which it has no
+	// frame, exact to a 64th, and which takes nothing of what waits for it. It should be at
+	// least twice Config.PingInterval. Defaults to 60 seconds.
 	IdleTimeout time.Duration
 
 	// WriteTimeout is the time in which a client must take something of what is written
@@ -91,8 +99,21 @@ type Limits struct {
 	// connection. Defaults to 10 seconds.
 	WriteTimeout time.Duration
 
-	// RequestTimeout is the deadline of a handler's context, and the time that a handler
-	// that returns Later has for the answer. Defaults to 30 seconds.
+	// MaxSnapshotBytes is the size of the largest snapshot as JSON. The client gets the
+	// error "snapshot_too_large" in place of a larger one; above half the size the hub
+	// logs a warning. A snapshot that is an array and larger than half a send queue is
+	// sent in parts to clients that ask for parts. Other clients get one that fits into
+	// the send queue, else the same error. Defaults to 16 MiB.
+	MaxSnapshotBytes int
+
+	// MaxSnapshots is the number of functions given to Hub.Snapshot and Hub.SnapshotFor
+	// that run at a time. Others wait for up to RequestTimeout; then their clients read
+	// "UNAVAILABLE". Defaults to 32.
+	MaxSnapshots int
+
+	// RequestTimeout is the deadline of the context of a handler and of a function that
+	// reads a snapshot, and the time that a handler that returns Later has for the answer.
+	// Defaults to 30 seconds.
 	RequestTimeout time.Duration
 
 	// AuthorizeTimeout is the deadline of the context of a function given to Allow. A
@@ -110,13 +131,13 @@ func (c Config) withDefaults() Config {
 		c.Authenticate = func(*http.Request) (Identity, error) { return Identity{}, nil }
 	}
 	if c.GroupOf == nil {
-		c.GroupOf = handlers.GroupOf
+		c.GroupOf = func(_ context.Context, _ *Conn, data json.RawMessage) (string, error) { return handlers.GroupOf(data) }
 	}
 	setDefault(&c.PingInterval, 25*time.Second)
 	c.Limits = c.Limits.withDefaults()
 	for _, o := range c.Origins {
-		if _, ok := parseOrigin(o); !ok && o != anyOrigin {
-			panic(fmt.Sprintf("rohrpost: Config.Origins: %q is not scheme://host[:port]", o))
+		if problem := originProblem(o); problem != "" {
+			panic(fmt.Sprintf("rohrpost: Config.Origins: %q %s", o, problem))
 		}
 	}
 	if c.Broker != nil && (c.DisableHistory || c.History != HistoryLimits{}) {
@@ -128,12 +149,15 @@ func (c Config) withDefaults() Config {
 
 func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxMessageBytes, 64<<10)
+	setDefault(&l.MaxDepth, 64)
 	setDefault(&l.MaxGroups, 128)
 	setDefault(&l.MaxConnections, 10_000)
 	setDefault(&l.MaxSendQueueBytes, 1<<20)
 	setDefault(&l.MaxSendQueueAge, 30*time.Second)
 	setDefault(&l.IdleTimeout, 60*time.Second)
 	setDefault(&l.WriteTimeout, 10*time.Second)
+	setDefault(&l.MaxSnapshotBytes, 16<<20)
+	setDefault(&l.MaxSnapshots, 32)
 	setDefault(&l.RequestTimeout, 30*time.Second)
 	setDefault(&l.AuthorizeTimeout, 5*time.Second)
 	return l

@@ -29,7 +29,12 @@ type Conn struct {
 	socket   *netConn // of ws
 	identity Identity
 	inbox    inbox
-	later    chan struct{} // a place for each request that is answered later; made by dispatch
+	wants    atomic.Pointer[wants] // of the client; nil: it has sent no hello
+
+	// The following belong to dispatch.
+	id     string        // random; "": the client has sent no hello
+	later  chan struct{} // a place for each request that is answered later; nil: there was none
+	beside chan struct{} // a place for each request that is answered beside the queue; nil: there was none
 
 	ctx    context.Context // ends with the connection, for handlers
 	cancel context.CancelFunc
@@ -55,16 +60,24 @@ func newConn(h *Hub, ws *websocket.Conn, socket *netConn, identity Identity) *Co
 	return c
 }
 
-// start starts the reader. The connection must have a place in its hub.
-func (c *Conn) start() {
+// start starts the reader. The connection must have a place in its hub. It is closed at
+// once if its client is not authenticated.
+func (c *Conn) start(unauthorized error) {
 	c.nextPing = time.Now().Add(c.pingInterval())
 	c.timer = time.AfterFunc(math.MaxInt64, c.tick)
 	c.timer.Reset(c.nextTick())
 	if !c.hub.conns.add(c) {
-		c.member.End(wire.CloseServiceRestart, "service restart", false)
+		c.shutDown()
+	}
+	if unauthorized != nil {
+		c.member.End(wire.CloseUnauthorized, unauthorizedReason(unauthorized), false)
 	}
 	go c.read()
 }
+
+// shutDown closes the connection since the hub ends. Some browsers report the codes from
+// 1012 to 1014 as an abnormal end, but none does so with 1001.
+func (c *Conn) shutDown() { c.member.End(wire.CloseGoingAway, "service restart", false) }
 
 // Identity returns what Config.Authenticate has returned for the connection.
 func (c *Conn) Identity() Identity { return c.identity }
@@ -79,9 +92,16 @@ func (c *Conn) Join(group string) error {
 	return outward(c.member.Join(group))
 }
 
-// Leave ends the membership in a group. It has no effect if the connection is not a
-// member.
-func (c *Conn) Leave(group string) { c.member.Leave(group) }
+// Leave ends the membership in a group, and cancels a subscription that is under way. A
+// client that has asked for it in its hello, as the JavaScript client does, is told so with
+// a message of type "unsubscribed". Leave has no effect if the connection is not a member.
+func (c *Conn) Leave(group string) {
+	var last wire.Frame
+	if c.wanted().unsubscribed {
+		last = wire.UnsubscribedFrame(group, wire.ReasonLeft)
+	}
+	c.member.Leave(group, last)
+}
 
 // Groups returns the names of the groups of which the connection is a member, sorted.
 func (c *Conn) Groups() []string { return c.member.Groups() }
@@ -90,7 +110,7 @@ func (c *Conn) Groups() []string { return c.member.Groups() }
 // not read it in time, the hub closes the connection. On a closed connection Send
 // returns ErrClosed.
 func (c *Conn) Send(m Message) error {
-	payload, err := m.encode()
+	payload, err := m.encode("")
 	if err == nil {
 		err = c.hub.checkSize(wire.FramedBytes(payload))
 	}
@@ -132,6 +152,17 @@ func (o *owner) Ending() {
 	o.cancel()
 }
 
+// Taken implements fanout.Owner: a client that takes what is written is alive, although
+// the pings of the hub wait behind that.
+func (o *owner) Taken() {
+	timeout := o.hub.config.Limits.IdleTimeout
+	o.deadline.Lock()
+	defer o.deadline.Unlock()
+	if timeout >= 0 && !o.closing && o.ws != nil {
+		_ = o.ws.SetReadDeadline(time.Now().Add(timeout)) // fails only if it is closed
+	}
+}
+
 // CloseSent implements fanout.Owner. It sets the read deadline for good.
 func (o *owner) CloseSent() {
 	o.deadline.Lock()
@@ -155,6 +186,8 @@ func outward(err error) error {
 		return errTooManyGroups
 	case errors.Is(err, fanout.ErrUnavailable):
 		return ErrUnavailable
+	case errors.Is(err, fanout.ErrCancelled):
+		return errCancelled
 	}
 	return err
 }

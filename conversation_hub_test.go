@@ -6,14 +6,16 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 // conversationHub is the server of testdata/conversations; the README there
 // says what it does.
-func conversationHub() *Hub {
-	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler)})
+func conversationHub(c conversation) *Hub {
+	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler), Limits: Limits{MaxSendQueueBytes: c.MaxSendQueueBytes}})
 	hub.Allow("article-{id}", Anyone)
 	hub.SnapshotFor("article-{id}", func(_ context.Context, _ *Conn, r SnapshotRequest) (any, error) { return []Params{r.Params}, nil })
 	hub.Allow("plain-{id}", Anyone)
@@ -21,6 +23,7 @@ func conversationHub() *Hub {
 	hub.Allow("broken-{id}", func(context.Context, *Conn, Params) error { return errors.New("no database") })
 	hub.Allow("panic-{id}", func(context.Context, *Conn, Params) error { panic("oops") })
 
+	allowSnapshots(hub)
 	returns := func(name string, v any, err error) {
 		hub.Handle(name, func(context.Context, *Conn, *Request) (any, error) { return v, err })
 	}
@@ -29,6 +32,7 @@ func conversationHub() *Hub {
 	returns("html", "<b>ä", nil)
 	returns("nan", math.NaN(), nil)
 	returns("refuse", nil, Errorf("Not today."))
+	returns("complain", nil, ErrorContent(map[string][]string{"title": {"is too short"}}))
 	returns("fail", nil, errors.New("a secret"))
 	hub.Handle("answer", func(_ context.Context, _ *Conn, r *Request) (any, error) { return r.Data, nil })
 	hub.Handle("reply", func(_ context.Context, _ *Conn, r *Request) (any, error) { return Reply{Data: r.Data}, nil })
@@ -50,11 +54,49 @@ func conversationHub() *Hub {
 		}
 	})
 	hub.Handle("hello", hello)
+	hub.Handle("leave", leave)
 	hub.Handle("bye", func(_ context.Context, c *Conn, _ *Request) (any, error) {
 		return nil, errors.Join(c.Send(Message{Type: "bye"}), c.Close(4000, "bye"))
 	})
 	handleLater(hub)
 	return hub
+}
+
+// allowSnapshots allows groups whose snapshots are slow or long.
+func allowSnapshots(hub *Hub) {
+	hub.Allow("slow-{id}", Anyone)
+	hub.Snapshot("slow-{id}", func(ctx context.Context, _ SnapshotRequest) (any, error) {
+		select {
+		case <-time.After(50 * time.Millisecond):
+			return []int(nil), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	hub.Allow("away-{id}", func(context.Context, *Conn, Params) error { return ErrUnavailable })
+	type row struct {
+		ID    int    `json:"id"`
+		Title string `json:"title"`
+	}
+	hub.Allow("list-{length}", Anyone)
+	hub.Snapshot("list-{length}", func(_ context.Context, r SnapshotRequest) (any, error) {
+		length, err := strconv.Atoi(r.Params["length"])
+		rows := make([]row, length)
+		for i := range rows {
+			rows[i] = row{i + 1, strings.Repeat("x", 60)}
+		}
+		return rows, err
+	})
+}
+
+// leave ends the membership in the group that is the data.
+func leave(_ context.Context, c *Conn, r *Request) (any, error) {
+	var group string
+	err := r.Bind(&group)
+	if err == nil {
+		c.Leave(group)
+	}
+	return nil, err
 }
 
 func hello(_ context.Context, c *Conn, _ *Request) (any, error) {

@@ -22,8 +22,9 @@ import (
 
 // conversation is one file of testdata/conversations, see the README there.
 type conversation struct {
-	Name, About string
-	Steps       []conversationStep
+	Name, About       string
+	MaxSendQueueBytes int
+	Steps             []conversationStep
 }
 
 type conversationStep struct {
@@ -132,7 +133,7 @@ func loadConversations(t *testing.T) []conversation {
 // difference.
 func playConversation(t *testing.T, c conversation) (map[int]string, error) {
 	t.Helper()
-	hub := conversationHub()
+	hub := conversationHub(c)
 	url := serve(t, hub)
 	conns := map[string]*websocket.Conn{}
 	got := map[int]string{}
@@ -164,7 +165,7 @@ func playConversation(t *testing.T, c conversation) (map[int]string, error) {
 	go func() { down <- hub.Shutdown(t.Context()) }()
 	defer func() { assert.NoError(t, <-down) }()
 	for on, ws := range conns {
-		if _, data, err := ws.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseServiceRestart) {
+		if _, data, err := ws.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseGoingAway) {
 			return got, fmt.Errorf("unread on %s: %s, %w", on, data, err)
 		}
 	}
@@ -216,6 +217,7 @@ var epochInFrame = regexp.MustCompile(`"epoch":"([A-Z2-7]{20})"`)
 func compareFrame(want, got string) error {
 	re := strings.ReplaceAll(regexp.QuoteMeta(want), `\{\{id\}\}`, `([0-9]{16})`)
 	re = strings.ReplaceAll(re, `\{\{epoch\}\}`, `[A-Z2-7]{20}`)
+	re = strings.ReplaceAll(re, `\{\{connection\}\}`, `[A-Z2-7]{26}`)
 	m := regexp.MustCompile("^" + re + "$").FindStringSubmatch(got)
 	if m == nil {
 		return fmt.Errorf("want %s\n got %s", want, got)
@@ -289,8 +291,8 @@ func orNull(raw json.RawMessage) string {
 func TestConversationHubIsDocumented(t *testing.T) {
 	readme, err := os.ReadFile("testdata/conversations/README.md")
 	require.NoError(t, err)
-	for name := range conversationHub().handlers {
-		if name != "ping" && name != "subscribe" && name != "unsubscribe" {
+	for name := range conversationHub(conversation{}).handlers {
+		if name != "ping" && name != "subscribe" && name != "unsubscribe" && !isReserved(name) {
 			assert.Contains(t, string(readme), "`"+name+"`")
 		}
 	}

@@ -14,6 +14,10 @@ import (
 // time. Above it the next requests wait.
 const maxLater = 64
 
+// maxBeside is the number of subscribe requests of a connection whose snapshot is read or
+// sent at a time. Above it the next requests wait.
+const maxBeside = 16
+
 // maxHold is the time that a reply waits for those of other requests that came
 // together with its own. It matters only where the next handler takes longer.
 const maxHold = time.Millisecond
@@ -56,23 +60,24 @@ func (c *Conn) handleMessage(in inbound) {
 		c.refuse(wire.Envelope{}, errBinary)
 		return
 	}
-	received, err := wire.DecodeRequest(in.data)
+	received, err := wire.DecodeRequest(in.data, c.hub.config.Limits.MaxDepth)
 	if err != nil {
-		c.refuse(wire.Envelope{ID: received.ID}, err)
+		c.refuse(wire.Envelope{ID: received.ID}, codedError(wire.CodeMalformed, "%w", err))
 		return
 	}
 	handler := c.hub.handler(received.Name)
 	if handler == nil {
-		err := Errorf("No registered handler called '%s'.", wire.SafeName(received.Name))
+		err := codedError(wire.CodeUnknownHandler, "No registered handler called '%s'.", wire.SafeName(received.Name))
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
 		return
 	}
-	c.handle(handler, newRequest(received))
+	c.handle(handler, newRequest(received, in.data))
 }
 
 // refuse replies to a message that reaches no handler.
 func (c *Conn) refuse(e wire.Envelope, err error) {
-	e.Error = err.Error()
+	refusal := c.refusal(nil, err)
+	e.Error, e.ErrorInfo = refusal.Error, refusal.ErrorInfo
 	c.respond(c.frame(e))
 }
 
@@ -95,6 +100,10 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	if e, ok := result.(error); ok && err == nil {
 		result, err = nil, e
 	}
+	if errors.Is(err, errBeside) {
+		ctx.end()
+		return
+	}
 	if !errors.Is(err, Later) {
 		timedOut := errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded)
 		ctx.end()
@@ -116,6 +125,48 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 		return
 	}
 	c.tasks.Go(func() { c.awaitAnswer(ctx, r) })
+}
+
+// errBeside is returned by a handler of the hub that answers the request beside the queue,
+// with answerBeside.
+var errBeside = errors.New("the request is answered beside the queue")
+
+// takeBeside takes a place for answerBeside. It waits until there is one.
+func (c *Conn) takeBeside(ctx context.Context) error {
+	if c.beside == nil {
+		c.beside = make(chan struct{}, maxBeside)
+	}
+	select {
+	case c.beside <- struct{}{}:
+		return nil
+	default:
+	}
+	c.member.Wake() // it may take long, and replies are held
+	select {
+	case c.beside <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// answerBeside runs work in the place that takeBeside has taken. work answers r, or
+// returns the error for its client, also after a part of the answer.
+func (c *Conn) answerBeside(r *Request, work func() error) {
+	c.tasks.Go(func() {
+		defer func() { <-c.beside }()
+		err := work()
+		c.member.Wake()
+		if err == nil {
+			return
+		}
+		r.claim()
+		f, err := c.followUp(r, c.refusal(r, err), nil)
+		if err == nil {
+			err = c.pushFrame(f)
+		}
+		c.logLost(err)
+	})
 }
 
 // answer sends what a handler has returned, unless the handler has answered itself.

@@ -20,14 +20,25 @@ type HandlerFunc func(ctx context.Context, c *Conn, r *Request) (any, error)
 
 // Handle registers the handler for requests of type name, and of the aliases. It panics
 // if there is one already, as for "ping", "subscribe" and "unsubscribe", which every hub
-// answers. It may be called at any time.
+// answers, and for names that begin with "rohrpost:", which are reserved. It may be called
+// at any time.
 func (h *Hub) Handle(name string, handler HandlerFunc, aliases ...string) {
 	if handler == nil {
 		panic(fmt.Sprintf("rohrpost: handler for %q is nil", name))
 	}
+	names := append([]string{name}, aliases...)
+	for _, n := range names {
+		if isReserved(n) {
+			panic(fmt.Sprintf("rohrpost: the name %q is reserved: choose one that does not begin with %q", n, reservedPrefix))
+		}
+	}
+	h.register(handler, names...)
+}
+
+func (h *Hub) register(handler HandlerFunc, names ...string) {
 	h.setup.Lock()
 	defer h.setup.Unlock()
-	for _, n := range append([]string{name}, aliases...) {
+	for _, n := range names {
 		if h.handlers[n] != nil {
 			panic(fmt.Sprintf("Handler for %q is already defined", n))
 		}
@@ -43,13 +54,11 @@ func (h *Hub) handler(name string) HandlerFunc {
 
 // handleBuiltIns registers the handlers of every hub.
 func (h *Hub) handleBuiltIns() {
-	h.Handle("ping", func(_ context.Context, _ *Conn, r *Request) (any, error) {
+	h.register(func(_ context.Context, _ *Conn, r *Request) (any, error) {
 		return Reply{Type: "pong", Data: handlers.Ping(r.Data)}, nil
-	})
-	h.Handle("subscribe", func(ctx context.Context, c *Conn, r *Request) (any, error) {
-		return nil, c.subscribe(ctx, r)
-	})
-	h.Handle("unsubscribe", func(_ context.Context, c *Conn, r *Request) (any, error) {
-		return c.unsubscribe(r)
-	})
+	}, "ping")
+	h.register(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.subscribe(ctx, r) }, "subscribe")
+	h.register(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.unsubscribe(ctx, r) }, "unsubscribe")
+	h.register(func(_ context.Context, c *Conn, r *Request) (any, error) { return c.hello(r) }, helloRequest)
+	h.register(heartbeat, heartbeatRequest)
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/snapshots"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/tasks"
 	"github.com/rohrpost/rohrpost/internal/upstream"
@@ -37,19 +37,23 @@ type Hub struct {
 	portable bool // treat all sockets as those that may wait; for tests
 	counters counters
 
-	setup     sync.RWMutex // guards what Handle, Allow and SnapshotFor define
+	calls       *snapshots.Calls
+	generations generations
+	throttles   throttles
+
+	setup     sync.RWMutex // guards what Handle, Allow, Snapshot and SnapshotFor define
 	handlers  map[string]HandlerFunc
 	rules     rules[allowFunc]
-	snapshots rules[snapshotFunc]
+	snapshots rules[snapshotFuncs]
 }
 
 // flushTimeout is the time that Shutdown gives a broker to take what waits.
 const flushTimeout = 5 * time.Second
 
-// counters are figures of Stats that the hub counts itself.
-type counters struct {
-	published, refused, slow atomic.Uint64
-	skipped, untracked       atomic.Uint64
+// throttles are those of log lines that any client can cause.
+type throttles struct {
+	origin, unauthorized, full, hijacker throttle
+	busy, large, whole, outrun           throttle
 }
 
 // NewHub returns a hub. It starts nothing: a hub without connections costs nothing and
@@ -67,6 +71,7 @@ func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 		handlers: make(map[string]HandlerFunc),
 	}
 	h.conns.init(c.Limits.MaxConnections)
+	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
 	h.upstream = newUpstream(h)
 	h.engine = fanout.New(fanout.Config{
 		Logger:            c.Logger,
@@ -85,7 +90,9 @@ func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 
 // newUpstream chooses between the broker of the configuration and a history in memory.
 func (h *Hub) newUpstream() upstream.Upstream {
-	frame := func(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }
+	frame := func(group string, payload []byte, offset uint64) []byte {
+		return wire.ChangeFrame(h.addSpread(group, payload), offset)
+	}
 	if h.config.Broker == nil {
 		return upstream.NewLocal(history.New(history.Config{
 			Limits:   history.Limits(h.config.History),
@@ -106,10 +113,20 @@ func (h *Hub) newUpstream() upstream.Upstream {
 	})
 }
 
+// addSpread tells the members of a group how long to spread the reloads that a resync
+// causes. It returns other messages as they are.
+func (h *Hub) addSpread(group string, payload []byte) []byte {
+	if !wire.IsResync(payload) {
+		return payload
+	}
+	return wire.AddSpread(payload, h.engine.Members(group))
+}
+
 // Send sends a plain message to all members of a group, in order with the other
-// messages of the group. It does not wait. A message for a group without members is not
-// even encoded. Clients that are disconnected do not get it later. After Shutdown Send
-// returns ErrClosed.
+// messages of the group. The message ends with the key "group". Send does not wait. A
+// message for a group without members is not even encoded. A client gets the message once
+// or, if it is disconnected, not at all; Publish is for messages that must arrive. After
+// Shutdown Send returns ErrClosed.
 func (h *Hub) Send(group string, m Message) error {
 	if (*wire.Message)(&m).Empty() {
 		return fmt.Errorf("rohrpost: send to a group: %w", errEmptyMessage)
@@ -117,7 +134,7 @@ func (h *Hub) Send(group string, m Message) error {
 	err := h.countPublished(group)
 	if err == nil && h.hasMembers(group) {
 		var payload []byte
-		if payload, err = m.encode(); err == nil {
+		if payload, err = m.encode(group); err == nil {
 			err = h.publishPlain(group, payload)
 		}
 	}
@@ -179,20 +196,29 @@ func (h *Hub) hasMembersOrHistory(group string) bool {
 // checkSize returns an error for a frame that is larger than a send queue.
 func (h *Hub) checkSize(bytes int) error {
 	if over(bytes, h.config.Limits.MaxSendQueueBytes) {
-		return fmt.Errorf("a message of %d bytes is larger than Limits.MaxSendQueueBytes", bytes)
+		return fmt.Errorf("%w: %d bytes", errFrameSize, bytes)
 	}
 	return nil
 }
 
+var errFrameSize = errors.New("a message is larger than Limits.MaxSendQueueBytes")
+
+// warn logs what any client can cause, once a minute at most.
+func (h *Hub) warn(t *throttle, text string, args ...any) {
+	if skipped, ok := t.pass(); ok {
+		h.log.Warn(text, append(args, "skipped", skipped)...)
+	}
+}
+
 // Shutdown ends the hub. It refuses new connections with 503, sends open connections
-// what waits for them and closes them with 1012, and returns when all goroutines of the
+// what waits for them and closes them with 1001, and returns when all goroutines of the
 // hub have ended. It cancels the contexts of running handlers. If ctx ends first, the
 // hub aborts the connections that are left, and Shutdown returns the error of ctx; then
 // only handlers that ignore their context may still run. Shutdown may be called more
 // than once.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	for _, c := range h.conns.close() {
-		c.member.End(wire.CloseServiceRestart, "service restart", false)
+		c.shutDown()
 	}
 	select {
 	case <-h.conns.drained:

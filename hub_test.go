@@ -25,16 +25,17 @@ func TestConnectionsAreRefused(t *testing.T) {
 		origin string
 		status int
 		body   string
+		code   string
 	}{
-		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections"},
-		"readable error":   {Config{Authenticate: refuse(Errorf("who are you?"))}, "", http.StatusUnauthorized, "who are you?"},
-		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized"},
+		"no places":        {Config{Limits: Limits{MaxConnections: 1}}, "", http.StatusServiceUnavailable, "too many connections", "full"},
+		"readable error":   {Config{Authenticate: refuse(Errorf("who are you?"))}, "", http.StatusUnauthorized, "who are you?", "unauthorized"},
+		"unreadable error": {Config{Authenticate: refuse(errors.New("secret"))}, "", http.StatusUnauthorized, "Unauthorized", "unauthorized"},
 		"panic": {
 			Config{Authenticate: func(*http.Request) (Identity, error) { panic("secret") }},
 			"",
-			http.StatusUnauthorized, "Unauthorized",
+			http.StatusUnauthorized, "Unauthorized", "unauthorized",
 		},
-		"foreign origin": {Config{}, "https://elsewhere.example", http.StatusForbidden, "origin not allowed"},
+		"foreign origin": {Config{}, "https://elsewhere.example", http.StatusForbidden, "origin not allowed", "origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := quiet(test.config)
@@ -53,7 +54,7 @@ func TestConnectionsAreRefused(t *testing.T) {
 			body := make([]byte, 100)
 			n, _ := response.Body.Read(body)
 			assert.Equal(t, test.body, strings.TrimSpace(string(body[:n])))
-			assert.EqualValues(t, 1, hub.Stats().Refused)
+			assert.Equal(t, map[string]uint64{test.code: 1}, hub.Stats().Refused)
 		})
 	}
 }
@@ -74,10 +75,10 @@ func TestDeniedLooksAlwaysTheSame(t *testing.T) {
 		`{"group":"a group"}`, `{"group":""}`, `{"group":5}`, `{"type":"a"}`, `{"type":"a","id":{}}`, `5`, `null`, `{}`,
 	} {
 		send(t, ws, `{"id":1,"type":"subscribe","data":`+data+`}`)
-		assert.Equal(t, `{"id":1,"type":"subscribe","error":"ACCESS_DENIED"}`, receive(t, ws), data)
+		assert.Equal(t, `{"id":1,"type":"subscribe","error":"ACCESS_DENIED","error_info":{"code":"access_denied","temporary":false}}`, receive(t, ws), data)
 	}
 	send(t, ws, `{"id":1,"type":"subscribe"}`)
-	assert.Equal(t, `{"id":1,"type":"subscribe","error":"ACCESS_DENIED"}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"ACCESS_DENIED","error_info":{"code":"access_denied","temporary":false}}`, receive(t, ws))
 	assert.Zero(t, hub.Stats().Memberships)
 }
 
@@ -98,10 +99,10 @@ func TestUnavailableIsNoRefusal(t *testing.T) {
 	ws := dial(t, serve(t, hub))
 	const load = `{"id":1,"type":"subscribe","data":{"group":"stateful","snapshot":true}}`
 	send(t, ws, load)
-	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE","error_info":{"code":"unavailable","temporary":true}}`, receive(t, ws))
 	const subscribe = `{"id":1,"type":"subscribe","data":{"group":"group"}}`
 	send(t, ws, subscribe)
-	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE"}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"UNAVAILABLE","error_info":{"code":"unavailable","temporary":true}}`, receive(t, ws))
 	away.Store(false)
 	send(t, ws, subscribe)
 	assert.Contains(t, receive(t, ws), `"data":{"group":"group"`)
@@ -126,7 +127,11 @@ func TestHandlersMayFail(t *testing.T) {
 		"panic": "internal error", "foreign": "internal error", "own": "say please", "nan": "internal error", "marshal": "internal error",
 	} {
 		send(t, ws, `{"id":7,"type":"`+name+`"}`)
-		assert.Equal(t, `{"id":7,"type":"`+name+`","error":"`+text+`"}`, receive(t, ws))
+		info := `,"error_info":{"code":"internal","temporary":true}}`
+		if name == "own" {
+			info = `,"error_info":{"code":"application","temporary":false}}`
+		}
+		assert.Equal(t, `{"id":7,"type":"`+name+`","error":"`+text+`"`+info, receive(t, ws))
 	}
 	send(t, ws, `{"id":8,"type":"ping"}`)
 	assert.Equal(t, `{"id":8,"type":"pong"}`, receive(t, ws), "the connection lives on")
@@ -141,7 +146,7 @@ func TestLimitsOfAConnection(t *testing.T) {
 	}
 	join(t, ws, "g-0") // again is no error, and takes no place
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"one-more"}}`)
-	assert.Equal(t, `{"id":1,"type":"subscribe","error":"Too many groups."}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"subscribe","error":"Too many groups.","error_info":{"code":"too_many_groups","temporary":false}}`, receive(t, ws))
 	send(t, ws, `{"id":2,"type":"ping","data":"`+strings.Repeat("x", 65_000)+`"}`)
 	assert.Len(t, receive(t, ws), 65_000+len(`{"id":2,"type":"pong","data":""}`))
 
@@ -192,7 +197,7 @@ func TestConn(t *testing.T) {
 	})
 	ws := dial(t, serve(t, hub))
 	send(t, ws, `{"id":1,"type":"hello"}`)
-	assert.Equal(t, `{"id":1,"type":"hello","error":"no","data":5}`, receive(t, ws))
+	assert.Equal(t, `{"id":1,"type":"hello","error":"no","error_info":{"code":"application","temporary":false},"data":5}`, receive(t, ws))
 	c := <-conns
 	assert.Equal(t, "ann", c.Identity().ID)
 	require.NoError(t, c.Join("b"))

@@ -24,10 +24,11 @@ type Message struct {
 	Error string
 }
 
-func (m Message) encode() ([]byte, error) {
+// encode returns the JSON of the message to a group, or to a connection if group is "".
+func (m Message) encode(group string) ([]byte, error) {
 	w := (*wire.Message)(&m)
 	if w.Empty() {
 		return nil, errEmptyMessage
 	}
-	return w.Encode()
+	return w.Encode(group)
 }

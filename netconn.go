@@ -58,6 +58,7 @@ type hijacker struct {
 	http.ResponseWriter
 	hub    *Hub
 	socket *netConn
+	failed error // why the connection cannot be taken over; gorilla does not return it
 }
 
 // bufferedSize is the size of the smallest reader that gorilla takes.
@@ -67,6 +68,7 @@ const bufferedSize = 257
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, used, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
+		h.failed = err
 		return nil, nil, err
 	}
 	h.socket = h.hub.newNetConn(conn)

@@ -2,11 +2,16 @@ package rohrpost
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
-const anyOrigin = "*"
+const (
+	anyOrigin  = "*"
+	nullOrigin = "null" // that of pages without one: files, sandboxed frames
+)
 
 // origin is a parsed web origin, so that two ways of writing one are equal.
 type origin struct {
@@ -23,7 +28,7 @@ func originAllowed(r *http.Request, extra []string) bool {
 		return true
 	}
 	for _, e := range extra {
-		if e == anyOrigin {
+		if e == anyOrigin || e == nullOrigin && len(values) == 1 && values[0] == nullOrigin {
 			return true
 		}
 	}
@@ -35,11 +40,21 @@ func originAllowed(r *http.Request, extra []string) bool {
 		return false
 	}
 	for _, e := range extra {
-		if want, _ := parseOrigin(e); got == want {
+		if want, ok := parseOrigin(e); ok && want.matches(got) {
 			return true
 		}
 	}
 	return sameOrigin(r, got)
+}
+
+// matches reports whether a page has the origin, or is of one of its subdomains if the
+// host of the origin begins with "*.".
+func (o origin) matches(page origin) bool {
+	if suffix, ok := strings.CutPrefix(o.host, "*"); ok {
+		host, found := strings.CutSuffix(page.host, suffix)
+		return found && host != "" && page.scheme == o.scheme && page.port == o.port
+	}
+	return page == o
 }
 
 // sameOrigin reports whether the page has the origin of the request. Without TLS the
@@ -76,4 +91,43 @@ func newOrigin(scheme string, u *url.URL) origin {
 		}
 	}
 	return o
+}
+
+// originProblem returns why an entry of Config.Origins can match no page, "" if it can.
+func originProblem(entry string) string {
+	if entry == anyOrigin || entry == nullOrigin {
+		return ""
+	}
+	o, ok := parseOrigin(entry)
+	if !ok {
+		return "is not scheme://host[:port]"
+	}
+	host := strings.TrimPrefix(o.host, "*.")
+	switch {
+	case o.scheme == "ws" || o.scheme == "wss":
+		return "matches no page: the scheme of a page is http or https"
+	case strings.Contains(host, "*"):
+		return `matches no page: "*." can only stand before the whole host`
+	case !isASCII(host):
+		return "matches no page: browsers send the host in Punycode, as in xn--bcher-kva.example for bücher.example"
+	case strings.Contains(host, ":") && !isCanonicalIP(host):
+		return "matches no page: browsers send the shortest form of an IPv6 address, as in [2001:db8::1]"
+	case o.port != "" && !isCanonicalPort(o.port):
+		return "matches no page: the port is not a number from 1 to 65535"
+	}
+	return ""
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > '~' }) < 0
+}
+
+func isCanonicalIP(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.String() == host
+}
+
+func isCanonicalPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == port
 }

@@ -92,12 +92,13 @@ func (p *page) subscribe(group string, state bool) {
 	}
 	raw, err := json.Marshal(map[string]any{"id": 1, "type": "subscribe", "data": data})
 	require.NoError(p.t, err)
-	received, err := wire.DecodeRequest(raw)
-	r := newRequest(received)
+	received, err := wire.DecodeRequest(raw, 64)
+	r := newRequest(received, raw)
 	require.NoError(p.t, err)
 	p.asked = group
 	p.conn.handle(p.conn.hub.handler("subscribe"), r)
 	p.conn.member.Wake() // as dispatch would
+	p.conn.tasks.Wait()  // a snapshot is read beside the queue
 }
 
 // receive takes what has come.

@@ -22,6 +22,7 @@ func (c *Conn) read() {
 	c.startDispatch()
 	c.finishClose(err)
 	c.member.Abort()
+	c.hub.countClosed(c)
 	c.hub.conns.remove(c)
 	c.member.Close()
 	c.tasks.Wait()
@@ -72,9 +73,12 @@ func (c *Conn) readFrames() error {
 	}
 }
 
-// accept puts a message into the inbox. It waits while the inbox is full: a client that
+// accept puts a message into the inbox, unless it is a heartbeat. It waits while the inbox is full: a client that
 // asks faster than the hub answers is read more slowly.
 func (c *Conn) accept(in inbound) error {
+	if c.answerHeartbeat(in) {
+		return nil
+	}
 	room := c.inbox.put(in)
 	c.accepted = true
 	if room == nil {

@@ -29,8 +29,8 @@ func (c *Conn) SendSuccess(r *Request, data any) error {
 }
 
 // SendError answers r with an error and, unless data is nil, with data beside it.
-// The client reads the text of an *Error. The hub logs any other error, and the
-// client reads "internal error". A request is answered once: after that SendError
+// The client reads an *Error. The hub logs any other error, and the client
+// reads "internal error". A request is answered once: after that SendError
 // returns ErrAnswered. If data cannot be encoded, r is not answered yet.
 func (c *Conn) SendError(r *Request, err error, data any) error {
 	if err == nil {
@@ -62,11 +62,18 @@ func (c *Conn) resultFrame(r *Request, result any) (wire.Frame, error) {
 }
 
 func (c *Conn) errorFrame(r *Request, err error, data any) (wire.Frame, error) {
-	text, ok := readable(err)
+	return c.reply(r, c.refusal(r, err), data)
+}
+
+// refusal returns the part of a reply that tells the client of an error. It logs an error
+// that was not made for the client.
+func (c *Conn) refusal(r *Request, err error) (e wire.Envelope) {
+	refusal, ok := readable(err)
 	if r != nil && !ok {
 		c.logFailed(r, err)
 	}
-	return c.reply(r, wire.Envelope{Error: text}, data)
+	refusal.put(&e)
+	return e
 }
 
 // reply makes the one reply to r. The caller must send it.
@@ -77,6 +84,17 @@ func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err e
 	if r.isAnswered() {
 		return nil, ErrAnswered
 	}
+	if f, err = c.followUp(r, e, data); err != nil {
+		return nil, err
+	}
+	if !r.claim() {
+		return nil, ErrAnswered
+	}
+	return f, nil
+}
+
+// followUp makes a frame like a reply to r, which has its reply.
+func (c *Conn) followUp(r *Request, e wire.Envelope, data any) (f wire.Frame, err error) {
 	if e.Data, err = wire.EncodeOptional(data); err != nil {
 		return nil, err
 	}
@@ -86,20 +104,17 @@ func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err e
 	if e.Type == nil {
 		e.Type = r.replyType()
 	}
-	if f, err = c.frame(e); err != nil {
-		return nil, err
-	}
-	if !r.claim() {
-		return nil, ErrAnswered
-	}
-	return f, nil
+	return c.frame(e)
 }
 
-// frame frames a message unless it is too large for the send queue.
+// frame frames a message unless it is too large for the send queue. It counts refusals.
 func (c *Conn) frame(e wire.Envelope) (wire.Frame, error) {
 	f := e.Frame()
 	if err := c.hub.checkSize(len(f)); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
+	}
+	if e.ErrorInfo != nil {
+		c.hub.counters.refused.add(e.ErrorInfo.Code)
 	}
 	return f, nil
 }

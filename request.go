@@ -17,29 +17,31 @@ type Request struct {
 	// Type is the name of the handler that the client asks for.
 	Type string
 
-	// Data is the field "data" as it came: valid JSON, nested at most 32 levels deep, or
-	// nil where the field is absent.
+	// Data is the field "data" as it came: valid JSON, nested less than Limits.MaxDepth
+	// levels deep, or nil where the field is absent.
 	Data json.RawMessage
 
 	id, rawType json.RawMessage            // as they came, for the reply; nil for a request that a program made
 	fields      map[string]json.RawMessage // all other top-level fields
+	raw         json.RawMessage            // the whole message; nil for a request that a program made
 
 	mu       sync.Mutex // guards what follows
 	answered bool
 	done     chan struct{} // closed by the answer; nil: nothing waits for it
 }
 
-func newRequest(received wire.Request) *Request {
+func newRequest(received wire.Request, raw []byte) *Request {
 	return &Request{
 		ID: received.ID, Type: received.Name, Data: received.Data,
-		id: received.ID, rawType: received.Type, fields: received.Fields,
+		id: received.ID, rawType: received.Type, fields: received.Fields, raw: raw,
 	}
 }
 
 type requestKey struct{}
 
 // RequestFromContext returns the subscribe request for which the hub calls a function
-// given to Hub.Allow or Hub.SnapshotFor. It returns nil for any other context. A token
+// given to Hub.Allow or Hub.SnapshotFor. It returns nil for any other context, also for
+// that of a function given to Hub.Snapshot, which serves several requests. A token
 // in the request is its Field("auth_jwt"): a function that checks it there needs no
 // Config.Authenticate.
 func RequestFromContext(ctx context.Context) *Request {
@@ -51,10 +53,10 @@ func RequestFromContext(ctx context.Context) *Request {
 // handler can return as it is. Absent data is an error too.
 func (r *Request) Bind(v any) error {
 	if r.Data == nil {
-		return Errorf("Missing required field 'data'.")
+		return codedError(wire.CodeMalformed, "Missing required field 'data'.")
 	}
 	if err := json.Unmarshal(r.Data, v); err != nil {
-		return Errorf("Could not decode field 'data'. Error: %w", err)
+		return codedError(wire.CodeMalformed, "Could not decode field 'data'. Error: %w", err)
 	}
 	return nil
 }
@@ -72,6 +74,10 @@ func (r *Request) Field(name string) json.RawMessage {
 	}
 	return r.fields[name]
 }
+
+// Raw returns the whole message as it came, with the fields that Field returns. It must
+// not be changed. It is nil for a Request that a program made.
+func (r *Request) Raw() json.RawMessage { return r.raw }
 
 // claim claims the one reply of r. Only the first call gets it.
 func (r *Request) claim() bool {

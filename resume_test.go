@@ -268,4 +268,6 @@ func (r *resumeRun) heal() {
 	}
 }
 
-func frameOf(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }
+func frameOf(_ string, payload []byte, offset uint64) []byte {
+	return wire.ChangeFrame(payload, offset)
+}

@@ -2,11 +2,12 @@ package rohrpost
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 
+	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/panics"
-	"github.com/rohrpost/rohrpost/internal/wire"
+	"github.com/rohrpost/rohrpost/internal/snapshots"
 )
 
 // SnapshotRequest says which snapshot a client asks for.
@@ -15,48 +16,148 @@ type SnapshotRequest struct {
 	Params Params // the values of the placeholders in the pattern
 }
 
-type snapshotFunc = func(ctx context.Context, c *Conn, r SnapshotRequest) (any, error)
+// snapshotFuncs has one function: that of Snapshot or that of SnapshotFor.
+type snapshotFuncs struct {
+	shared  func(ctx context.Context, r SnapshotRequest) (any, error)
+	forConn func(ctx context.Context, c *Conn, r SnapshotRequest) (any, error)
+}
 
-// SnapshotFor lets clients ask for a snapshot of the groups that match the pattern, by
-// subscribing with "snapshot": true. The hub calls snapshot for each connection, after
-// Allow has admitted it. snapshot returns anything that encodes to JSON; the JavaScript
-// client can watch a list of objects like those of the changes. The client gets the
-// snapshot with the position that the group had before snapshot was called, and all
-// changes after that position. So it misses nothing, but the snapshot may contain a
-// change that follows.
+// Snapshot lets clients ask for a snapshot of the groups that match the pattern, by
+// subscribing with "snapshot": true. snapshot is called after Allow has admitted the
+// connection. It returns anything that encodes to JSON; the JavaScript client can watch a
+// list of objects like those of the changes. A nil slice is an empty list. The client gets
+// the snapshot with the position that the group had before the call, and all changes
+// after that position. So it misses nothing, but the snapshot may contain a change that
+// follows.
 //
-// The client reads the text of an *Error. The hub logs any other error and a panic, and
-// the client reads "internal error". snapshot is called concurrently, with
-// Limits.RequestTimeout as deadline. Patterns are those of Allow, with the same panics.
+// The snapshot is shared: while a call for a group runs, all clients that ask for the
+// group wait for it. snapshot must therefore return the same for every client that Allow
+// admits; SnapshotFor is for all others. In snapshot RequestFromContext returns nil. ctx
+// ends with Limits.RequestTimeout, with Hub.Shutdown, and when the connections of all
+// clients that wait have ended. At most Limits.MaxSnapshots functions run at a time, those
+// of different groups concurrently.
+//
+// The clients read an *Error. The hub logs any other error and a panic, and the clients
+// read "internal error". Patterns are those of Allow, with the same panics; a pattern has
+// one function.
+func (h *Hub) Snapshot(pattern string, snapshot func(ctx context.Context, r SnapshotRequest) (any, error)) {
+	if snapshot == nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
+	}
+	h.defineSnapshot(pattern, snapshotFuncs{shared: snapshot})
+}
+
+// SnapshotFor is Snapshot for a function that depends on the connection. It is called for
+// each connection. ctx ends with the connection, and with Limits.RequestTimeout.
 func (h *Hub) SnapshotFor(pattern string, snapshot func(ctx context.Context, c *Conn, r SnapshotRequest) (any, error)) {
 	if snapshot == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
 	}
-	h.setup.Lock()
-	defer h.setup.Unlock()
-	h.snapshots = h.snapshots.with(pattern, snapshot)
+	h.defineSnapshot(pattern, snapshotFuncs{forConn: snapshot})
 }
 
-// snapshotFor reads the snapshot of a group.
-func (h *Hub) snapshotFor(ctx context.Context, c *Conn, group string) (json.RawMessage, error) {
+func (h *Hub) defineSnapshot(pattern string, f snapshotFuncs) {
+	h.setup.Lock()
+	defer h.setup.Unlock()
+	h.snapshots = h.snapshots.with(pattern, f)
+}
+
+// readSnapshot reads the snapshot of a group as fanout.Subscription.Snapshot describes it.
+// It returns the position after which everything must follow.
+func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Position, reach func(from Position) bool) (*snapshots.Encoded, Position, error) {
 	h.setup.RLock()
-	snapshots := h.snapshots
+	all := h.snapshots
 	h.setup.RUnlock()
-	snapshot, params := snapshots.find(group)
-	if snapshot == nil {
-		return nil, errNoSnapshot
+	functions, params := all.find(group)
+	r := SnapshotRequest{Group: group, Params: params}
+	var encoded *snapshots.Encoded
+	var err error
+	switch {
+	case functions.shared != nil:
+		key := snapshots.Key{Group: group}
+		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(ctx, r) })
+		})
+	case functions.forConn != nil:
+		encoded, err = h.calls.Run(ctx, func(ctx context.Context) (*snapshots.Encoded, error) {
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(ctx, c, r) })
+		})
+	default:
+		err = errNoSnapshot
 	}
-	var object wire.Object
-	err := panics.Guard(func() error {
-		v, err := snapshot(ctx, c, SnapshotRequest{Group: group, Params: params})
-		if err != nil {
-			return err
+	if errors.Is(err, snapshots.ErrBusy) {
+		h.warn(&h.throttles.busy, "rohrpost: too many snapshots are being read: raise Limits.MaxSnapshots, or make them faster",
+			"group", group, "MaxSnapshots", h.config.Limits.MaxSnapshots)
+		err = errBusy
+	}
+	return encoded, at, err
+}
+
+// encodeSnapshot calls a function that reads a snapshot. Every error that it returns has
+// been logged, or is for the client, or is that of ctx.
+func (h *Hub) encodeSnapshot(ctx context.Context, group string, read func() (any, error)) (encoded *snapshots.Encoded, err error) {
+	err = panics.Guard(func() error {
+		v, err := read()
+		if err == nil {
+			encoded, err = snapshots.Encode(v, half(h.config.Limits.MaxSendQueueBytes))
 		}
-		object, err = wire.EncodeObject(v)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("snapshot of %s: %w", group, err)
+	if err == nil {
+		err = h.checkSnapshot(group, len(encoded.JSON))
 	}
-	return object.JSON(), nil
+	if err == nil {
+		return encoded, nil
+	}
+	if _, ok := readable(err); ok {
+		return nil, err
+	}
+	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
+		if errors.Is(ended, context.DeadlineExceeded) {
+			return nil, errTimedOut
+		}
+		return nil, err
+	}
+	h.log.Error("rohrpost: read a snapshot", "group", group, "error", err)
+	return nil, errInternal
+}
+
+// checkSnapshot compares the size of a snapshot with the limit.
+func (h *Hub) checkSnapshot(group string, bytes int) error {
+	limit := h.config.Limits.MaxSnapshotBytes
+	if over(bytes, limit) {
+		h.log.Error("rohrpost: a snapshot is larger than Limits.MaxSnapshotBytes", "group", group, "bytes", bytes, "MaxSnapshotBytes", limit)
+		return errSnapshotTooLarge
+	}
+	if over(bytes, half(limit)) {
+		h.warn(&h.throttles.large, "rohrpost: a snapshot is larger than half of Limits.MaxSnapshotBytes",
+			"group", group, "bytes", bytes, "MaxSnapshotBytes", limit)
+	}
+	return nil
+}
+
+// explainSnapshot returns the error that the client gets for one of a subscription with
+// a snapshot.
+func (h *Hub) explainSnapshot(group string, err error) error {
+	switch {
+	case errors.Is(err, errFrameSize):
+		h.warn(&h.throttles.whole, "rohrpost: a snapshot fits into no send queue: its client does not ask for parts, or it is no array of small items",
+			"group", group, "MaxSendQueueBytes", h.config.Limits.MaxSendQueueBytes)
+		return errSnapshotTooLarge
+	case errors.Is(err, fanout.ErrOutrun):
+		h.warn(&h.throttles.outrun, "rohrpost: the history does not reach the end of a snapshot", "group", group,
+			"remedy", "raise Config.History, or reduce the snapshot and Limits.MaxSnapshotBytes")
+		return errSnapshotOutrun
+	case errors.Is(err, fanout.ErrTimedOut):
+		return errTimedOut
+	}
+	return outward(err)
+}
+
+// half returns half a limit. A negative limit means none.
+func half(limit int) int {
+	if limit < 0 {
+		return limit
+	}
+	return limit / 2
 }

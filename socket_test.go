@@ -45,7 +45,7 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 		hijacked.socket.Conn = struct{ net.Conn }{socket} // without TryWrite
 	}
 	c := newConn(hub, ws, hijacked.socket, Identity{})
-	c.start()
+	c.start(nil)
 	t.Cleanup(func() { _ = near.Close() })
 	return c, socket
 }

@@ -1,5 +1,13 @@
 package rohrpost
 
+import (
+	"maps"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
 // Stats holds figures of a Hub: three of the moment, the others counted since NewHub.
 type Stats struct {
 	Connections int // open connections
@@ -10,10 +18,18 @@ type Stats struct {
 	Unrecovered   uint64 // subscriptions that asked for a replay in vain
 	Published     uint64 // messages to groups, including those without members
 	Delivered     uint64 // messages handed to a member
-	Refused       uint64 // connections refused before the upgrade
 	SlowConsumers uint64 // connections closed with 4008, or aborted since writes took too long
 	Skipped       uint64 // changes that could not be sent, and messages of the broker that are not valid
 	Untracked     uint64 // writes in transactions that the plugin cannot track
+
+	// Refused counts what the hub has refused, by code: connections by "origin",
+	// "unauthorized", "full", "shutdown" and "handshake", requests by the code that their
+	// client has read (doc/PROTOCOL.md).
+	Refused map[string]uint64
+
+	// Closed counts connections that have ended, by close code in decimal. "aborted"
+	// stands for those that have ended without one.
+	Closed map[string]uint64
 }
 
 // Stats returns the figures of the hub. It is cheap and may be called at any time.
@@ -27,9 +43,73 @@ func (h *Hub) Stats() Stats {
 		Unrecovered:   e.Unrecovered,
 		Published:     h.counters.published.Load(),
 		Delivered:     e.Delivered,
-		Refused:       h.counters.refused.Load(),
 		SlowConsumers: h.counters.slow.Load(),
 		Skipped:       h.counters.skipped.Load(),
 		Untracked:     h.counters.untracked.Load(),
+		Refused:       h.counters.refused.all(),
+		Closed:        h.counters.closed.all(),
 	}
+}
+
+// counters are figures of Stats that the hub counts itself.
+type counters struct {
+	published, slow    atomic.Uint64
+	skipped, untracked atomic.Uint64
+	refused, closed    tally
+}
+
+// countClosed counts a connection that has ended.
+func (h *Hub) countClosed(c *Conn) {
+	if code, ok := c.member.EndCode(); ok {
+		h.counters.closed.add(strconv.Itoa(code))
+	} else {
+		h.counters.closed.add("aborted")
+	}
+}
+
+// tally counts by name. The zero value is ready. It may be used concurrently.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func (t *tally) add(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = make(map[string]uint64)
+	}
+	t.counts[name]++
+}
+
+func (t *tally) all() map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := maps.Clone(t.counts)
+	if all == nil {
+		all = make(map[string]uint64)
+	}
+	return all
+}
+
+// throttle lets one log line a minute pass, of those that any client can cause. The zero
+// value is ready. It may be used concurrently.
+type throttle struct {
+	mu      sync.Mutex
+	next    time.Time
+	skipped int
+}
+
+// pass reports whether the line is logged, and how many were not since the last one.
+func (t *throttle) pass() (skipped int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Before(t.next) {
+		t.skipped++
+		return 0, false
+	}
+	skipped = t.skipped
+	t.next, t.skipped = now.Add(time.Minute), 0
+	return skipped, true
 }

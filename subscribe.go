@@ -10,39 +10,92 @@ import (
 )
 
 // subscribe answers a subscribe request. It is the only way by which a request makes a
-// connection a member.
-func (c *Conn) subscribe(ctx context.Context, r *Request) error {
-	group, err := c.groupOf(r.Data)
+// connection a member. The decision about it keeps the order of requests; a snapshot is
+// read beside them.
+func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
+	group, err := c.groupOf(ctx, r.Data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	wanted, err := handlers.ParseSubscribe(r.Data)
 	if err != nil {
-		return Errorf("%w", err)
+		return nil, codedError(wire.CodeMalformed, "%w", err)
 	}
+	p := &permit{conn: c, group: group}
 	ctx = context.WithValue(ctx, requestKey{}, r)
-	if err := c.authorize(ctx, group); err != nil {
-		return err
+	if err := p.decide(ctx); err != nil {
+		return nil, err
 	}
-	s := fanout.Subscription{Group: group}
+	a := &subscribeAnswer{conn: c, request: r, group: group}
+	s := fanout.Subscription{Group: group, Authorized: p.holds, Authorize: p.decide, Answer: a.frame}
 	if wanted.Resume {
 		s.Since = &Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
 	}
-	if wanted.Snapshot {
-		s.Snapshot = func(ctx context.Context) (json.RawMessage, error) { return c.hub.snapshotFor(ctx, c, group) }
+	if !wanted.Snapshot {
+		return nil, outward(c.member.Subscribe(ctx, s)())
 	}
-	s.Answer = func(o *fanout.Outcome) (wire.Frame, error) {
-		data, err := json.Marshal(subscribeReply(group, o))
-		if err != nil {
-			return nil, err
-		}
-		return c.reply(r, wire.Envelope{}, json.RawMessage(data))
+	s.Snapshot, s.Timeout = a.snapshot, 2*c.hub.config.Limits.RequestTimeout // for a place, and for the call
+	if err := c.takeBeside(ctx); err != nil {
+		return nil, err
 	}
-	return outward(c.member.Subscribe(ctx, s))
+	run := c.member.Subscribe(context.WithValue(c.ctx, requestKey{}, r), s)
+	c.answerBeside(r, func() error { return c.hub.explainSnapshot(group, run()) })
+	return nil, errBeside
+}
+
+// subscribeAnswer makes the frames that answer a subscribe request: one, or one for each
+// part of a snapshot.
+type subscribeAnswer struct {
+	conn    *Conn
+	request *Request
+	group   string
+	isArray bool // the parts of the snapshot lack their brackets
+}
+
+// snapshot implements fanout.Subscription.Snapshot.
+func (a *subscribeAnswer) snapshot(ctx context.Context, at Position, reach func(from Position) bool) (fanout.Snapshot, error) {
+	encoded, at, err := a.conn.hub.readSnapshot(ctx, a.conn, a.group, at, reach)
+	if err != nil {
+		return fanout.Snapshot{}, err
+	}
+	s := fanout.Snapshot{Position: at, Parts: []json.RawMessage{encoded.JSON}}
+	if a.isArray = a.conn.wanted().parts && encoded.Parts != nil; a.isArray {
+		s.Parts = encoded.Parts
+	}
+	return s, nil
+}
+
+// frame implements fanout.Subscription.Answer. The first frame is the reply.
+func (a *subscribeAnswer) frame(o *fanout.Outcome) (wire.Frame, error) {
+	data, err := a.data(o)
+	if err != nil {
+		return nil, err
+	}
+	if a.request.isAnswered() {
+		return a.conn.followUp(a.request, wire.Envelope{}, data)
+	}
+	return a.conn.reply(a.request, wire.Envelope{}, data)
+}
+
+func (a *subscribeAnswer) data(o *fanout.Outcome) (data wire.Object, err error) {
+	raw, err := json.Marshal(subscribeReply(a.group, o))
+	switch {
+	case err != nil:
+		return data, err
+	case o.Snapshot == nil:
+		return wire.ObjectOf(raw), nil
+	case a.isArray:
+		return wire.AppendField(raw, "snapshot", []byte{'['}, o.Snapshot, []byte{']'}), nil
+	}
+	return wire.AppendField(raw, "snapshot", o.Snapshot), nil
 }
 
 func subscribeReply(group string, o *fanout.Outcome) handlers.SubscribeReply {
-	reply := handlers.SubscribeReply{Group: group, Reason: o.Reason, Snapshot: o.Snapshot}
+	reply := handlers.SubscribeReply{Group: group, Part: o.Part, Last: o.Last}
+	if o.Part > 1 {
+		return reply
+	}
+	reply.Reason = o.Reason
 	if o.Position.Epoch != "" {
 		reply.Epoch, reply.Offset = o.Position.Epoch, &o.Position.Offset
 		if o.Recovered {
@@ -57,11 +110,11 @@ func subscribeReply(group string, o *fanout.Outcome) handlers.SubscribeReply {
 
 // unsubscribe answers an unsubscribe request. The reply is the same whether or not the
 // connection was a member, and whether or not it could be one.
-func (c *Conn) unsubscribe(r *Request) (any, error) {
-	group, err := c.groupOf(r.Data)
+func (c *Conn) unsubscribe(ctx context.Context, r *Request) (any, error) {
+	group, err := c.groupOf(ctx, r.Data)
 	if err != nil {
 		return nil, err
 	}
-	c.member.Leave(group)
+	c.member.Leave(group, nil)
 	return handlers.SubscribeReply{Group: group}, nil
 }

@@ -155,11 +155,13 @@ func TestSnapshotMayFail(t *testing.T) {
 	hub.SnapshotFor("nan-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return func() {}, nil })
 	hub.SnapshotFor("large-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return strings.Repeat("x", 2<<20), nil })
 	ws := dial(t, serve(t, hub))
+	internal, told := `"internal error","error_info":{"code":"internal","temporary":true}`, `"Not today.","error_info":{"code":"application","temporary":false}`
+	large := `"The snapshot is too large.","error_info":{"code":"snapshot_too_large","temporary":false}`
 	for group, text := range map[string]string{
-		"error-1": "internal error", "told-1": "Not today.", "panic-1": "internal error", "nan-1": "internal error", "large-1": "internal error",
+		"error-1": internal, "told-1": told, "panic-1": internal, "nan-1": internal, "large-1": large,
 	} {
 		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`","snapshot":true}}`)
-		assert.Equal(t, `{"id":1,"type":"subscribe","error":"`+text+`"}`, receive(t, ws), group)
+		assert.Equal(t, `{"id":1,"type":"subscribe","error":`+text+`}`, receive(t, ws), group)
 	}
 	assert.Zero(t, hub.Stats().Memberships, "a failed subscription leaves no membership")
 	assert.Zero(t, hub.Stats().Groups)

@@ -115,7 +115,7 @@ func TestServerPings(t *testing.T) {
 			return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
 		})
 		go func() { time.Sleep(10 * time.Minute); _ = hub.Shutdown(context.Background()) }()
-		assert.Equal(t, websocket.CloseServiceRestart, closeCode(ws))
+		assert.Equal(t, websocket.CloseGoingAway, closeCode(ws))
 		assert.Equal(t, 10*time.Minute, time.Since(start), "a peer that answers stays")
 		require.Greater(t, len(pings), 20)
 		assert.Equal(t, 25*time.Second, pings[0])
@@ -166,9 +166,9 @@ func TestShutdown(t *testing.T) {
 		done := make(chan error, 2)
 		go func() { done <- hub.Shutdown(context.Background()) }()
 		for range 3 { // what waits is flushed
-			assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
+			assert.Equal(t, `{"id":1,"type":"x","group":"g"}`, receive(t, ws))
 		}
-		assert.Equal(t, websocket.CloseServiceRestart, closeCode(ws))
+		assert.Equal(t, websocket.CloseGoingAway, closeCode(ws))
 		require.NoError(t, <-done)
 		require.NoError(t, hub.Shutdown(context.Background()), "again")
 
@@ -239,14 +239,14 @@ func TestOldMessagesCloseAConnection(t *testing.T) {
 		synctest.Wait() // it is being written
 		require.NoError(t, hub.Send("g", Message{ID: 2, Type: "x"}))
 		time.Sleep(29 * time.Second)
-		assert.Equal(t, `{"id":1,"type":"x"}`, receive(t, ws))
-		assert.Equal(t, `{"id":2,"type":"x"}`, receive(t, ws), "in time")
+		assert.Equal(t, `{"id":1,"type":"x","group":"g"}`, receive(t, ws))
+		assert.Equal(t, `{"id":2,"type":"x","group":"g"}`, receive(t, ws), "in time")
 
 		require.NoError(t, hub.Send("g", Message{ID: 3, Type: "x"}))
 		synctest.Wait()
 		require.NoError(t, hub.Send("g", Message{ID: 4, Type: "x"}))
 		time.Sleep(31 * time.Second)
-		assert.Equal(t, `{"id":3,"type":"x"}`, receive(t, ws))
+		assert.Equal(t, `{"id":3,"type":"x","group":"g"}`, receive(t, ws))
 		assert.Equal(t, wire.CloseSlowConsumer, closeCode(ws))
 		assert.EqualValues(t, 1, hub.Stats().SlowConsumers)
 		require.NoError(t, hub.Shutdown(context.Background()))
@@ -284,7 +284,7 @@ func TestLaterIsAnsweredOnce(t *testing.T) {
 		start := time.Now()
 		assert.Equal(t, `{"id":3,"type":"pong"}`, receive(t, ws), "the order is free")
 		assert.Equal(t, `{"id":2,"type":"soon","data":"done"}`, receive(t, ws))
-		assert.Equal(t, `{"id":1,"type":"never","error":"The request timed out."}`, receive(t, ws))
+		assert.Equal(t, `{"id":1,"type":"never","error":"The request timed out.","error_info":{"code":"timeout","temporary":true}}`, receive(t, ws))
 		assert.Equal(t, 5*time.Second, time.Since(start))
 		go func() { _ = closeCode(ws) }()
 		require.NoError(t, hub.Shutdown(context.Background()))

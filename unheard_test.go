@@ -51,7 +51,7 @@ func TestUnheardChanges(t *testing.T) {
 		messages, _ := socket.frames(t)
 		return strings.Join(messages, "\n")
 	}
-	assert.Contains(t, got(), `"data":{"type":"resync","group":"poster-2","object":{"reason":"late"},"offset":1}`)
+	assert.Contains(t, got(), `"data":{"type":"resync","group":"poster-2","object":{"reason":"late","spread":0},"offset":1}`)
 
 	require.NoError(t, c.Join("poster-3"))
 	require.NoError(t, db.Create(&poster{ID: 3, made: &made}).Error)

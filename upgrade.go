@@ -2,12 +2,16 @@ package rohrpost
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // newUpgrader returns the settings of the handshake. An idle connection keeps no
@@ -23,7 +27,9 @@ func newUpgrader() websocket.Upgrader {
 // ServeHTTP opens a connection. It refuses with 503 after Shutdown and above
 // Limits.MaxConnections, with 403 a page of a foreign origin, with 401 a client that
 // Config.Authenticate does not know, and with 400 a request that is not a WebSocket
-// handshake. It returns when the connection is open, and keeps nothing of the request.
+// handshake. A page cannot see a status: ServeHTTP opens a connection for one that
+// Config.Authenticate does not know, and closes it with 4401. It returns when the
+// connection is open, and keeps nothing of the request.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, h.authenticate)
 }
@@ -35,54 +41,115 @@ func (h *Hub) ServeHTTPAs(w http.ResponseWriter, r *http.Request, identity Ident
 }
 
 func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) {
-	identity, ok := h.admit(w, r, authenticate)
-	if !ok {
-		h.counters.refused.Add(1)
+	if !h.admit(w, r) {
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w, hub: h}
-	ws, err := h.upgrader.Upgrade(hijacked, r, nil)
-	if err != nil { // gorilla has answered
-		h.log.Debug("rohrpost: refuse a handshake", "remote", r.RemoteAddr, "error", err)
-		h.counters.refused.Add(1)
+	identity, err := authenticate(r)
+	if err != nil && !h.refuseIdentity(w, r, err) {
 		h.conns.release()
 		return
 	}
-	newConn(h, ws, hijacked.socket, identity).start()
+	hijacked := &hijacker{ResponseWriter: w, hub: h}
+	ws, failed := h.upgrader.Upgrade(hijacked, r, nil)
+	if failed != nil { // gorilla has answered
+		h.logHandshake(hijacked, r, failed)
+		h.counters.refused.add(wire.CodeHandshake)
+		h.conns.release()
+		return
+	}
+	newConn(h, ws, hijacked.socket, identity).start(err)
 }
 
 type authenticateFunc = func(*http.Request) (Identity, error)
 
 // admit reserves a place for a connection, or answers with a refusal.
-func (h *Hub) admit(w http.ResponseWriter, r *http.Request, authenticate authenticateFunc) (identity Identity, ok bool) {
-	if h.conns.isClosed() {
+func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (ok bool) {
+	switch err := h.reserve(r); {
+	case err == nil:
+		return true
+	case errors.Is(err, errOrigin):
+		h.counters.refused.add(wire.CodeOrigin)
+		h.warn(&h.throttles.origin, "rohrpost: refuse a page of a foreign origin",
+			"origin", r.Header.Values("Origin"), "host", r.Host,
+			"remedy", "add the origin to Config.Origins if its pages may connect; or let a proxy pass on the Host header of the page, "+
+				"with its port (nginx: proxy_set_header Host $http_host; Vite: changeOrigin: false)")
+		http.Error(w, err.Error(), http.StatusForbidden)
+	case errors.Is(err, ErrClosed):
+		h.counters.refused.add(wire.CodeShutdown)
 		unavailable(w, "shutting down")
-		return identity, false
+	default:
+		h.counters.refused.add(wire.CodeFull)
+		h.warn(&h.throttles.full, "rohrpost: refuse a connection above Limits.MaxConnections", "MaxConnections", h.config.Limits.MaxConnections)
+		unavailable(w, err.Error())
+	}
+	return false
+}
+
+var errOrigin = errors.New("origin not allowed")
+
+func (h *Hub) reserve(r *http.Request) error {
+	if h.conns.isClosed() {
+		return ErrClosed
 	}
 	if !originAllowed(r, h.config.Origins) {
-		http.Error(w, "origin not allowed", http.StatusForbidden)
-		return identity, false
+		return errOrigin
 	}
-	if err := h.conns.reserve(); err != nil {
-		if errors.Is(err, ErrClosed) {
-			unavailable(w, "shutting down")
-		} else {
-			unavailable(w, err.Error())
+	return h.conns.reserve()
+}
+
+// refuseIdentity refuses a client that is not authenticated. It reports whether the
+// connection is to be opened, so that the page of a browser learns the reason.
+func (h *Hub) refuseIdentity(w http.ResponseWriter, r *http.Request, err error) (open bool) {
+	h.counters.refused.add(wire.CodeUnauthorized)
+	h.warn(&h.throttles.unauthorized, "rohrpost: refuse a client that is not authenticated",
+		"remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "error", err)
+	if r.Header.Get("Origin") != "" {
+		return true
+	}
+	http.Error(w, unauthorizedText(err), http.StatusUnauthorized)
+	return false
+}
+
+// unauthorizedText returns what the client may read of an error of Config.Authenticate.
+func unauthorizedText(err error) string {
+	if e, ok := readable(err); ok {
+		return e.Error()
+	}
+	return "Unauthorized"
+}
+
+// unauthorizedReason returns unauthorizedText as the reason of a close frame.
+func unauthorizedReason(err error) string {
+	text := unauthorizedText(err)
+	if len(text) > wire.MaxCloseReason {
+		text = text[:wire.MaxCloseReason]
+		for !utf8.ValidString(text) && len(text) > wire.MaxCloseReason-utf8.UTFMax {
+			text = text[:len(text)-1]
 		}
-		return identity, false
 	}
-	identity, err := authenticate(r)
-	if err != nil {
-		h.conns.release()
-		text, ok := readable(err)
+	return strings.ToValidUTF8(text, "?")
+}
+
+// logHandshake logs why a handshake has failed. It is the program's fault if it cannot
+// take over the connection, else the client's.
+func (h *Hub) logHandshake(w *hijacker, r *http.Request, err error) {
+	if w.failed == nil {
+		h.log.Debug("rohrpost: refuse a handshake", "remote", r.RemoteAddr, "error", err)
+		return
+	}
+	h.warn(&h.throttles.hijacker, "rohrpost: cannot take over a connection", "writer", fmt.Sprintf("%T", innermost(w.ResponseWriter)), "error", w.failed,
+		"remedy", "mount the hub outside of the middleware that made this ResponseWriter, or give it a method Unwrap() http.ResponseWriter")
+}
+
+// innermost returns the ResponseWriter at which http.ResponseController stops.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok {
-			text = "Unauthorized"
-			h.log.Warn("rohrpost: refuse a connection", "remote", r.RemoteAddr, "error", err)
+			return w
 		}
-		http.Error(w, text, http.StatusUnauthorized)
-		return identity, false
+		w = wrapper.Unwrap()
 	}
-	return identity, true
 }
 
 func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {

@@ -55,7 +55,9 @@ func (s *Subscribe) parsePosition(raw json.RawMessage) error {
 func refusal(text string) error { return errors.New(text) }
 
 // SubscribeReply is the data of the reply to a subscribe or unsubscribe request. Only
-// Group is set in that to unsubscribe.
+// Group is set in that to unsubscribe. The hub appends the snapshot as the key
+// "snapshot". Of the parts of a snapshot only the first one has the fields from Epoch to
+// Reason.
 type SubscribeReply struct {
 	Group  string  `json:"group"`            // the name that its messages carry
 	Epoch  string  `json:"epoch,omitempty"`  // of the position; absent without a history
@@ -65,5 +67,6 @@ type SubscribeReply struct {
 	Missed    *int   `json:"missed,omitempty"`    // the number of replayed messages
 	Reason    string `json:"reason,omitempty"`    // why no replay follows: see doc/PROTOCOL.md
 
-	Snapshot json.RawMessage `json:"snapshot,omitempty"`
+	Part int  `json:"part,omitempty"` // the number of this part of the snapshot, from 1; absent if it is whole
+	Last bool `json:"last,omitempty"` // no part follows
 }

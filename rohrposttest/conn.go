@@ -202,7 +202,32 @@ type Message struct {
 	ID    json.RawMessage `json:"id,omitempty"`
 	Type  string          `json:"type,omitempty"`
 	Data  json.RawMessage `json:"data,omitempty"`
-	Error string          `json:"error,omitempty"`
+	Group string          `json:"group,omitempty"` // of a message of Hub.Send
+
+	// Error is the text of the error of a reply, or its content as JSON.
+	Error string `json:"error,omitempty"`
+
+	// ErrorCode is the code of the error of a reply, such as "access_denied".
+	ErrorCode string `json:"error_code,omitempty"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Message) UnmarshalJSON(text []byte) error {
+	type plain Message
+	var received struct {
+		plain
+		Error     json.RawMessage       `json:"error"`
+		ErrorInfo struct{ Code string } `json:"error_info"`
+	}
+	if err := json.Unmarshal(text, &received); err != nil {
+		return err
+	}
+	*m = Message(received.plain)
+	m.ErrorCode = received.ErrorInfo.Code
+	if json.Unmarshal(received.Error, &m.Error) != nil {
+		m.Error = string(received.Error)
+	}
+	return nil
 }
 
 // Bind decodes the data of the message.

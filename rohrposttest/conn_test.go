@@ -144,5 +144,20 @@ func TestShutdownOfHub(t *testing.T) {
 	start := time.Now()
 	require.NoError(t, hub.Shutdown(context.Background()))
 	assert.Less(t, time.Since(start), 4*time.Second, "the connection answers the farewell")
-	conn.ExpectClosed(1012)
+	conn.ExpectClosed(1001)
+}
+
+func TestErrorsOfReplies(t *testing.T) {
+	hub := rohrpost.NewHub(rohrpost.Config{})
+	hub.Handle("content", func(context.Context, *rohrpost.Conn, *rohrpost.Request) (any, error) {
+		return nil, rohrpost.ErrorContent(map[string]int{"left": 3})
+	})
+	conn := rohrposttest.Dial(t, hub)
+	reply := conn.Call("content", nil)
+	assert.JSONEq(t, `{"left":3}`, reply.Error)
+	assert.Equal(t, "application", reply.ErrorCode)
+	reply = conn.Call("subscribe", map[string]string{"group": "unknown"})
+	assert.Equal(t, "ACCESS_DENIED", reply.Error)
+	assert.Equal(t, "access_denied", reply.ErrorCode)
+	assert.Empty(t, conn.Call("ping", nil).Error)
 }

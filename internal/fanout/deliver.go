@@ -69,7 +69,7 @@ func (e *Engine) sequence(g *group, p *post) bool {
 
 // batches sorts posts by the workers of the members that get them.
 func (e *Engine) batches(posts []post, budget int) (batches []*batch) {
-	resyncs := resyncFrames(posts, budget)
+	resyncs := e.resyncFrames(posts, budget)
 	for i := range posts {
 		post := &posts[i]
 		g := e.groups.shard(post.group).groups[post.group]
@@ -90,8 +90,9 @@ func (e *Engine) batches(posts []post, budget int) (batches []*batch) {
 }
 
 // resyncFrames returns a resync for each group where the posts together exceed the
-// budget, nil where they do not. A negative budget means none.
-func resyncFrames(posts []post, budget int) map[string]wire.Frame {
+// budget, nil where they do not. A negative budget means none. It is called with the locks
+// of the groups.
+func (e *Engine) resyncFrames(posts []post, budget int) map[string]wire.Frame {
 	total := 0
 	latest := make(map[string]uint64)
 	for i := range posts {
@@ -103,7 +104,8 @@ func resyncFrames(posts []post, budget int) map[string]wire.Frame {
 	}
 	frames := make(map[string]wire.Frame)
 	for group, offset := range latest {
-		frames[group] = wire.ChangeFrame(wire.ResyncPayload(group, wire.ReasonSize), offset)
+		payload := wire.AddSpread(wire.ResyncPayload(group, wire.ReasonSize), e.groups.shard(group).groups[group].size)
+		frames[group] = wire.ChangeFrame(payload, offset)
 	}
 	return frames
 }

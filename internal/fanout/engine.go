@@ -65,6 +65,9 @@ func New(c Config) *Engine {
 // become one.
 func (e *Engine) HasMembers(group string) bool { return e.groups.has(group) }
 
+// Members returns the number of members of a group.
+func (e *Engine) Members(group string) int { return e.groups.size(group) }
+
 // Groups returns the names of the groups for which match holds, sorted. match runs
 // under a lock.
 func (e *Engine) Groups(match func(group string) bool) []string {

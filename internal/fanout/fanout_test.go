@@ -24,6 +24,7 @@ func (fakeUpstream) History(context.Context, string, uint64, int) (broker.Histor
 type fakeOwner struct{}
 
 func (fakeOwner) Ending()             {}
+func (fakeOwner) Taken()              {}
 func (fakeOwner) CloseSent()          {}
 func (fakeOwner) SlowConsumer(string) {}
 

@@ -75,7 +75,7 @@ func (g *group) buffer(p *post) {
 // again.
 func (g *group) resync(to broker.Position, why string) {
 	g.sequencer.at = to
-	f := wire.ResyncFrame(g.name, why, to.Epoch, to.Offset)
+	f := wire.ResyncFrame(g.name, why, g.size, to.Epoch, to.Offset)
 	for _, l := range g.activeLists() {
 		l.worker.submit(op{kind: opPost, list: l, frame: f})
 	}

@@ -41,6 +41,16 @@ func (gs *groups) has(name string) bool {
 	return s.groups[name] != nil
 }
 
+func (gs *groups) size(name string) int {
+	s := gs.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[name]; g != nil {
+		return g.size
+	}
+	return 0
+}
+
 // with calls f with a locked group, and returns the group if it is new: the caller
 // must follow it. A new group that f leaves empty is dropped.
 func (gs *groups) with(name string, f func(*group)) (fresh *group) {

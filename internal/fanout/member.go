@@ -15,6 +15,9 @@ type Owner interface {
 	// Ending is called when the end of the member begins, perhaps more than once.
 	Ending()
 
+	// Taken is called when the socket has taken something of a backlog.
+	Taken()
+
 	// CloseSent is called once, when the close frame has been written.
 	CloseSent()
 
@@ -37,19 +40,23 @@ type Member struct {
 	flushed chan struct{} // closed when nothing is written any more
 	flush   sync.Once
 
-	mu     sync.Mutex // guards what follows
-	groups map[*memberList]membership
-	count  int  // of the groups that the member wants to be in
-	gone   bool // it has left all groups for good
+	loading atomic.Int32 // snapshots that are being sent in parts
+
+	mu            sync.Mutex // guards what follows
+	groups        map[*memberList]membership
+	count         int             // of the groups that the member wants to be in
+	gone          bool            // it has left all groups for good
+	subscriptions []*subscription // under way
 
 	mixed mixed // belongs to the worker
 }
 
 // closing is the end of a member: a close frame that is written by a deadline.
 type closing struct {
-	code   int
-	reason string
-	by     time.Time // zero: no deadline
+	code    int
+	reason  string
+	by      time.Time // zero: no deadline
+	aborted bool      // the close frame is not awaited
 }
 
 // ErrClosed is returned for a member whose end has begun.
@@ -116,11 +123,25 @@ func (m *Member) Ended() bool { return m.ending.Load() != nil }
 // close frame has been written, or cannot be.
 func (m *Member) Flushed() <-chan struct{} { return m.flushed }
 
+// EndCode returns the code with which the member was ended. It reports false for one that
+// was aborted, or is not ended.
+func (m *Member) EndCode() (code int, ok bool) {
+	c := m.ending.Load()
+	if c == nil || c.aborted {
+		return 0, false
+	}
+	return c.code, true
+}
+
 // End begins the end of the member: it leaves its groups, and a close frame is
 // written after what waits or, with discard, in place of it. End does not wait. It
 // reports whether it was the first.
 func (m *Member) End(code int, reason string, discard bool) (first bool) {
-	c := &closing{code: code, reason: reason, by: deadline(m.engine.config.WriteTimeout)}
+	return m.end(&closing{code: code, reason: reason}, discard)
+}
+
+func (m *Member) end(c *closing, discard bool) (first bool) {
+	c.by = deadline(m.engine.config.WriteTimeout)
 	first = m.ending.CompareAndSwap(nil, c)
 	kind := opClose
 	if discard {
@@ -134,7 +155,7 @@ func (m *Member) End(code int, reason string, discard bool) (first bool) {
 
 // Abort ends the member without a close frame.
 func (m *Member) Abort() {
-	m.End(wire.CloseGoingAway, "", true)
+	m.end(&closing{code: wire.CloseGoingAway, aborted: true}, true)
 	_ = m.writer.socket.Close() // nobody is left to tell
 	m.setFlushed(false)
 }
@@ -179,10 +200,11 @@ func (m *Member) writeDeadline() time.Time {
 	return deadline(m.engine.config.WriteTimeout)
 }
 
-// tooOld reports whether a message has waited too long.
+// tooOld reports whether a message has waited too long. While a snapshot is sent in
+// parts, no message has: it waits for a part.
 func (m *Member) tooOld(since time.Time) bool {
 	age := m.engine.config.MaxSendQueueAge
-	return age >= 0 && !m.Ended() && time.Since(since) > age
+	return age >= 0 && m.loading.Load() == 0 && !m.Ended() && time.Since(since) > age
 }
 
 // deadline returns the time after d, zero if d is negative.

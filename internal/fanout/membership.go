@@ -3,6 +3,8 @@ package fanout
 import (
 	"errors"
 	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // ErrTooManyGroups is returned for a member that is in as many groups as it may.
@@ -64,10 +66,19 @@ func (m *Member) addTo(g *group) (l *memberList, added bool) {
 	return l, true
 }
 
-// Leave removes the member from a group. It has no effect if the member is not in
-// the group.
-func (m *Member) Leave(group string) {
+// Leave removes the member from a group, and cancels its subscriptions to the group that
+// are under way. If the member was in the group, it gets the frame last after the
+// messages of the group; nil is none.
+func (m *Member) Leave(group string, last wire.Frame) {
 	m.mu.Lock()
+	for _, s := range m.subscriptions {
+		if s.Group == group {
+			s.cancelled = true
+			if s.cancel != nil {
+				s.cancel()
+			}
+		}
+	}
 	l := m.engine.groups.list(group, m.worker)
 	if l == nil || !m.groups[l].wanted {
 		m.mu.Unlock()
@@ -76,7 +87,12 @@ func (m *Member) Leave(group string) {
 	m.groups[l] = membership{place: m.groups[l].place}
 	m.count--
 	unfollow := m.removeFrom(l)
-	m.worker.submit(op{kind: opLeave, member: m, list: l})
+	ops := []op{{kind: opLeave, member: m, list: l}}
+	if last != nil {
+		m.writer.reserve(len(last))
+		ops = append(ops, op{kind: opDirect, member: m, frame: last})
+	}
+	m.worker.submit(ops...)
 	m.mu.Unlock()
 	if unfollow {
 		m.engine.config.Upstream.Unfollow(group)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
@@ -15,8 +16,13 @@ import (
 // moves on, or breaks, faster than it is read.
 const maxAttempts = 5
 
-// ErrUnavailable is returned for a subscription that cannot be served now.
-var ErrUnavailable = errors.New("the group is unavailable")
+// The errors of Subscribe, besides those of a Member.
+var (
+	ErrUnavailable = errors.New("the group is unavailable")
+	ErrCancelled   = errors.New("the member has left the group while it subscribed")
+	ErrTimedOut    = errors.New("reading the snapshot or the history took too long")
+	ErrOutrun      = errors.New("the history does not reach the end of the snapshot")
+)
 
 // Subscription configures the way of a member into a group.
 type Subscription struct {
@@ -25,13 +31,32 @@ type Subscription struct {
 	// Since asks for a replay of the messages after the position. Nil asks for none.
 	Since *broker.Position
 
-	// Snapshot returns the snapshot of the group. It is called where the replay is not
-	// complete. Nil asks for none.
-	Snapshot func(ctx context.Context) (json.RawMessage, error)
+	// Authorized reports whether the decision to let the member in still holds. The step
+	// that joins calls it under locks, so it must not wait. Nil: it always holds.
+	Authorized func() bool
 
-	// Answer returns the frame that tells the client the outcome. It is called once, under
-	// a lock.
+	// Authorize decides again, after Authorized has returned false.
+	Authorize func(ctx context.Context) error
+
+	// Snapshot returns the snapshot of the group. It is called where the replay is not
+	// complete. Messages after the position at are buffered. The snapshot may also be one
+	// that is being read already, if reach reports that the history has all messages from
+	// its position to the buffered ones. Nil asks for none.
+	Snapshot func(ctx context.Context, at broker.Position, reach func(from broker.Position) bool) (Snapshot, error)
+
+	// Timeout is the time for reading, where Snapshot is given. A negative one means none.
+	// Sending takes as long as the client takes something.
+	Timeout time.Duration
+
+	// Answer returns the frame that tells the client the outcome, or a part of it. The
+	// last call is under a lock.
 	Answer func(o *Outcome) (wire.Frame, error)
+}
+
+// Snapshot is an encoded snapshot. Several subscriptions may share its bytes.
+type Snapshot struct {
+	Position broker.Position   // all messages after it must follow
+	Parts    []json.RawMessage // one: it is sent whole
 }
 
 // Outcome is how a subscription has ended.
@@ -46,6 +71,8 @@ type Outcome struct {
 	Reason    string // why they do not follow
 
 	Snapshot json.RawMessage // nil: not asked for, or not needed
+	Part     int             // the number of this part of the snapshot, from 1; 0: it is whole
+	Last     bool            // no part follows
 }
 
 // subscription is a Subscription under way. It takes the position of the group first.
@@ -59,39 +86,71 @@ type subscription struct {
 	group   *group
 	pending pendingSubscription
 
-	base    broker.Position // all messages after it follow the answer
-	replay  []post          // of these, the ones from the history
-	outcome Outcome
+	cancel    context.CancelFunc // nil: it does not take long
+	cancelled bool               // guarded by the member
+
+	base     broker.Position // all messages after it follow the answer
+	replay   []post          // of these, the ones from the history
+	snapshot Snapshot
+	partial  bool // a part has been sent
+	outcome  Outcome
 }
 
-// Subscribe adds the member to a group after an answer. It returns ErrUnavailable,
-// ErrTooManyGroups, ErrClosed, the error of ctx, or one of the functions of s.
-func (m *Member) Subscribe(ctx context.Context, s Subscription) error {
+// Subscribe begins a subscription. Leave cancels it from now on. The caller calls run,
+// once, which adds the member to the group after an answer. ctx bounds all of it. run
+// returns ErrTooManyGroups, ErrClosed, one of the errors above, the error of ctx, or one
+// of the functions of s.
+func (m *Member) Subscribe(ctx context.Context, s Subscription) (run func() error) {
 	sub := &subscription{Subscription: s, member: m, engine: m.engine}
-	if err := sub.register(ctx); err != nil {
+	ctx, untrack := sub.track(ctx)
+	return func() error {
+		defer untrack()
+		err := sub.run(ctx)
+		if err != nil && sub.isCancelled() {
+			return ErrCancelled
+		}
 		return err
 	}
-	defer sub.unregister()
-	for attempt := range maxAttempts {
-		if attempt > 0 {
-			tasks.Pause(ctx, time.Millisecond<<(3*attempt))
+}
+
+func (s *subscription) run(ctx context.Context) error {
+	if err := s.register(ctx); err != nil {
+		return err
+	}
+	defer s.unregister()
+	err := s.join(ctx)
+	if errors.Is(err, ErrOutrun) {
+		err = s.join(ctx) // once more, from the first part
+	}
+	return err
+}
+
+// track lets Leave cancel the subscription.
+func (s *subscription) track(ctx context.Context) (tracked context.Context, untrack func()) {
+	if s.Snapshot != nil {
+		ctx, s.cancel = context.WithCancel(ctx)
+	}
+	m := s.member
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subscriptions = append(m.subscriptions, s)
+	return ctx, func() {
+		m.mu.Lock()
+		m.subscriptions = slices.DeleteFunc(m.subscriptions, func(other *subscription) bool { return other == s })
+		if len(m.subscriptions) == 0 {
+			m.subscriptions = nil
 		}
-		ready, err := sub.prepare(ctx)
-		if err != nil {
-			return err
-		}
-		// A client that has missed much in many groups gets one replay after another.
-		m.writer.awaitDrain(ctx, half(m.engine.config.MaxSendQueueBytes))
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if ready {
-			if done, err := sub.finish(); done {
-				return err
-			}
+		m.mu.Unlock()
+		if s.cancel != nil {
+			s.cancel()
 		}
 	}
-	return ErrUnavailable
+}
+
+func (s *subscription) isCancelled() bool {
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	return s.cancelled
 }
 
 // register waits until the group has a position.
@@ -107,12 +166,8 @@ func (s *subscription) register(ctx context.Context) error {
 	if ready == nil {
 		return nil
 	}
-	timeout := s.engine.config.OpenTimeout
-	if timeout >= 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	ctx, cancel := withTimeout(ctx, s.engine.config.OpenTimeout)
+	defer cancel()
 	select {
 	case <-ready:
 		return nil
@@ -128,94 +183,60 @@ func (s *subscription) unregister() {
 	}
 }
 
-// start takes the position of the group. From now on changes are buffered.
-func (s *subscription) start() {
-	defer s.engine.groups.lock(s.group)()
-	s.pending = pendingSubscription{}
-	s.base, s.replay = s.group.sequencer.at, nil
-}
-
-// prepare reads the replay and, where that is not complete, the snapshot. It reports
-// whether the subscription can be finished.
-func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
-	s.start()
-	s.outcome = Outcome{Resumed: s.Since != nil}
-	if s.Since != nil {
-		recovered, err := s.readReplay(ctx, *s.Since)
-		if s.outcome.Recovered = recovered; err != nil || recovered {
-			return recovered, err
+// join makes attempts until the member is in the group.
+func (s *subscription) join(ctx context.Context) error {
+	reading, cancel := s.reading(ctx)
+	defer cancel()
+	for attempt := range maxAttempts {
+		pauseBefore(reading, attempt)
+		ready, err := s.prepare(reading)
+		if err != nil {
+			return timedOut(reading, ctx, err)
+		}
+		if err := s.awaitRoom(ctx); err != nil {
+			return err
+		}
+		if ready && (s.partial || len(s.snapshot.Parts) > 1) {
+			return s.sendParts(ctx)
+		}
+		if ready {
+			if done, err := s.finish(); done {
+				return err
+			}
+		}
+		if err := s.reauthorize(ctx); err != nil {
+			return err
 		}
 	}
-	if s.Snapshot == nil {
-		return true, nil
-	}
-	if s.outcome.Snapshot, err = s.Snapshot(ctx); err != nil {
-		return false, err
-	}
-	if !s.incomplete() {
-		return true, nil
-	}
-	// More has come than is buffered, but the history may have it.
-	before, reason := s.base, s.outcome.Reason
-	s.start()
-	ready, err = s.readReplay(ctx, before)
-	s.outcome.Reason = reason
-	return ready, err
+	return ErrUnavailable
 }
 
-func (s *subscription) incomplete() bool {
-	defer s.engine.groups.lock(s.group)()
-	return s.pending.incomplete
+// awaitRoom waits until the client has taken the most of what it was sent: one that has
+// missed much in many groups gets one replay after another.
+func (s *subscription) awaitRoom(ctx context.Context) error {
+	s.member.writer.awaitDrain(ctx, half(s.engine.config.MaxSendQueueBytes))
+	return ctx.Err()
 }
 
-// readReplay reads the messages after a position, which becomes the base. It reports
-// whether the history has all of them.
-func (s *subscription) readReplay(ctx context.Context, since broker.Position) (bool, error) {
-	if s.base.Epoch == "" {
-		s.outcome.Reason = wire.ReasonOff
-		return false, nil
+// reauthorize decides again if the decision does not hold any more.
+func (s *subscription) reauthorize(ctx context.Context) error {
+	if s.Authorized == nil || s.Authorized() {
+		return nil
 	}
-	// The history may be ahead of the sequencer, which gets the rest from here as well.
-	from := min(since.Offset, s.base.Offset)
-	h, err := s.engine.config.Upstream.History(ctx, s.group.name, from, maxReplay)
-	if err != nil {
-		s.engine.config.Logger.Error("rohrpost: read a history", "group", s.group.name, "error", err)
-		return false, ErrUnavailable
-	}
-	posts := postsOf(h.Messages)
-	if s.outcome.Reason = s.replayProblem(since, from, h.Position, posts); s.outcome.Reason != "" {
-		return false, nil
-	}
-	s.base, s.replay = since, posts
-	return true, nil
-}
-
-// replayProblem returns why the messages after since cannot be replayed, "" if they
-// can.
-func (s *subscription) replayProblem(since broker.Position, from uint64, at broker.Position, posts []post) string {
-	bytes := 0
-	for i := range posts {
-		bytes += len(posts[i].frame)
-	}
-	switch {
-	case at.Epoch != since.Epoch, since.Offset > at.Offset:
-		return wire.ReasonEpoch
-	case at.Offset-from > maxReplay, over(bytes, half(s.engine.config.MaxSendQueueBytes)):
-		return wire.ReasonTooFar
-	case !contiguous(posts, from, at.Offset):
-		return wire.ReasonTrimmed
-	}
-	return ""
+	return s.Authorize(ctx)
 }
 
 // finish does the rest in one step. It reports false if the history has moved on so
-// that there would be a hole.
+// that there would be a hole, or if the member must be authorized again.
 func (s *subscription) finish() (done bool, err error) {
 	m := s.member
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer s.engine.groups.lock(s.group)()
-	if !s.settleBase() {
+	if s.cancelled {
+		return true, ErrCancelled
+	}
+	if !s.settleBase() || s.Authorized != nil && !s.Authorized() {
 		return false, nil
 	}
 	follows, ok := s.follows()
@@ -245,51 +266,6 @@ func (s *subscription) finish() (done bool, err error) {
 	return true, nil
 }
 
-// settleBase passes the replay through the sequencer, since the history may be ahead of
-// it, and takes the position of the group as base where nothing is replayed. It reports
-// false if the base belongs to a history that has ended.
-func (s *subscription) settleBase() bool {
-	sequencer := &s.group.sequencer
-	if s.base.Epoch != sequencer.at.Epoch || !sequencer.isOpen() {
-		return false
-	}
-	for i := range s.replay {
-		if sequencer.accept(s.replay[i].at) == inOrder {
-			s.group.send(&s.replay[i])
-		}
-	}
-	if s.outcome.Snapshot == nil && !s.outcome.Recovered {
-		s.base = sequencer.at
-	}
-	return true
-}
-
-// follows returns the messages after the base that are for this member alone; the
-// other members have had them. It reports false if some are missing.
-func (s *subscription) follows() ([]post, bool) {
-	if s.outcome.Snapshot == nil && !s.outcome.Recovered {
-		return nil, true
-	}
-	if s.pending.incomplete {
-		return nil, false
-	}
-	if s.base.Epoch == "" {
-		return s.pending.buffered, true
-	}
-	at := s.group.sequencer.at
-	var follows []post
-	add := func(posts []post) {
-		for _, p := range posts {
-			if next := s.base.Offset + uint64(len(follows)) + 1; p.at.Offset == next && next <= at.Offset {
-				follows = append(follows, p)
-			}
-		}
-	}
-	add(s.replay)
-	add(s.pending.buffered)
-	return follows, at.Offset >= s.base.Offset && contiguous(follows, s.base.Offset, at.Offset)
-}
-
 func (s *subscription) answer(missed int) (wire.Frame, error) {
 	s.outcome.Position = s.base
 	if s.outcome.Recovered && s.base.Epoch != "" {
@@ -307,5 +283,36 @@ func (s *subscription) count() {
 		s.engine.recovered.Add(1)
 	default:
 		s.engine.unrecovered.Add(1)
+	}
+}
+
+// reading returns the context of one reading of a snapshot or a history.
+func (s *subscription) reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.Snapshot == nil {
+		return ctx, func() {}
+	}
+	return withTimeout(ctx, s.Timeout)
+}
+
+// timedOut returns the error of a reading, ErrTimedOut if it ended since it took too long.
+func timedOut(reading, ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(reading.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+		return ErrTimedOut
+	}
+	return err
+}
+
+// withTimeout is context.WithTimeout, where a negative timeout means none.
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// pauseBefore makes a pause before a further attempt.
+func pauseBefore(ctx context.Context, attempt int) {
+	if attempt > 0 {
+		tasks.Pause(ctx, time.Millisecond<<(3*attempt))
 	}
 }

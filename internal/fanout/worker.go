@@ -159,13 +159,14 @@ func (w *worker) append(ops []op) {
 	}
 }
 
-// overflow appends one resync for a group in place of its messages.
+// overflow appends one resync for a group in place of its messages. It is called with
+// the lock of the group, as every opPost is submitted.
 func (w *worker) overflow(l *memberList) {
 	if slices.Contains(w.overflowed, l) {
 		return
 	}
 	w.overflowed = append(w.overflowed, l)
-	f := wire.TextFrame(wire.ResyncPayload(l.group.name, wire.ReasonOverflow))
+	f := wire.TextFrame(wire.AddSpread(wire.ResyncPayload(l.group.name, wire.ReasonOverflow), l.group.size))
 	w.pending = append(w.pending, op{kind: opPost, list: l, frame: f})
 }
 

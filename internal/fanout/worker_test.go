@@ -19,7 +19,7 @@ func TestPendingIsBounded(t *testing.T) {
 	assert.Len(t, w.pending, maxPending/len(f)+2)
 	for i, o := range w.pending[maxPending/len(f):] {
 		assert.Same(t, lists[i], o.list)
-		assert.Contains(t, string(o.frame), `"group":"`+o.list.group.name+`","object":{"reason":"overflow"}`)
+		assert.Contains(t, string(o.frame), `"group":"`+o.list.group.name+`","object":{"reason":"overflow","spread":0}}`)
 	}
 	w.submit(op{kind: opJoin, list: lists[0]})
 	assert.Equal(t, opJoin, w.pending[len(w.pending)-1].kind, "no other op is dropped")

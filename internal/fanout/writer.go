@@ -13,8 +13,15 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// maxDrain is about the bytes of a backlog that are written at once.
-const maxDrain = 64 << 10
+const (
+	// maxDrain is about the bytes of a backlog that are joined.
+	maxDrain = 64 << 10
+
+	// maxSlice is the bytes of a backlog that are written at once. The deadline begins
+	// anew with each slice, since some sockets do not tell what they have taken of one
+	// that was not finished: TLS takes a record of this size or nothing.
+	maxSlice = 16 << 10
+)
 
 // socketWriter writes frames to the socket of one member. The worker writes what the
 // socket takes without waiting. The rest is the backlog: a goroutine writes it that
@@ -156,19 +163,40 @@ func (s *socketWriter) drain() {
 		if s.member.tooOld(c.since) {
 			s.member.endSlow()
 		}
-		_ = s.socket.SetWriteDeadline(s.member.writeDeadline()) // an error comes with the write
-		_, err := s.socket.Write(c.bytes)
-		s.mu.Lock()
-		s.bytes -= len(c.bytes)
-		s.mu.Unlock()
-		s.signalDrain()
-		switch {
+		switch rest, err := s.writeSlices(c.bytes); {
 		case err != nil:
+			s.taken(rest)
 			s.member.writeFailed(errors.Is(err, os.ErrDeadlineExceeded))
 		case c.close:
 			s.member.setFlushed(true)
 		}
 	}
+}
+
+// writeSlices writes as long as the socket takes something in time, and returns how many
+// bytes are left.
+func (s *socketWriter) writeSlices(p []byte) (rest int, err error) {
+	for len(p) > 0 {
+		_ = s.socket.SetWriteDeadline(s.member.writeDeadline()) // an error comes with the write
+		n, err := s.socket.Write(p[:min(len(p), maxSlice)])
+		p = p[n:]
+		s.taken(n)
+		if n > 0 {
+			s.member.owner.Taken()
+		}
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return len(p), err
+		}
+	}
+	return 0, nil
+}
+
+// taken counts bytes of the backlog that are written, or given up.
+func (s *socketWriter) taken(bytes int) {
+	s.mu.Lock()
+	s.bytes -= bytes
+	s.mu.Unlock()
+	s.signalDrain()
 }
 
 // next takes some of the backlog. When there is none, the goroutine must end.

@@ -28,9 +28,9 @@ type Config struct {
 	// Disabled makes the Store keep nothing and give no positions.
 	Disabled bool
 
-	// Frame makes of a payload and an offset what is kept and delivered.
-	// Defaults to the payload itself.
-	Frame func(payload []byte, offset uint64) []byte
+	// Frame makes of a payload and an offset in a stream what is kept and delivered. It
+	// runs under the lock of the stream. Defaults to the payload itself.
+	Frame func(key string, payload []byte, offset uint64) []byte
 
 	// Now returns the time by which messages and streams expire. Defaults to the time
 	// since New.
@@ -143,7 +143,7 @@ func (s *Store) append(given *broker.Message) (message broker.Message, ok bool, 
 	}
 	if s.config.Disabled || message.Plain {
 		message.Position = broker.Position{}
-		message.Payload = s.framed(message.Payload, 0)
+		message.Payload = s.framed(&message, 0)
 		return message, true, nil
 	}
 	epoch := st.at.Epoch
@@ -155,16 +155,16 @@ func (s *Store) append(given *broker.Message) (message broker.Message, ok bool, 
 	}
 	st.at.Offset++
 	message.Position = st.at
-	message.Payload = s.framed(message.Payload, st.at.Offset)
+	message.Payload = s.framed(&message, st.at.Offset)
 	s.keep(sh, st, &message)
 	return message, true, nil
 }
 
-func (s *Store) framed(payload []byte, offset uint64) []byte {
+func (s *Store) framed(m *broker.Message, offset uint64) []byte {
 	if s.config.Frame == nil {
-		return payload
+		return m.Payload
 	}
-	return s.config.Frame(payload, offset)
+	return s.config.Frame(m.Stream, m.Payload, offset)
 }
 
 // keep keeps a message, and drops old ones that exceed the limits.

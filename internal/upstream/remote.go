@@ -37,7 +37,7 @@ type Config struct {
 	Receiver Receiver
 	Logger   *slog.Logger
 	Tasks    *tasks.Group
-	Frame    func(payload []byte, offset uint64) []byte
+	Frame    func(group string, payload []byte, offset uint64) []byte
 	Skipped  *atomic.Uint64 // counts messages of the broker that Receiver.Check refuses
 
 	AnyGroup string          // the pattern that matches all groups
@@ -179,7 +179,7 @@ func (r *remote) framed(batch []broker.Message) []broker.Message {
 			r.Logger.Error("rohrpost: a message of the broker is not valid", "bytes", len(m.Payload), "error", err)
 			continue
 		}
-		m.Payload = r.Frame(m.Payload, m.Offset)
+		m.Payload = r.Frame(m.Stream, m.Payload, m.Offset)
 		messages = append(messages, m)
 	}
 	return messages

@@ -30,33 +30,31 @@ type Change struct {
 // resync instead.
 type Unrendered struct{}
 
-// reason is the Object of a resync.
-type reason struct {
-	Reason string `json:"reason"`
-}
-
-// NewResync returns the change that tells a group to load its snapshot again.
-func NewResync(group, why string) Change {
-	return Change{Group: group, Type: Resync, Object: reason{why}}
-}
-
-// ResyncPayload encodes NewResync.
-func ResyncPayload(group, why string) []byte {
-	ch := NewResync(group, why)
-	payload, _ := ch.Encode() // always encodes
-	return payload
-}
-
 // Check returns what is wrong with the change, as far as that can be seen without
 // encoding it.
 func (ch *Change) Check() error {
 	if !ValidGroup(ch.Group) && !ch.HasPattern() {
 		return fmt.Errorf("change: malformed group name %.250q", ch.Group)
 	}
-	if ch.Type == "" {
+	switch {
+	case ch.Type == "":
 		return errors.New("change: no type")
+	case ch.Type == unsubscribed:
+		return fmt.Errorf("change: the type %q is reserved", ch.Type)
+	case !validType(ch.Type):
+		return fmt.Errorf("change: the type %.100q is not 1 to 64 of a-z, 0-9, _ and -", ch.Type)
 	}
 	return nil
+}
+
+// validType reports whether a type fits [a-z0-9_-]{1,64}.
+func validType(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !groupByte(c) || 'A' <= c && c <= 'Z' || c == '.' || c == ':' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 64
 }
 
 // HasPattern reports whether the change is for all groups that match a pattern.

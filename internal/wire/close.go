@@ -6,18 +6,18 @@ import "encoding/binary"
 // 7.4.1, and of its registry, then those of the hub.
 const (
 	CloseNormal         = 1000
-	CloseGoingAway      = 1001
+	CloseGoingAway      = 1001 // Hub.Shutdown
 	CloseProtocolError  = 1002
 	CloseNoStatus       = 1005 // never sent
 	CloseAbnormal       = 1006 // never sent
 	CloseInvalidPayload = 1007 // a text that is no UTF-8
 	ClosePolicy         = 1008
 	CloseInternalError  = 1011
-	CloseServiceRestart = 1012 // Hub.Shutdown
 	CloseBadGateway     = 1014
 
 	CloseExpired      = 4001 // the identity has expired
 	CloseSlowConsumer = 4008 // the client reads too slowly
+	CloseUnauthorized = 4401 // Config.Authenticate has refused the client
 
 	closeFirstOwn, closeLastOwn = 3000, 4999 // of libraries and applications
 )

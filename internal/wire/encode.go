@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Object is valid JSON. Only EncodeObject makes one, so that nothing validates it
-// again.
+// Object is valid JSON, so that nothing validates it again.
 type Object struct{ json json.RawMessage }
 
 // JSON returns the bytes of the object. They must not be changed.
@@ -130,4 +129,22 @@ func KeyObject(key string) Object {
 	object = append(object, `{"id":`...)
 	object = append(object, key...)
 	return Object{append(object, '}')}
+}
+
+// ObjectOf returns valid JSON as an Object.
+func ObjectOf(valid json.RawMessage) Object { return Object{valid} }
+
+// AppendField returns a JSON object with one more key, whose value is the pieces. The
+// object must have a key already. Nothing is validated.
+func AppendField(object json.RawMessage, key string, pieces ...[]byte) Object {
+	size := len(object) + len(key) + len(`,"":`)
+	for _, p := range pieces {
+		size += len(p)
+	}
+	b := append(make([]byte, 0, size), object[:len(object)-1]...)
+	b = append(append(append(b, `,"`...), key...), `":`...)
+	for _, p := range pieces {
+		b = append(b, p...)
+	}
+	return Object{append(b, '}')}
 }

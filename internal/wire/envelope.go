@@ -11,11 +11,13 @@ const (
 	ChangeMessage = "subscription-update" // carries a Change
 )
 
-// Envelope is a message whose parts are JSON already. A nil part and an empty
-// Error are not sent.
+// Envelope is a message whose parts are JSON already. A nil part is not sent.
 type Envelope struct {
-	ID, Type, Data json.RawMessage
-	Error          string
+	ID, Type  json.RawMessage
+	Error     json.RawMessage
+	ErrorInfo *ErrorInfo
+	Data      json.RawMessage
+	Group     json.RawMessage // of a plain message
 }
 
 // Encode joins the parts and does not look at them: bytes that came from the
@@ -34,16 +36,25 @@ func (e Envelope) Frame() Frame {
 }
 
 // size returns about the length of the encoding.
-func (e Envelope) size() int { return len(e.ID) + len(e.Type) + len(e.Error) + len(e.Data) + 48 }
+func (e Envelope) size() int {
+	const keys, info = 60, 90
+	size := len(e.ID) + len(e.Type) + len(e.Error) + len(e.Data) + len(e.Group) + keys
+	if e.ErrorInfo != nil {
+		size += info
+	}
+	return size
+}
 
 func (e Envelope) appendTo(b []byte) []byte {
 	b = append(b, '{')
 	b = appendPart(b, `"id":`, e.ID)
 	b = appendPart(b, `"type":`, e.Type)
-	if e.Error != "" {
-		b = appendPart(b, `"error":`, EncodeString(e.Error))
+	b = appendPart(b, `"error":`, e.Error)
+	if e.ErrorInfo != nil {
+		b = appendPart(b, `"error_info":`, e.ErrorInfo.encode())
 	}
 	b = appendPart(b, `"data":`, e.Data)
+	b = appendPart(b, `"group":`, e.Group)
 	return append(b, '}')
 }
 

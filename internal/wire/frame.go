@@ -45,10 +45,10 @@ func ChangeFrame(payload []byte, offset uint64) Frame {
 	return append(f, end...)
 }
 
-// ResyncFrame tells members to load their snapshot again, and the position from
-// which they go on.
-func ResyncFrame(group, why, epoch string, offset uint64) Frame {
-	payload := ResyncPayload(group, why)
+// ResyncFrame tells the members of a group to load their snapshot again, and the
+// position from which they go on.
+func ResyncFrame(group, why string, members int, epoch string, offset uint64) Frame {
+	payload := AddSpread(ResyncPayload(group, why), members)
 	payload = append(payload[:len(payload)-len("}}")], `,"epoch":`...)
 	payload = appendString(payload, epoch)
 	payload = append(payload, `,"offset":`...)

@@ -15,7 +15,7 @@ func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":1,"type":"ping"}`, `{"id": "a\"", "type": "\u0070ing", "data": {"a": [1, {}]}, "auth_jwt": ""}`,
 		`{"id":1,"id":2,"type":"x"}`, `{"":1,"":2,"id":1,"type":"x"}`, "", "{", `[1]`, ` {"id" : true , "type" : "" } `,
-		`{"id":null,"type":5}`, strings.Repeat(`{"a":`, 40), `{"\ud800":1,"\udfff":2,"id":1e400,"type":"\u2028"}`, `{"a":"]}\\"}`,
+		`{"id":null,"type":5}`, strings.Repeat(`{"a":`, 70), `{"id":7,"a":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`, `{"\ud800":1,"\udfff":2,"id":1e400,"type":"\u2028"}`, `{"a":"]}\\"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -23,7 +23,7 @@ func FuzzRequest(f *testing.F) {
 		if !utf8.Valid(frame) {
 			return // the connection is closed before
 		}
-		r, err := DecodeRequest(frame)
+		r, err := DecodeRequest(frame, 64)
 		checkReplyTo(t, r, err)
 		if err != nil {
 			return
@@ -52,7 +52,7 @@ func checkReplyTo(t *testing.T, r Request, err error) {
 	t.Helper()
 	e := Envelope{ID: r.ID, Type: r.Type, Data: r.Data}
 	if err != nil {
-		e = Envelope{ID: r.ID, Error: err.Error()}
+		e = Envelope{ID: r.ID, Error: EncodeString(err.Error()), ErrorInfo: &ErrorInfo{Code: CodeMalformed}}
 	}
 	reply := e.Encode()
 	if !json.Valid(reply) || !utf8.Valid(reply) || reply[0] != '{' {

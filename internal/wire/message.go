@@ -15,9 +15,10 @@ func (m *Message) Empty() bool {
 	return absent(m.ID) && m.Type == "" && m.Error == "" && absent(m.Data)
 }
 
-// Encode returns the JSON of the message.
-func (m *Message) Encode() ([]byte, error) {
-	e := Envelope{Error: m.Error}
+// Encode returns the JSON of the message. A message to a group ends with the name of
+// the group; group is empty for one to a connection.
+func (m *Message) Encode(group string) ([]byte, error) {
+	var e Envelope
 	var err error
 	if e.ID, err = EncodeID(m.ID); err != nil {
 		return nil, fmt.Errorf("id of message: %w", err)
@@ -27,6 +28,12 @@ func (m *Message) Encode() ([]byte, error) {
 	}
 	if m.Type != "" {
 		e.Type = EncodeString(m.Type)
+	}
+	if m.Error != "" {
+		e.Error = EncodeString(m.Error)
+	}
+	if group != "" {
+		e.Group = EncodeString(group)
 	}
 	return e.Encode(), nil
 }

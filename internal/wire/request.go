@@ -28,11 +28,13 @@ func (r *Request) Field(name string) json.RawMessage {
 	return r.Fields[name]
 }
 
-// DecodeRequest reads one text frame, which must be valid UTF-8. The text of an
-// error is meant for the client; the request then has the ID for the reply.
-func DecodeRequest(frame []byte) (r Request, err error) {
-	object, err := decodeObject(frame)
+// DecodeRequest reads one text frame, which must be valid UTF-8 and nest at most
+// maxDepth levels; a negative maxDepth means any. The text of an error is meant for the
+// client; the request then has the ID for the reply.
+func DecodeRequest(frame []byte, maxDepth int) (r Request, err error) {
+	object, err := decodeObject(frame, maxDepth)
 	if err != nil {
+		r.ID = object.id()
 		return r, err
 	}
 	duplicate, twice := r.take(object)
@@ -59,30 +61,50 @@ func DecodeRequest(frame []byte) (r Request, err error) {
 	return r, nil
 }
 
-// decodeObject returns the JSON object that is the frame.
-func decodeObject(frame []byte) (json.RawMessage, error) {
+// object is a JSON object, or nil.
+type object []byte
+
+// decodeObject returns the JSON object that is the frame, also with an error if it is
+// one that nests too deep.
+func decodeObject(frame []byte, maxDepth int) (object, error) {
 	const prefix = "Could not decode JSON message. Error: "
 	if len(frame) == 0 {
 		return nil, refusal("Received empty message.")
 	}
-	if tooDeep(frame) {
-		return nil, refusal(prefix+"nested deeper than %d levels.", MaxDepth)
-	}
-	if !json.Valid(frame) {
+	deep := tooDeep(frame, maxDepth)
+	valid := json.Valid(frame) // it does not recurse
+	isObject := valid && trimSpace(frame)[0] == '{'
+	switch {
+	case deep && isObject:
+		return trimSpace(frame), refusal(prefix+"nested deeper than %d levels.", maxDepth)
+	case deep:
+		return nil, refusal(prefix+"nested deeper than %d levels.", maxDepth)
+	case !valid:
 		return nil, refusal(prefix+"%w", json.Unmarshal(frame, new(json.RawMessage)))
-	}
-	if frame = trimSpace(frame); frame[0] != '{' {
+	case !isObject:
 		return nil, refusal("Expected a JSON object as message.")
 	}
-	return frame, nil
+	return trimSpace(frame), nil
 }
 
-// take sorts the fields of object into r. It returns the first name that occurs
+// id returns the id of an object that is not taken, nil if it has no usable one.
+func (o object) id() json.RawMessage {
+	if o == nil {
+		return nil
+	}
+	var r Request
+	if duplicate, twice := r.take(o); r.ID == nil || twice && duplicate == "id" || idProblem(r.ID) != "" {
+		return nil
+	}
+	return r.ID
+}
+
+// take sorts the fields of an object into r. It returns the first name that occurs
 // twice, however the client has escaped it; "id" goes before all others, since it
 // decides which request is answered. Two programs may read two different requests
 // from such a frame, so the hub refuses it.
-func (r *Request) take(object json.RawMessage) (duplicate string, twice bool) {
-	for key, value := range Pairs(object) {
+func (r *Request) take(o object) (duplicate string, twice bool) {
+	for key, value := range Pairs(o) {
 		name := Unquote(key)
 		if r.Field(name) != nil {
 			if !twice || name == "id" {

@@ -8,13 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is the number of levels that the arrays and objects of a frame may be
-// nested.
-const MaxDepth = 32
-
-// tooDeep reports whether frame, which need not be JSON, nests deeper than
-// MaxDepth. It runs before any decoder does, so that no decoder has to recurse.
-func tooDeep(frame []byte) bool {
+// tooDeep reports whether frame, which need not be JSON, nests deeper than max levels;
+// a negative max means any. It runs before any decoder that recurses.
+func tooDeep(frame []byte, max int) bool {
+	if max < 0 {
+		return false
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(frame); i++ {
 		c := frame[i]
@@ -25,7 +24,7 @@ func tooDeep(frame []byte) bool {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > MaxDepth {
+			if depth++; depth > max {
 				return true
 			}
 		case c == '}' || c == ']':
@@ -130,4 +129,26 @@ func SafeName(name string) string {
 	}
 	quoted := strconv.Quote(name)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `'`, `\'`)
+}
+
+// SplitArray divides a trimmed, valid JSON array between its items. Each piece has at
+// most size bytes, unless it is one item that has more, and lacks the brackets. Nothing
+// is copied.
+func SplitArray(array []byte, size int) (pieces []json.RawMessage) {
+	start, i := 1, skipSpace(array, 1)
+	for array[i] != ']' {
+		end := skipValue(array, i)
+		if end-start > size && i > start {
+			last := i - 1 // of the bytes between the items
+			for array[last] != ',' {
+				last--
+			}
+			pieces = append(pieces, array[start:last:last])
+			start = i
+		}
+		if i = skipSpace(array, end); array[i] == ',' {
+			i = skipSpace(array, i+1)
+		}
+	}
+	return append(pieces, array[start:i:i])
 }

@@ -1,0 +1,70 @@
+package fanout
+
+import "context"
+
+// sendParts sends the snapshot part by part. The worker gets the next part when the last
+// is written, so the send queue holds one. The last part goes with what has come since
+// the position of the snapshot, and with the membership.
+func (s *subscription) sendParts(ctx context.Context) error {
+	s.member.loading.Add(1)
+	defer s.member.loading.Add(-1)
+	last := len(s.snapshot.Parts)
+	for number := 1; number < last; number++ {
+		if err := s.sendPart(ctx, number); err != nil {
+			return err
+		}
+	}
+	s.outcome.Part, s.outcome.Last, s.outcome.Snapshot = last, true, s.snapshot.Parts[last-1]
+	return s.finishParts(ctx)
+}
+
+func (s *subscription) sendPart(ctx context.Context, number int) error {
+	if err := s.reauthorize(ctx); err != nil {
+		return err
+	}
+	s.outcome.Position = s.snapshot.Position
+	s.outcome.Part, s.outcome.Snapshot = number, s.snapshot.Parts[number-1]
+	f, err := s.Answer(&s.outcome)
+	if err != nil {
+		return err
+	}
+	s.partial = true
+	if err := s.member.Push(f); err != nil {
+		return err
+	}
+	s.member.writer.awaitDrain(ctx, 0)
+	return ctx.Err()
+}
+
+// finishParts is finish, and catches up with what has come while the parts were sent.
+func (s *subscription) finishParts(ctx context.Context) error {
+	for attempt := range maxAttempts {
+		pauseBefore(ctx, attempt)
+		if err := s.awaitRoom(ctx); err != nil {
+			return err
+		}
+		if done, err := s.finish(); done {
+			return err
+		}
+		if err := s.reauthorize(ctx); err != nil {
+			return err
+		}
+		if err := s.catchUpParts(ctx); err != nil {
+			return err
+		}
+	}
+	return ErrOutrun
+}
+
+func (s *subscription) catchUpParts(ctx context.Context) error {
+	reading, cancel := s.reading(ctx)
+	defer cancel()
+	ready, err := s.catchUp(reading)
+	if err != nil {
+		return timedOut(reading, ctx, err)
+	}
+	if !ready {
+		return ErrOutrun
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package fanout
+
+import (
+	"context"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// prepare reads the replay and, where that is not complete, the snapshot. It reports
+// whether the subscription can be finished.
+func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
+	s.start()
+	s.outcome = Outcome{Resumed: s.Since != nil, Reason: s.outcome.Reason}
+	if s.Since != nil && !s.partial {
+		recovered, err := s.readReplay(ctx, *s.Since)
+		if s.outcome.Recovered = recovered; err != nil || recovered {
+			return recovered, err
+		}
+	}
+	if s.Snapshot == nil {
+		return true, nil
+	}
+	return s.readSnapshot(ctx)
+}
+
+// start takes the position of the group. From now on changes are buffered.
+func (s *subscription) start() {
+	defer s.engine.groups.lock(s.group)()
+	s.pending = pendingSubscription{}
+	s.base, s.replay = s.group.sequencer.at, nil
+}
+
+// readSnapshot reads the snapshot, and what has come after its position as far as that is
+// not buffered.
+func (s *subscription) readSnapshot(ctx context.Context) (ready bool, err error) {
+	if err := s.mayJoin(); err != nil {
+		return false, err
+	}
+	reason := s.outcome.Reason
+	s.snapshot, err = s.Snapshot(ctx, s.base, func(from broker.Position) bool { return s.reach(ctx, from) })
+	s.outcome.Reason = reason
+	if err != nil {
+		return false, err
+	}
+	s.outcome.Snapshot = s.snapshot.Parts[0]
+	if s.snapshot.Position == s.base && !s.incomplete() {
+		return true, nil
+	}
+	return s.catchUp(ctx)
+}
+
+// reach makes an earlier position the base, and reports whether the history has all
+// messages from there to the buffered ones.
+func (s *subscription) reach(ctx context.Context, from broker.Position) bool {
+	if s.base.Epoch == "" {
+		return false
+	}
+	ok, err := s.readReplay(ctx, from)
+	return ok && err == nil
+}
+
+// mayJoin looks whether the member may join before anything is read for it.
+func (s *subscription) mayJoin() error {
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	defer s.engine.groups.lock(s.group)()
+	return s.member.mayJoin(s.group)
+}
+
+func (s *subscription) incomplete() bool {
+	defer s.engine.groups.lock(s.group)()
+	return s.pending.incomplete
+}
+
+// catchUp reads from the history what has come after the snapshot, which may be more
+// than is buffered.
+func (s *subscription) catchUp(ctx context.Context) (ready bool, err error) {
+	reason := s.outcome.Reason
+	s.start()
+	ready, err = s.readReplay(ctx, s.snapshot.Position)
+	s.outcome.Reason = reason
+	return ready, err
+}
+
+// readReplay reads the messages after a position, which becomes the base. It reports
+// whether the history has all of them.
+func (s *subscription) readReplay(ctx context.Context, since broker.Position) (bool, error) {
+	if s.base.Epoch == "" {
+		s.outcome.Reason = wire.ReasonOff
+		return false, nil
+	}
+	// The history may be ahead of the sequencer, which gets the rest from here as well.
+	from := min(since.Offset, s.base.Offset)
+	h, err := s.engine.config.Upstream.History(ctx, s.group.name, from, maxReplay)
+	if err != nil {
+		s.engine.config.Logger.Error("rohrpost: read a history", "group", s.group.name, "error", err)
+		return false, ErrUnavailable
+	}
+	posts := postsOf(h.Messages)
+	if s.outcome.Reason = s.replayProblem(since, from, h.Position, posts); s.outcome.Reason != "" {
+		return false, nil
+	}
+	s.base, s.replay = since, posts
+	return true, nil
+}
+
+// replayProblem returns why the messages after since cannot be replayed, "" if they
+// can.
+func (s *subscription) replayProblem(since broker.Position, from uint64, at broker.Position, posts []post) string {
+	bytes := 0
+	for i := range posts {
+		bytes += len(posts[i].frame)
+	}
+	switch {
+	case at.Epoch != since.Epoch, since.Offset > at.Offset:
+		return wire.ReasonEpoch
+	case at.Offset-from > maxReplay, over(bytes, half(s.engine.config.MaxSendQueueBytes)):
+		return wire.ReasonTooFar
+	case !contiguous(posts, from, at.Offset):
+		return wire.ReasonTrimmed
+	}
+	return ""
+}
+
+// settleBase passes the replay through the sequencer, since the history may be ahead of
+// it, and takes the position of the group as base where nothing is replayed. It reports
+// false if the base belongs to a history that has ended.
+func (s *subscription) settleBase() bool {
+	sequencer := &s.group.sequencer
+	if s.base.Epoch != sequencer.at.Epoch || !sequencer.isOpen() {
+		return false
+	}
+	for i := range s.replay {
+		if sequencer.accept(s.replay[i].at) == inOrder {
+			s.group.send(&s.replay[i])
+		}
+	}
+	if s.outcome.Snapshot == nil && !s.outcome.Recovered {
+		s.base = sequencer.at
+	}
+	return true
+}
+
+// follows returns the messages after the base that are for this member alone; the
+// other members have had them. It reports false if some are missing.
+func (s *subscription) follows() ([]post, bool) {
+	if s.outcome.Snapshot == nil && !s.outcome.Recovered {
+		return nil, true
+	}
+	if s.pending.incomplete {
+		return nil, false
+	}
+	if s.base.Epoch == "" {
+		return s.pending.buffered, true
+	}
+	at := s.group.sequencer.at
+	var follows []post
+	add := func(posts []post) {
+		for _, p := range posts {
+			if next := s.base.Offset + uint64(len(follows)) + 1; p.at.Offset == next && next <= at.Offset {
+				follows = append(follows, p)
+			}
+		}
+	}
+	add(s.replay)
+	add(s.pending.buffered)
+	return follows, at.Offset >= s.base.Offset && contiguous(follows, s.base.Offset, at.Offset)
+}

@@ -1,0 +1,67 @@
+package wire
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// reason is the Object of a resync.
+type reason struct {
+	Reason string `json:"reason"`
+}
+
+// NewResync returns the change that tells a group to load its snapshot again.
+func NewResync(group, why string) Change {
+	return Change{Group: group, Type: Resync, Object: reason{why}}
+}
+
+// ResyncPayload encodes NewResync.
+func ResyncPayload(group, why string) []byte {
+	ch := NewResync(group, why)
+	payload, _ := ch.Encode() // always encodes
+	return payload
+}
+
+const (
+	spreadPerMember = 10   // milliseconds
+	maxSpread       = 2000 // milliseconds
+)
+
+// AddSpread adds to the object of a resync, as its last key, the milliseconds over which
+// so many members spread their reloads: none for one member. It returns any other
+// payload as it is, and a resync without an object, or whose object has a spread.
+func AddSpread(payload []byte, members int) []byte {
+	const end = "}}}"
+	if !IsResync(payload) || !bytes.HasSuffix(payload, []byte(end)) || bytes.Contains(payload, []byte(`"spread"`)) {
+		return payload
+	}
+	spread := min(spreadPerMember*max(members-1, 0), maxSpread)
+	object := trimSpace(payload[:len(payload)-len(end)])
+	b := append(make([]byte, 0, len(payload)+20), object...)
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, `"spread":`...)
+	return append(strconv.AppendInt(b, int64(spread), 10), end...)
+}
+
+// IsResync reports whether a hub has encoded the payload for a resync. The id has 16
+// digits.
+func IsResync(payload []byte) bool {
+	const id, start = len(`{"id":`) + 16, `,"type":"` + ChangeMessage + `","data":{"type":"` + Resync + `",`
+	return len(payload) > id && bytes.HasPrefix(payload[id:], []byte(start))
+}
+
+// unsubscribed is the Type of the message that tells a client that its membership has
+// ended. No change has it.
+const unsubscribed = "unsubscribed"
+
+// ReasonLeft is the reason of an end of a membership by Conn.Leave.
+const ReasonLeft = "left"
+
+// UnsubscribedFrame tells a client why its membership has ended.
+func UnsubscribedFrame(group, why string) Frame {
+	ch := Change{Group: group, Type: unsubscribed, Object: reason{why}}
+	payload, _ := ch.Encode() // always encodes
+	return TextFrame(payload)
+}
