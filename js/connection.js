@@ -89,7 +89,7 @@ export class Connection {
     }
     if (generation !== this.#generation) return;
     try {
-      if (!this.#WebSocket) throw new Error("there is no WebSocket");
+      if (!this.#WebSocket) throw new Error("no WebSocket");
       const socket = (this.#socket = new this.#WebSocket(this.#nextURL()));
       socket.onopen = current(() => this.#onOpen());
       socket.onmessage = current(({ data }) => this.#onMessage(data));
@@ -179,13 +179,14 @@ export class Connection {
     const token = hub._token;
     const renew = code === 4401 && token.renewable && !this.#denied;
     this.#denied = code === 4401;
+    if (this.#denied) token.value = undefined;
     if (/^(100[23789]|1010|44..)$/.test(code) && !renew) {
-      const text = this.#denied ? "identity rejected by the server" : "closed by the server";
+      const text = this.#denied ? "identity rejected" : "closed by the server";
       return hub._end(closed(`${text}: ${code} ${reason}`, { close: code }));
     }
     const opened = this.#drop();
     const expired = code === 4001 && !token.renewed;
-    if (renew || expired) token.value = undefined;
+    if (expired) token.value = undefined;
     const atOnce = renew || (/400[18]/.test(code) && !expired && !this.#attempts);
     const retry = /retry_after"?[=:] *(\d+\.?\d*)/.exec(reason);
     const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : backoff(this.#attempts, hub._options.reconnectDelay);
@@ -195,12 +196,13 @@ export class Connection {
     const failures = code && !opened && ++this.#unopened;
     hub._onLost(opened);
     if (failures === 1) this.#checkPort();
-    if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}, still trying`, { temporary: true }));
+    if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}`, { temporary: true }));
   }
 
-  async #checkPort() {
+  #checkPort() {
     const { port } = new URL(this.#url);
-    if (port && globalThis.document && (await import("./ports.js")).isBlocked(port)) this.#giveUp("browsers block the port");
+    const check = ({ isBlocked }) => this.active && isBlocked(port) && this.#giveUp("blocked port");
+    if (port && globalThis.document) import("./ports.js").then(check, () => {}); // may be offline
   }
 
   #drop() {

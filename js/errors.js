@@ -10,7 +10,7 @@ export const lost = () => new RohrpostError("lost", "The connection was lost.", 
 
 export const closed = (text = "The connection is closed.", more) => new RohrpostError("closed", text, more);
 
-export const isLoss = (error) => error?.code === "lost" || error?.code === "closed";
+export const isLoss = (error) => /^(lost|closed)$/.test(error?.code);
 
 // Whether anything but close() has ended a connection or a subscription.
 export const isFault = (error) => error.code !== "closed" || error.close;

@@ -21,8 +21,8 @@ export class Group extends Emitter {
   }
 
   get error() {
-    const subscription = this.#hub._groups.find(this._data);
-    return subscription ? subscription.error : (this._error ?? this.#hub._ended);
+    const sub = this.#hub._groups.find(this._data);
+    return sub ? sub.error : (this._error ?? this.#hub._ended);
   }
 
   subscribe(options) {

@@ -12,7 +12,7 @@ export class Groups {
   #handles = new Map(); // request data -> Group
   #subscriptions = new Map(); // request data -> Subscription
   #names = new Map(); // group name -> Subscription
-  #awaited = []; // callbacks after the next reply
+  #awaited = []; // callbacks at the next change
 
   constructor(hub) {
     this.#hub = hub;
@@ -30,9 +30,9 @@ export class Groups {
     const data = dataOf(target);
     const key = keyOf(data);
     const sub = this.find(data);
-    let group = this.#handles.get(key) ?? (sub && this.#handlesOf(sub)[0]);
-    if (!group) this.#handles.set(key, (group = new Group(this.#hub, data)));
-    return group;
+    const known = this.#handles.get(key) ?? (sub && this.#handlesOf(sub)[0]);
+    if (!known) this.#handles.set(key, new Group(this.#hub, data));
+    return known ?? this.#handles.get(key);
   }
 
   async subscribe(target) {
@@ -51,8 +51,8 @@ export class Groups {
 
   async unsubscribe(target) {
     const data = dataOf(target);
-    // A reply in flight may name the group.
-    while (!this.find(data) && this.#isUnsure()) await new Promise((resolve) => this.#awaited.push(resolve));
+    // A reply may name the group.
+    while (!this.find(data)?.users && this.#some((sub) => !sub.name)) await new Promise((resolve) => this.#awaited.push(resolve));
     const sub = this.find(data);
     if (!sub) return this.#leave(data);
     if (sub.users) sub.users--;
@@ -64,7 +64,13 @@ export class Groups {
     const watch = new Watch(options, this);
     watch.data = data;
     if (this.#hub._ended) watch._end(this.#hub._ended);
-    else if (!this.#refuse(watch, this.find(data))) this.#start(watch, options);
+    else if (!this.#refuse(watch, this.find(data))) {
+      const { items, since } = options;
+      const sub = (watch.subscription = this.#add(data, since));
+      sub.watches.add(watch);
+      if (!(items && since && since === sub.position) && !sub.request?.reload) sub.reload = true;
+      this.#send(sub);
+    }
     return watch;
   }
 
@@ -77,13 +83,6 @@ export class Groups {
     watch.subscription?.watches.delete(watch);
     this.#releaseUnused();
     this.update();
-  }
-
-  #start(watch, { items, since }) {
-    const sub = (watch.subscription = this.#add(watch.data, since));
-    sub.watches.add(watch);
-    if (!(items && since && since === sub.position) && !sub.request?.reload) sub.reload = true;
-    this.#send(sub);
   }
 
   // The watches of a group share its snapshot: all must ask for the same.
@@ -111,16 +110,18 @@ export class Groups {
 
   // Whether a group that the page has seen lacks changes. wasLive: new groups do not count.
   isBehind(wasLive) {
-    return [...this.#subscriptions.values()].some((sub) => !sub.live && (sub.confirmed || !wasLive));
+    return this.#some((sub) => !sub.live && (sub.confirmed || !wasLive));
   }
 
   updateStatus() {
+    for (const resolve of this.#awaited.splice(0)) resolve();
     for (const sub of this.#subscriptions.values()) for (const watch of sub.watches) watch._updateStatus();
     for (const group of this.#handles.values()) group._updateStatus();
   }
 
+  // Servers name {type, id} like this, unless they are told otherwise.
   find(data) {
-    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(data.group);
+    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(data.group ?? `${data.type}-${data.id}`);
   }
 
   #handlesOf(sub) {
@@ -131,20 +132,25 @@ export class Groups {
     for (const group of this.#handlesOf(sub)) group._emit(type, ...values);
   }
 
+  // Messages must not look like the events of a group.
+  #tellType(sub, type, ...values) {
+    if (!/^(status|error|resync|change)$/.test(type)) this.#tell(sub, type, ...values);
+  }
+
   #add(data, since) {
     let sub = this.find(data);
     if (!sub) this.#subscriptions.set(keyOf(data), (sub = new Subscription(data, since, this.#hub)));
     return sub;
   }
 
-  #isUnsure() {
-    return [...this.#subscriptions.values()].some((sub) => sub.request && !sub.name);
+  #some(test) {
+    return [...this.#subscriptions.values()].some(test);
   }
 
   // The page may subscribe again at once, and a reply in flight may name this group.
   async #release(sub) {
     await null;
-    if (sub.used || sub.removed || sub.request || this.#isUnsure()) return { group: sub.name };
+    if (sub.used || sub.removed || sub.request || this.#some((sub) => sub.request && !sub.name)) return { group: sub.name ?? sub.data.group };
     this.#remove(sub, closed("unsubscribed"));
     if (sub.subscribed) return this.#leave(sub.data);
   }
@@ -198,12 +204,11 @@ export class Groups {
     const since = request.reload ? undefined : sub.position;
     this.#hub._calls.request("subscribe", { ...sub.data, since, snapshot }, (error, reply = {}) => {
       sub.request = undefined;
-      for (const resolve of this.#awaited.splice(0)) resolve();
       if (sub.removed) return;
       if (error) sub.reload ||= request.reload;
       if (!error) this.#onSubscribed(sub, reply, request);
-      else if (error.temporary && !isLoss(error)) this.#retry(sub, error);
-      else if (!isLoss(error)) this.#onRefused(sub, error, request);
+      else if (error.temporary) this.#retry(sub, error);
+      else this.#onRefused(sub, error, request);
       this.#releaseUnused();
     });
   }
@@ -226,6 +231,7 @@ export class Groups {
   }
 
   #retry(sub, error) {
+    if (isLoss(error)) return; // the next connection subscribes
     this.#sendLater(sub, error.retryAfter ? 1000 * (error.retryAfter + Math.random()) : backoff(sub.failures));
     if (++sub.failures !== tries) return;
     sub.error = Object.assign(error, { group: sub.name ?? sub.data });
@@ -245,7 +251,8 @@ export class Groups {
   #onSubscribed(sub, reply, request) {
     sub = this.#merge(sub, reply.group);
     const before = sub.position;
-    const now = reply.epoch === undefined ? undefined : { epoch: reply.epoch, offset: reply.offset };
+    const { epoch, offset } = reply;
+    const now = epoch === undefined ? undefined : { epoch, offset };
     const broken = before ? before.epoch !== now?.epoch : sub.confirmed && !sub.subscribed;
     const incomplete = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
@@ -259,7 +266,7 @@ export class Groups {
     sub.failures = 0;
     sub.error = undefined;
     if (incomplete) sub.resync = { group: sub.name, reason: reply.reason ?? (now ? "epoch" : "off") };
-    if ("snapshot" in reply || request.reload) for (const watch of sub.watches) watch._load(reply.snapshot, reply.offset);
+    if ("snapshot" in reply || request.reload) for (const watch of sub.watches) watch._load(reply.snapshot, offset);
     this.#emitResync(sub, reply);
     sub.resynced &&= sub.reload;
     if (!sub.reload) for (const { resolve } of sub.waiting.splice(0)) resolve(reply);
@@ -291,15 +298,15 @@ export class Groups {
   #emitResync(sub, { snapshot }) {
     if (!sub.resync) return;
     if (sub.wantsSnapshot && snapshot === undefined) return (sub.reload = sub.resynced = true);
-    const { resync } = sub;
+    const resync = { ...sub.resync, snapshot };
     sub.resync = undefined;
-    this.#tell(sub, "resync", { ...resync, snapshot });
-    this.#hub._emit("resync", { ...resync, snapshot });
+    this.#tell(sub, "resync", resync);
+    this.#hub._emit("resync", resync);
   }
 
   onPlain({ group, type, data }) {
     const sub = this.#names.get(group);
-    if (sub) this.#tell(sub, type, data);
+    if (sub) this.#tellType(sub, type, data);
   }
 
   onChange(data) {
@@ -333,23 +340,19 @@ export class Groups {
       this.#emitResync(sub, {});
       if (sub.reload) this.#reload(sub, data.object?.spread ?? spread);
     }
-    this.#deliver(sub, data);
-  }
-
-  #deliver(sub, data) {
     this.#tell(sub, "change", data);
-    if (data.type !== "resync") this.#tell(sub, data.type, data.object, data);
+    this.#tellType(sub, type, data.object, data);
     this.#hub._emit(data.group, null, data);
   }
 
   #onUnsubscribed(sub, data) {
-    const { reason } = data.object ?? {};
+    const reason = data.object?.reason;
     const error = new RohrpostError("unsubscribed", `unsubscribed from ${sub.name}: ${reason}`, { group: sub.name, reason });
-    this.report(error);
     sub.subscribed = false;
     // A reply in flight may subscribe again.
     if (sub.request) this.#fail(sub, error);
     else this.#remove(sub, error);
+    this.report(error);
     this.#hub._emit(data.group, null, data);
   }
 }

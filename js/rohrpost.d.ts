@@ -104,6 +104,8 @@ export type ErrorCode =
   | "no_snapshot"
   | "snapshot_too_large"
   | "snapshot_outrun"
+  /** The page has unsubscribed while the server was subscribing it. */
+  | "cancelled"
   | "unsupported"
   /** An error of a handler or of a snapshot function. */
   | "application";
@@ -147,7 +149,7 @@ export interface Options {
   reconnectDelay?: { min?: number; max?: number };
   /** The server answers under every path below the URL. The hub says so itself; set it to connect faster in Firefox before it could. */
   subtree?: boolean;
-  /** Write the frames and the events to the console. Defaults to false. */
+  /** Write the frames and the status to the console. Defaults to false. */
   debug?: boolean;
   /** Defaults to the WebSocket of the environment. */
   WebSocket?: new (url: string) => any;

@@ -19,7 +19,7 @@ export class Rohrpost extends Emitter {
     this._calls = new Calls(this);
     this._groups = new Groups(this);
     this._connection = new Connection(url, this);
-    if (options.debug) for (const type of ["send", "message", "reconnecting", "status"]) this.on(type, (...values) => console.debug("rohrpost", type, ...values));
+    if (options.debug) for (const type of ["send", "message", "status"]) this.on(type, (...values) => console.debug("rohrpost", type, ...values));
     if (options.autoConnect ?? true) this._connection.start();
     this._status = this.status;
   }

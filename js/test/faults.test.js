@@ -194,7 +194,7 @@ const variants = {
   "receives frames of earlier connections": ["generation === this.#generation && handler(event)", "handler(event)"],
   "loads no snapshot on a resync": ["if (sub.wantsSnapshot && snapshot === undefined) return (sub.reload = sub.resynced = true);", ""],
   "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") this.#sendCall(call);\n        else if (error) reject('],
-  "emits no resync": ['this.#hub._emit("resync", { ...resync, snapshot });', ""],
+  "emits no resync": ['this.#hub._emit("resync", resync);', ""],
   "always resyncs": ["if (incomplete) sub.resync =", "if (incomplete || before) sub.resync ="],
   "does not merge two requests for one group": ["const known = this.#names.get(name) ?? sub;", "const known = sub;"],
   "ignores missing pongs": ["if (this.#alive) {", "if (true) {"],

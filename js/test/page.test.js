@@ -140,9 +140,12 @@ test("4401 asks the token function once, and the second in a row is final", asyn
   network.last.drop(4401, "authentication failed");
   await clock.run(60_000);
   assert.deepEqual([network.sockets.length, asked, client.status], [2, 2, "closed"]);
+  client.connect();
+  await settled();
+  assert.equal(asked, 3, "a new login, a new token");
   const [error] = of("error");
   assert.deepEqual([error.code, error.close], ["closed", 4401]);
-  assert.match(error.message, /identity rejected by the server: 4401 authentication failed/);
+  assert.match(error.message, /identity rejected: 4401 authentication failed/);
 });
 
 test("4401 after a connection that worked asks again", async (t) => {

@@ -90,7 +90,7 @@ class Socket {
   send(text) {
     if (this.closed) throw new Error("the client sent on a closed socket");
     const message = JSON.parse(text);
-    if (message.type === "rohrpost:hello") this.hello = message;
+    if (message.id === 0) this.hello = message;
     else this.sent.push(message);
     this.onsent?.(message);
   }

@@ -194,6 +194,12 @@ class Conn {
     else this.out.push(frame);
   }
 
+  // The server ends a membership and says so.
+  leave(name) {
+    if (!this.members.delete(name) || !this.wants?.includes("unsubscribed")) return;
+    this.out.push({ id: 2 ** 52, type: "subscription-update", data: { type: "unsubscribed", group: name, object: { reason: "left" } } });
+  }
+
   // serve answers the next request, in order.
   serve() {
     if (this.busy || !this.in.length) return false;
@@ -241,6 +247,7 @@ class Conn {
     this.busy = () => {
       this.inParts(reply, answer);
       for (const data of replay) this.out.push({ id: 2 ** 52, type: "subscription-update", data });
+      if (!this.members.has(group.name)) return; // left meanwhile
       this.out.push(...(this.members.get(group.name) ?? []));
       this.members.set(group.name, null);
     };
