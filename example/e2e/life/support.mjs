@@ -66,7 +66,10 @@ export class Page {
 
   // text returns what the user reads in an element.
   text(id) {
-    return this.tab.evaluate((id) => document.getElementById(id)?.innerText, id);
+    return this.tab.evaluate((id) => {
+      const element = document.getElementById(id);
+      return element.hidden ? "" : element.innerText;
+    }, id);
   }
 
   // shows waits until the user reads this text in an element.

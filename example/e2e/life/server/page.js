@@ -35,13 +35,17 @@ if (query.has("pagehide")) {
   window.addEventListener("pagehide", () => hub.disconnect());
   window.addEventListener("pageshow", ({ persisted }) => persisted && hub.connect());
 }
-hub.on("error", ({ code, message }) => show("error", `${code}: ${message}`));
+hub.on("error", ({ code, message }) => {
+  show("error", `${code}: ${message}`);
+  if (code === "unreachable") element("banner").hidden = false;
+});
 hub.on("status", showStatus);
 showStatus(hub.status);
 
 function showStatus(status) {
   show("status", status);
   element("banner").hidden = status !== "stale";
+  if (status === "live") show("error", "");
 }
 
 const watch = hub.watch(query.get("group") ?? "list", { key: "id" });
