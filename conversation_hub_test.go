@@ -45,14 +45,8 @@ func conversationHub(c conversation) *Hub {
 	hub.Handle("refuse-with-data", func(_ context.Context, c *Conn, r *Request) (any, error) {
 		return nil, c.SendError(r, Errorf("Not today."), map[string]string{"try": "tomorrow"})
 	})
-	hub.Handle("slow", func(ctx context.Context, _ *Conn, _ *Request) (any, error) {
-		select {
-		case <-time.After(20 * time.Millisecond):
-			return nil, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	})
+	hub.Handle("slow", after(20*time.Millisecond))
+	hub.Handle("wait", after(300*time.Millisecond))
 	hub.Handle("hello", hello)
 	hub.Handle("leave", leave)
 	hub.Handle("bye", func(_ context.Context, c *Conn, _ *Request) (any, error) {
@@ -67,7 +61,7 @@ func allowSnapshots(hub *Hub) {
 	hub.Allow("slow-{id}", Anyone)
 	hub.Snapshot("slow-{id}", func(ctx context.Context, _ SnapshotRequest) (any, error) {
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(300 * time.Millisecond):
 			return []int(nil), nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -87,6 +81,18 @@ func allowSnapshots(hub *Hub) {
 		}
 		return rows, err
 	})
+}
+
+// after returns a handler that returns nothing after a time.
+func after(d time.Duration) HandlerFunc {
+	return func(ctx context.Context, _ *Conn, _ *Request) (any, error) {
+		select {
+		case <-time.After(d):
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // leave ends the membership in the group that is the data.

@@ -156,7 +156,6 @@ func (c *Conn) answerBeside(r *Request, work func() error) {
 	c.tasks.Go(func() {
 		defer func() { <-c.beside }()
 		err := work()
-		c.member.Wake()
 		if err == nil {
 			return
 		}

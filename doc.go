@@ -28,7 +28,7 @@
 //	const hub = new Rohrpost("/ws/rohrpost/");
 //	hub.on("articles", (error, change) => console.log(change.type, change.object));
 //
-// Hub.SnapshotFor gives pages the rows with which they begin, so that hub.watch keeps a
+// Hub.Snapshot gives pages the rows with which they begin, so that hub.watch keeps a
 // list that equals the table. The examples below and the folder example show more.
 //
 // # Guarantees

@@ -50,7 +50,7 @@ func ExampleHub_Allow() {
 	// Output:
 	// {"id":1,"type":"subscribe","data":{"group":"news"}}
 	// {"id":2,"type":"subscribe","data":{"group":"inbox-ann"}}
-	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED"}
+	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED","error_info":{"code":"access_denied","temporary":false}}
 }
 
 // A token may come with the request to subscribe, as rohrpost-js sends it.
@@ -70,16 +70,16 @@ func ExampleRequestFromContext() {
 		`{"id": 3, "type": "subscribe", "data": {"group": "inbox-bob"}}`)
 	// Output:
 	// {"id":1,"type":"subscribe","data":{"group":"inbox-ann"}}
-	// {"id":2,"type":"subscribe","error":"ACCESS_DENIED"}
-	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED"}
+	// {"id":2,"type":"subscribe","error":"ACCESS_DENIED","error_info":{"code":"access_denied","temporary":false}}
+	// {"id":3,"type":"subscribe","error":"ACCESS_DENIED","error_info":{"code":"access_denied","temporary":false}}
 }
 
 // A page gets the state of a group together with the subscription, and all changes
 // after it.
-func ExampleHub_SnapshotFor() {
+func ExampleHub_Snapshot() {
 	hub := rohrpost.NewHub(rohrpost.Config{DisableHistory: true})
 	hub.Allow("list-{id}", rohrpost.Anyone)
-	hub.SnapshotFor("list-{id}", func(_ context.Context, _ *rohrpost.Conn, r rohrpost.SnapshotRequest) (any, error) {
+	hub.Snapshot("list-{id}", func(_ context.Context, r rohrpost.SnapshotRequest) (any, error) {
 		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + r.Params["id"]}}, nil
 	})
 	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "snapshot": true}}`)
@@ -104,7 +104,7 @@ func ExampleHub_Handle() {
 	conversation(hub, `{"id": 1, "type": "greet", "data": {"name": "Ann"}}`, `{"id": 2, "type": "greet", "data": {}}`)
 	// Output:
 	// {"id":1,"type":"greet","data":{"text":"Hello, Ann"}}
-	// {"id":2,"type":"greet","error":"Whom shall I greet?"}
+	// {"id":2,"type":"greet","error":"Whom shall I greet?","error_info":{"code":"application","temporary":false}}
 }
 
 // A handler that waits for something returns Later and answers when it can; the

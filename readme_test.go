@@ -32,8 +32,8 @@ func (a Article) PushNotificationData([]string, string) any { return a }
 func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; by default no client may
-	hub.SnapshotFor("articles", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
-		articles := []Article{} // the rows with which a page begins
+	hub.Snapshot("articles", func(ctx context.Context, _ rohrpost.SnapshotRequest) (any, error) {
+		var articles []Article // the rows with which a page begins
 		err := db.WithContext(ctx).Order("id").Find(&articles).Error
 		return articles, err
 	})

@@ -245,7 +245,9 @@ func TestHerd(t *testing.T) {
 		var loaded sync.WaitGroup
 		for i, ws := range all {
 			loaded.Go(func() {
-				var resync struct{ Data struct{ Object struct{ Spread int } } }
+				var resync struct {
+					Data struct{ Object struct{ Spread int } }
+				}
 				if !assert.NoError(t, ws.ReadJSON(&resync)) {
 					return
 				}
@@ -328,6 +330,9 @@ func readToTheEnd(t *testing.T, ws *websocket.Conn, last int) {
 			continue
 		}
 		if offset++; !assert.Equal(t, offset, m.Data.Offset) {
+			return
+		}
+		if !assert.LessOrEqual(t, m.Data.Object, known+1, "a change is missing") {
 			return
 		}
 		known = max(known, m.Data.Object)

@@ -72,7 +72,7 @@ func cardViews(tx *gorm.DB) ([]cardView, error) {
 // the cards and then every change.
 func serveBoard(hub *rohrpost.Hub, db *gorm.DB) {
 	hub.Allow(boardGroup, rohrpost.Anyone)
-	hub.SnapshotFor(boardGroup, func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
+	hub.Snapshot(boardGroup, func(ctx context.Context, _ rohrpost.SnapshotRequest) (any, error) {
 		return cardViews(db.WithContext(ctx))
 	})
 }

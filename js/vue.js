@@ -9,7 +9,7 @@ export function useWatch(hub, target, options) {
     watch.value?.close();
     watch.value = undefined;
     const value = toValue(target);
-    // A server renders no live data, and disposes of no scope.
+    // A server does not render live data and does not end the scope.
     if (value == null || typeof document === "undefined") return;
     const made = hub.watch(value, options);
     const update = () => {

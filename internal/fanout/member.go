@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,7 @@ type Member struct {
 	count         int             // of the groups that the member wants to be in
 	gone          bool            // it has left all groups for good
 	subscriptions []*subscription // under way
+	turn          chan struct{}   // full while one of them hands over frames; nil: none has yet
 
 	mixed mixed // belongs to the worker
 }
@@ -105,6 +107,31 @@ func (m *Member) Queue(f wire.Frame) error {
 	m.worker.queue(op{kind: opDirect, member: m, frame: f})
 	return nil
 }
+
+// takeTurn waits until no other subscription hands over frames, and at most limit bytes
+// wait to be written. A client that gets much in many groups gets one after another. The
+// caller calls endTurn.
+func (m *Member) takeTurn(ctx context.Context, limit int) error {
+	m.mu.Lock()
+	if m.turn == nil {
+		m.turn = make(chan struct{}, 1)
+	}
+	turn := m.turn
+	m.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	m.writer.awaitDrain(ctx, limit)
+	err := ctx.Err()
+	if err != nil {
+		m.endTurn()
+	}
+	return err
+}
+
+func (m *Member) endTurn() { <-m.turn }
 
 // Wake lets the worker write what is queued.
 func (m *Member) Wake() { m.worker.wake() }

@@ -2,8 +2,8 @@ package fanout
 
 import "context"
 
-// sendParts sends the snapshot part by part. The worker gets the next part when the last
-// is written, so the send queue holds one. The last part goes with what has come since
+// sendParts sends the snapshot part by part. The worker gets the next part when the one
+// before is written, so the send queue holds one. The last part goes with what has come since
 // the position of the snapshot, and with the membership.
 func (s *subscription) sendParts(ctx context.Context) error {
 	s.member.loading.Add(1)
@@ -15,7 +15,11 @@ func (s *subscription) sendParts(ctx context.Context) error {
 		}
 	}
 	s.outcome.Part, s.outcome.Last, s.outcome.Snapshot = last, true, s.snapshot.Parts[last-1]
-	return s.finishParts(ctx)
+	if err := s.finishParts(ctx); err != nil {
+		return err
+	}
+	s.member.writer.awaitDrain(ctx, 0) // until then messages wait for the last part
+	return nil
 }
 
 func (s *subscription) sendPart(ctx context.Context, number int) error {
@@ -29,21 +33,18 @@ func (s *subscription) sendPart(ctx context.Context, number int) error {
 		return err
 	}
 	s.partial = true
-	if err := s.member.Push(f); err != nil {
+	if err := s.member.takeTurn(ctx, 0); err != nil {
 		return err
 	}
-	s.member.writer.awaitDrain(ctx, 0)
-	return ctx.Err()
+	defer s.member.endTurn()
+	return s.member.Push(f)
 }
 
 // finishParts is finish, and catches up with what has come while the parts were sent.
 func (s *subscription) finishParts(ctx context.Context) error {
 	for attempt := range maxAttempts {
 		pauseBefore(ctx, attempt)
-		if err := s.awaitRoom(ctx); err != nil {
-			return err
-		}
-		if done, err := s.finish(); done {
+		if done, err := s.finishInTurn(ctx); done {
 			return err
 		}
 		if err := s.reauthorize(ctx); err != nil {

@@ -193,14 +193,11 @@ func (s *subscription) join(ctx context.Context) error {
 		if err != nil {
 			return timedOut(reading, ctx, err)
 		}
-		if err := s.awaitRoom(ctx); err != nil {
-			return err
-		}
 		if ready && (s.partial || len(s.snapshot.Parts) > 1) {
 			return s.sendParts(ctx)
 		}
 		if ready {
-			if done, err := s.finish(); done {
+			if done, err := s.finishInTurn(ctx); done {
 				return err
 			}
 		}
@@ -211,11 +208,25 @@ func (s *subscription) join(ctx context.Context) error {
 	return ErrUnavailable
 }
 
-// awaitRoom waits until the client has taken the most of what it was sent: one that has
-// missed much in many groups gets one replay after another.
-func (s *subscription) awaitRoom(ctx context.Context) error {
-	s.member.writer.awaitDrain(ctx, half(s.engine.config.MaxSendQueueBytes))
-	return ctx.Err()
+// finishInTurn is finish when half the send queue has room for the snapshot, or nothing
+// waits in it.
+func (s *subscription) finishInTurn(ctx context.Context) (done bool, err error) {
+	if s.Since == nil && s.Snapshot == nil {
+		return s.finish() // the answer is small
+	}
+	room := half(s.engine.config.MaxSendQueueBytes)
+	if room >= 0 {
+		room = max(0, room-len(s.outcome.Snapshot))
+	}
+	if err := s.member.takeTurn(ctx, room); err != nil {
+		return true, err
+	}
+	defer s.member.endTurn()
+	done, err = s.finish()
+	if s.Snapshot != nil {
+		s.member.Wake() // it runs beside the requests
+	}
+	return done, err
 }
 
 // reauthorize decides again if the decision does not hold any more.

@@ -135,7 +135,8 @@ func SafeName(name string) string {
 // most size bytes, unless it is one item that has more, and lacks the brackets. Nothing
 // is copied.
 func SplitArray(array []byte, size int) (pieces []json.RawMessage) {
-	start, i := 1, skipSpace(array, 1)
+	i := skipSpace(array, 1)
+	start := i
 	for array[i] != ']' {
 		end := skipValue(array, i)
 		if end-start > size && i > start {

@@ -127,7 +127,7 @@ class Player {
     if (message.type === "subscription-update") this.received(session, message.data);
   }
 
-  // A part of a snapshot is no answer yet.
+  // A part of a snapshot does not answer the request.
   async part(session, text, outcome) {
     const { part, ...data } = JSON.parse(text).data;
     if (part === 1) outcome.parts = data;

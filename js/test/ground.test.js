@@ -150,7 +150,7 @@ test("a plain message arrives at its group by its type", async (t) => {
   network.last.deliver({ id: 5e15, type: "hint", data: { text: "soon" }, group: "a" });
   network.last.deliver({ id: 5e15, type: "hint", data: { text: "raw" } });
   network.last.deliver({ id: 5e15, type: "other", data: 1, group: "a" });
-  client.group("a").on("status", () => assert.fail("a message is no event of the group"));
+  client.group("a").on("status", () => assert.fail("a message does not look like an event of the group"));
   network.last.deliver({ id: 5e15, type: "status", data: "closed", group: "a" });
   network.last.deliver({ id: 5e15, type: "hint", data: 1, group: "unknown" });
   assert.deepEqual(received, [{ text: "soon" }]);

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "n
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { Rohrpost } from "../rohrpost.js";
 import * as api from "../rohrpost.js";
@@ -41,6 +41,20 @@ for (const [name, limit] of [["view", 800], ["react", 1000], ["vue", 1000], ["sv
     assert.ok(!imports("rohrpost.js").has(`${name}.js`));
   });
 }
+
+test("the compacted modules work", async (t) => {
+  const folder = mkdtempSync(join(root, "test", "tmp-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const name of modules) writeFileSync(join(folder, name), compact(read(name)));
+  const { fakeHub } = await import(pathToFileURL(join(folder, "testing.js")));
+  const { view } = await import(pathToFileURL(join(folder, "view.js")));
+  const fake = fakeHub({ board: [{ id: 2 }, { id: 1 }] });
+  t.after(() => fake.hub.close());
+  const watch = fake.hub.watch("board");
+  await watch.ready;
+  fake.create("board", { id: 0 });
+  assert.deepEqual(view(watch, { sort: (a, b) => a.id - b.id }).items, [{ id: 0 }, { id: 1 }, { id: 2 }]);
+});
 
 test("no text spans lines, so that compacting is safe", () => {
   for (const name of modules) assert.doesNotMatch(read(name), /^[^`\n]*`[^`\n]*$/m, name);

@@ -1,5 +1,5 @@
 // Tests of the life of a page: slow lines, dead ends, refusals, the back/forward
-// cache, hanging attempts, and environments in which nothing can work.
+// cache, hanging attempts, and environments that allow no connection.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Rohrpost } from "../rohrpost.js";
@@ -9,7 +9,7 @@ const ids = (errors) => errors.map((error) => error.code);
 
 // ---- slow lines and slow servers
 
-test("silence while a reply is due is no loss for half a minute, and then for a minute", async (t) => {
+test("while a reply is due, silence counts after half a minute, and after such a loss after a minute", async (t) => {
   const { clock, network, client } = await connected(t, { random: () => 0 });
   const watch = client.watch("board");
   await clock.run(29_999);
@@ -75,7 +75,7 @@ test("a hub without hello sets no limit", async (t) => {
   assert.equal(network.last.requests().length, 1);
 });
 
-test("a closed hub returns what is closed and has an error", async (t) => {
+test("a watch and a group of a closed hub are closed and have an error", async (t) => {
   const { network, client } = await connected(t);
   network.last.drop(4403, "forbidden");
   const watch = client.watch("board");
@@ -373,7 +373,7 @@ test("retry_after arrives with the code 1001, also as JSON", async (t) => {
   }
 });
 
-test("what can never work is one error, then closed", async (t) => {
+test("an impossible connection is one error, then closed", async (t) => {
   const throwing = (message) =>
     class {
       constructor() {

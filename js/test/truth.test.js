@@ -1,5 +1,5 @@
-// Tests of what a page shows: "live" is never said of old data, passing errors end
-// nothing, and nothing ends in silence.
+// Tests of the data that a page shows: a page with old data is not "live", a passing
+// error ends no watch, and each end of a watch has an error.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { board, connected, failure, settled } from "./support.js";

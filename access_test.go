@@ -1,0 +1,91 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rohrpost/rohrpost/internal/upstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestGroupOfKnowsTheConnection(t *testing.T) {
+	hub := quiet(Config{
+		Authenticate: func(*http.Request) (Identity, error) { return Identity{ID: "ann"}, nil },
+		GroupOf: func(ctx context.Context, c *Conn, data json.RawMessage) (string, error) {
+			if _, limited := ctx.Deadline(); !limited || string(data) != `"inbox"` {
+				return "", errors.New("no group")
+			}
+			return "inbox-" + c.Identity().ID, nil
+		},
+	})
+	ws := dial(t, serve(t, hub))
+	send(t, ws, `{"id":1,"type":"subscribe","data":"inbox"}`)
+	require.NoError(t, compareFrame(subscribed(1, "inbox-ann", 0), receive(t, ws)))
+	send(t, ws, `{"id":2,"type":"unsubscribe","data":"inbox"}`)
+	assert.Equal(t, `{"id":2,"type":"unsubscribe","data":{"group":"inbox-ann"}}`, receive(t, ws))
+	assert.Zero(t, hub.Stats().Memberships)
+}
+
+// If the access of the user changes between Allow and the step that joins, Allow decides
+// again: for a resume, for a snapshot and for a snapshot in parts.
+func TestAllowDecidesAgain(t *testing.T) {
+	for name, data := range map[string]string{
+		"resume":   `{"group":"g","since":{"epoch":"X","offset":1}}`,
+		"snapshot": `{"group":"g","snapshot":true}`,
+		"parts":    `{"group":"long","snapshot":true}`,
+	} {
+		for _, revoked := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				var calls atomic.Int32
+				var hub *Hub
+				change := func(context.Context) {
+					if calls.Load() == 1 { // Allow has admitted the user
+						hub.generations.raise("ann")
+					}
+				}
+				config := Config{Limits: Limits{MaxSendQueueBytes: 1000}}
+				config.Authenticate = func(*http.Request) (Identity, error) { return Identity{ID: "ann"}, nil }
+				hub = quietOn(config, func(h *Hub) upstream.Upstream { return between{h.newUpstream(), change} })
+				allow := func(context.Context, *Conn, Params) error {
+					if calls.Add(1) > 1 && revoked {
+						return Errorf("revoked")
+					}
+					return nil
+				}
+				hub.Allow("g", allow)
+				hub.Allow("long", allow)
+				snapshot := func(value any) func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {
+					return func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) { change(ctx); return value, nil }
+				}
+				hub.SnapshotFor("g", snapshot(1))
+				hub.SnapshotFor("long", snapshot(make([]int, 1000)))
+				ws := dial(t, serve(t, hub))
+				send(t, ws, `{"id":0,"type":"rohrpost:hello","data":{"version":1,"wants":["parts"]}}`)
+				receive(t, ws)
+				send(t, ws, `{"id":1,"type":"subscribe","data":`+data+`}`)
+				reply := receive(t, ws)
+				if revoked {
+					assert.Contains(t, reply, `"error":"ACCESS_DENIED"`)
+					assert.Zero(t, hub.Stats().Memberships)
+				} else {
+					assert.Contains(t, reply, `"data":{"group":`)
+				}
+				assert.EqualValues(t, 2, calls.Load())
+			})
+		}
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	var g generations
+	before := g.of("ann")
+	g.raise("bob")
+	assert.Equal(t, before, g.of("ann"))
+	g.raise("ann")
+	assert.NotEqual(t, before, g.of("ann"))
+}
