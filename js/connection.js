@@ -103,10 +103,10 @@ export class Connection {
     }
   }
 
-  // Firefox delays attempts at a path that has failed. A proxy may know only the hub's own path.
+  // Firefox delays attempts at a path that has failed.
   #nextURL() {
     const url = new URL(this.#url);
-    if (this.subtree && this.#attempts % 4) url.pathname += Math.random().toString(36).slice(2);
+    if (this.subtree && this.#attempts) url.pathname += Math.random().toString(36).slice(2);
     return url.href;
   }
 

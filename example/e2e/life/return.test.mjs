@@ -18,8 +18,8 @@ test(`a page is live within 5 s, and ${many} pages within 10 s`, async (t) => {
   await Promise.all([one.stop("SIGKILL"), other.stop("SIGKILL")]);
   await page.shows("status", "stale");
   await sleep(away);
-  await Promise.all([one.start(), other.start()]);
   const returned = Date.now();
+  await Promise.all([one.start(), other.start()]);
   const live = async (page) => {
     await page.shows("status", "live", 70_000);
     return (await page.log()).findLast(({ text }) => text === "live").at - returned;

@@ -52,6 +52,7 @@ function miniBrowser() {
 
 class Session {
   #url;
+  #first; // the window that stays open
   #last = Promise.resolve(); // one command at a time: each is for the current window
 
   constructor(url) {
@@ -71,10 +72,11 @@ class Session {
     }
     const { sessionId } = await this.#fetch("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } } });
     this.#url += `/session/${sessionId}`;
+    this.#first = await this.#fetch("GET", "/window");
   }
 
   async open() {
-    const { handle } = await this.#fetch("POST", "/window/new", { type: "window" });
+    const { handle } = await this.#send(this.#first, "POST", "/window/new", { type: "window" });
     return new Tab((method, path, body) => this.#send(handle, method, path, body));
   }
 
