@@ -5,7 +5,7 @@ COUNT       ?= 50
 FUZZTIME    ?= 30s
 RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e screenshot fmt
+.PHONY: help run test check js integration race schedules faults fuzz bench bench-peers e2e life screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -60,6 +60,9 @@ bench-peers: ## this hub beside its peers, into doc/BENCHMARKS.md; QUICK=1 for l
 
 e2e: ## test the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh
+
+life: ## play the life of a page in ENGINES, Chromium and Firefox by default, or webkit (installs them)
+	example/e2e/life/run.sh $(ENGINES)
 
 screenshot: ## take the screenshot of the example for the README
 	example/e2e/run.sh screenshot.mjs ../../doc/board.png
