@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Program } from "../support.mjs";
+import { atExit } from "./cleanup.mjs";
 import { Proxy } from "./proxy.mjs";
 
 export { Proxy, sleep };
@@ -23,7 +24,9 @@ export function useEngine() {
 export async function startServer(t) {
   const server = new Program(process.env.LIFE);
   await server.start();
-  t.after(() => server.signal("SIGKILL"));
+  const kill = () => server.signal("SIGKILL");
+  const ending = atExit(kill);
+  t.after(() => ending() && kill());
   return server;
 }
 

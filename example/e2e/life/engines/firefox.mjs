@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import WebSocket from "ws";
+import { atExit } from "../cleanup.mjs";
 
 const preferences = {
   "app.normandy.enabled": false,
@@ -31,6 +32,7 @@ export async function launch() {
     env: { ...process.env, HOME: profile },
   });
   const ended = new Promise((resolve) => firefox.once("exit", resolve));
+  const ending = atExit(() => firefox.kill("SIGKILL") && rmSync(profile, { recursive: true, force: true }));
   const session = new Session();
   await session.connect(await address(firefox));
   await session.send("session.new", { capabilities: {} });
@@ -40,6 +42,7 @@ export async function launch() {
     close: async () => {
       firefox.kill("SIGKILL");
       await ended;
+      ending();
       rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { atExit } from "../cleanup.mjs";
 
 export async function launch() {
   const screen = spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
@@ -16,10 +17,12 @@ export async function launch() {
     detached: true, // the browser and its processes are of this group
     env: { ...process.env, DISPLAY: display, LIBGL_ALWAYS_SOFTWARE: "1", NO_AT_BRIDGE: "1" },
   });
-  const close = () => {
+  const kill = () => {
     process.kill(-driver.pid, "SIGKILL");
     screen.kill();
   };
+  const ending = atExit(kill);
+  const close = () => ending() && kill();
   try {
     const session = new Session(`http://127.0.0.1:${port}`);
     await session.start();
