@@ -7,6 +7,7 @@ import { showStatus } from "./notices.js";
 import { onEdit, overrideEdits, settleEdit } from "./pending-edits.js";
 
 hub.on("status", showStatus);
+hub.on("error", (error) => (error.code === "unreachable" ? showStatus("stale") : reportError(error))); // offline at the first load
 hub.on("resync", () => overrideEdits()); // the snapshot may or may not contain the pending edits
 watch.subscribe((_, changes) => {
   for (const change of changes) if (!settleEdit(change)) highlight(change);
