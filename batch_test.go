@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,18 +25,25 @@ type crowded struct {
 	Title          string
 }
 
+// task is announced to a group of its own.
+type task struct {
+	NotifyOnChange
+	ID    uint
+	Title string
+}
+
 // One commit never closes a connection that reads, however many rows it changes:
 // here 10,000 for 1,000 members, more than any send queue holds.
 func TestOneCommitClosesNobody(t *testing.T) {
 	const rows, members = 10_000, 1000
 	hub := quiet(Config{})
 	address := serve(t, hub)
-	db := openBareDB(t, gorm.Config{})
+	db := sqlitetest.Open(t, gorm.Config{})
 	require.NoError(t, db.AutoMigrate(&crowded{}, &task{}))
 	require.NoError(t, db.Use(Plugin(hub)))
-	silent := db.WithContext(Silent(context.Background()))
-	require.NoError(t, silent.CreateInBatches(make([]crowded, rows), 1000).Error)
-	require.NoError(t, silent.CreateInBatches(make([]task, rows), 1000).Error)
+	quietly := db.WithContext(WithoutNotify(context.Background()))
+	require.NoError(t, quietly.CreateInBatches(make([]crowded, rows), 1000).Error)
+	require.NoError(t, quietly.CreateInBatches(make([]task, rows), 1000).Error)
 
 	var readers sync.WaitGroup
 	var sizes, updates, others atomic.Int64

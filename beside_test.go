@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/upstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -200,4 +201,17 @@ func TestNothingIsLeft(t *testing.T) {
 			require.NoError(t, hub.Shutdown(context.Background()))
 		})
 	}
+}
+
+// Leave cancels also a subscription without a snapshot.
+func TestLeaveCancelsAResume(t *testing.T) {
+	var hub *Hub
+	hub = quietOn(Config{}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+		return between{h.newUpstream(to), func(context.Context) { hub.conns.all()[0].Leave("g") }}
+	})
+	ws := dial(t, serve(t, hub))
+	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g","since":{"epoch":"X","offset":0}}}`)
+	assert.Equal(t, `{"id":1,"type":"subscribe",`+cancelled, receive(t, ws))
+	assert.Zero(t, hub.Stats().Memberships)
+	assert.Zero(t, hub.Stats().Groups)
 }

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -172,3 +173,13 @@ func setDefault[T comparable](field *T, value T) {
 
 // over reports whether n is more than a limit allows.
 func over(n, limit int) bool { return limit >= 0 && n > limit }
+
+// checkFrame returns an error for a frame that is larger than a send queue.
+func (l Limits) checkFrame(bytes int) error {
+	if over(bytes, l.MaxSendQueueBytes) {
+		return fmt.Errorf("%w: %d bytes", errFrameSize, bytes)
+	}
+	return nil
+}
+
+var errFrameSize = errors.New("a message is larger than Limits.MaxSendQueueBytes")

@@ -48,7 +48,7 @@ func ExampleGroupsNamer() {
 	check(db.Model(&Card{}).Where("owner = ?", "ann").Update("lane", "done").Error)
 	check(db.Model(&Card{}).Where("lane = ?", "done").Update("lane", "todo").Error)
 	check(db.Delete(&Card{ID: 2}).Error)
-	check(db.WithContext(rohrpost.SilentFor[Card](context.Background())).Create(&Card{Lane: "todo"}).Error)
+	check(db.WithContext(rohrpost.WithoutNotifyFor[Card](context.Background())).Create(&Card{Lane: "todo"}).Error)
 	check(db.Unscoped().Model(&Card{ID: 2}).Update("deleted_at", nil).Error)
 
 	for range 7 {

@@ -28,7 +28,7 @@ func conversation(hub *rohrpost.Hub, requests ...string) {
 	check(hub.Shutdown(context.Background()))
 }
 
-// Who may subscribe is decided by rules over the names of groups.
+// Rules over the names of groups decide on subscriptions.
 func ExampleHub_Allow() {
 	hub := rohrpost.NewHub(rohrpost.Config{
 		DisableHistory: true, // or the answers would tell where it is
@@ -76,10 +76,10 @@ func ExampleRequestFromContext() {
 
 // A page gets the state of a group together with the subscription, and all changes
 // after it.
-func ExampleHub_Snapshot() {
+func ExampleHub_SnapshotFor() {
 	hub := rohrpost.NewHub(rohrpost.Config{DisableHistory: true})
 	hub.Allow("list-{id}", rohrpost.Anyone)
-	hub.Snapshot("list-{id}", func(_ context.Context, r rohrpost.SnapshotRequest) (any, error) {
+	hub.SnapshotFor("list-{id}", func(_ context.Context, _ *rohrpost.Conn, r rohrpost.SnapshotRequest) (any, error) {
 		return []map[string]string{{"id": "1", "title": "from the database, where list_id = " + r.Params["id"]}}, nil
 	})
 	conversation(hub, `{"id": 1, "type": "subscribe", "data": {"group": "list-7", "snapshot": true}}`)

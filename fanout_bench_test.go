@@ -19,14 +19,14 @@ import (
 
 const (
 	fanoutMembers = 1000
-	fanoutBatch   = 32 // messages between two reports of the members
+	fanoutBatch   = 32 // messages per report of the members
 	fanoutEnv     = "ROHRPOST_FANOUT_URL"
 )
 
-// BenchmarkFanout publishes changes to one group of 1,000 members on real
-// sockets, which live in a process of their own, with at most 64 changes on the
-// way: deliveries per second, and the CPU time that this process needs for one. A
-// history is kept, and is not, in turn.
+// BenchmarkFanout publishes changes to one group of 1,000 members on real sockets,
+// with at most 64 changes in flight. The members run in another process. It reports
+// deliveries per second and this process's CPU time per delivery, with a history and
+// without one.
 //
 //	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 200x -count 5 .
 func BenchmarkFanout(b *testing.B) {
@@ -49,7 +49,7 @@ func benchmarkFanout(b *testing.B, config Config) {
 	title := strings.Repeat("x", 80)
 	change := Change{Group: "all", Type: Update, Object: map[string]any{"id": 7, "title": title}, UpdatedFields: []string{"title"}}
 	messages, onTheWay := 0, 0
-	start, cpu := time.Now(), processCPU()
+	start, cpu := time.Now(), cpuTime()
 	for b.Loop() {
 		for range fanoutBatch {
 			require.NoError(b, hub.Publish(context.Background(), change))
@@ -63,7 +63,7 @@ func benchmarkFanout(b *testing.B, config Config) {
 	for range onTheWay {
 		require.True(b, reports.Scan())
 	}
-	elapsed, used := time.Since(start), processCPU()-cpu
+	elapsed, used := time.Since(start), cpuTime()-cpu
 	deliveries := float64(messages * fanoutMembers)
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(deliveries/elapsed.Seconds(), "deliveries/s")
@@ -72,8 +72,8 @@ func benchmarkFanout(b *testing.B, config Config) {
 	_ = members.Wait()
 }
 
-// otherProcess runs one test of this package, which finds the hub by its
-// environment.
+// otherProcess returns a command that runs one test of this package. The environment
+// variable tells it the URL of the hub.
 func otherProcess(b *testing.B, test, variable, url string) *exec.Cmd {
 	command := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^"+test+"$")
 	command.Env = append(os.Environ(), variable+"=ws"+strings.TrimPrefix(url, "http"))
@@ -81,7 +81,7 @@ func otherProcess(b *testing.B, test, variable, url string) *exec.Cmd {
 	return command
 }
 
-// TestFanoutMembers is the other process of BenchmarkFanout.
+// TestFanoutMembers runs the members of BenchmarkFanout in another process.
 func TestFanoutMembers(t *testing.T) {
 	url := os.Getenv(fanoutEnv)
 	if url == "" {

@@ -16,9 +16,10 @@ import (
 
 const idleEnv = "ROHRPOST_IDLE_URL"
 
-// BenchmarkIdle opens 10,000 connections from another process and reports what
-// each costs while nothing happens: resident memory, heap and stack after a
-// collection. Then each joins 100 groups, and it reports what a membership costs.
+// BenchmarkIdle opens 10,000 connections from another process and reports the memory
+// of an idle connection: resident memory, heap and stack after a garbage collection.
+// Then each connection joins 100 groups, and the benchmark reports the memory of a
+// membership.
 //
 //	go test -run '^$' -bench '^BenchmarkIdle$' -benchtime 1x .
 func BenchmarkIdle(b *testing.B) {
@@ -27,8 +28,8 @@ func BenchmarkIdle(b *testing.B) {
 	server := httptest.NewServer(hub)
 	defer server.Close()
 	before := measure()
-	peers := otherProcess(b, "TestIdlePeers", idleEnv, server.URL)
-	require.NoError(b, peers.Start())
+	clients := otherProcess(b, "TestIdleClients", idleEnv, server.URL)
+	require.NoError(b, clients.Start())
 	for hub.Stats().Connections < connections {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -46,10 +47,10 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(idle.stack-before.stack)/connections, "stack-B/conn")
 	b.ReportMetric(float64(joined.heap-idle.heap)/connections/groups, "heap-B/membership")
 	b.ReportMetric(float64(joined.resident-idle.resident)/connections/groups, "resident-B/membership")
-	for range b.N { // it is measured once
+	for range b.N { // the measurement above runs only once
 	}
-	_ = peers.Process.Kill()
-	_ = peers.Wait()
+	_ = clients.Process.Kill()
+	_ = clients.Wait()
 }
 
 type memory struct{ resident, heap, stack int64 }
@@ -71,8 +72,8 @@ func measure() memory {
 	return memory{resident << 10, int64(m.HeapAlloc), int64(m.StackInuse)}
 }
 
-// TestIdlePeers is the other process of BenchmarkIdle.
-func TestIdlePeers(t *testing.T) {
+// TestIdleClients opens the connections of BenchmarkIdle in another process.
+func TestIdleClients(t *testing.T) {
 	url := os.Getenv(idleEnv)
 	if url == "" {
 		t.Skip("runs in a process that the benchmark starts")

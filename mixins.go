@@ -1,13 +1,16 @@
 package rohrpost
 
 import (
+	"context"
 	"reflect"
+
+	"github.com/rohrpost/rohrpost/internal/notify"
 )
 
-// The markers. A model that embeds one, by value or by pointer, directly or
-// through an embedded base, is announced: every committed write of the marked
-// kind becomes a message to the model's group. Markers are empty and map to no
-// column; embedded first in a struct they also cost no memory.
+// The markers. A model embeds one by value or by pointer, directly or through an
+// embedded base. Then every committed write of the marked kind becomes a message to the
+// model's group. Markers are empty and map to no column. Embedded first in a struct they
+// also cost no memory.
 //
 // A struct tag on the marker may name the group:
 //
@@ -21,10 +24,11 @@ import (
 //   - fields lists columns: an update is announced only when it sets one of
 //     them. Defaults to all.
 //   - depends lists the columns from which a GroupName or GroupNames method makes
-//     the name: only an update that sets one of them can move a row to another
-//     group, and costs the reading of the row before. Defaults to all columns.
-//   - rows is the most changes of one commit that a group is told one by one;
-//     above, it is told once to load its state again. Defaults to 100.
+//     the name. Only an update that sets one of them can move a row to another
+//     group, so that only then the plugin reads the row before it. Defaults to all
+//     columns.
+//   - rows is the most changes of one commit that a group gets one by one; above, it
+//     gets one resync. Defaults to 100.
 //   - always_send:false announces an update only when one of the updated fields
 //     is a key of the object. Defaults to true.
 type (
@@ -38,94 +42,50 @@ type (
 	NotifyOnChange struct{}
 )
 
-// GroupNamer may be implemented by a marked model to name the group that is
-// told; it wins over the marker's tag. messageType is Create, Update or Delete.
+// GroupNamer may be implemented by a marked model to name its group. It takes precedence
+// over the marker's tag. messageType is Create, Update or Delete.
 //
-// The method is called inside the transaction, with the row as the statement
-// left it (a delete: as it was), never with a half-filled struct.
+// The plugin calls the method inside the transaction, with the row as the statement left
+// it, or before a delete as it was. It never calls the method with a half-filled struct.
+// Statements that run concurrently call it concurrently. A panic is logged and counted in
+// Stats, and the change is skipped.
 type GroupNamer interface {
 	GroupName(messageType string) string
 }
 
 // GroupsNamer may be implemented by a marked model that belongs to several
-// groups; it wins over GroupNamer and the marker's tag. A name that stands twice
-// counts once, and without one nobody is told. It is called like GroupName.
+// groups. It takes precedence over GroupNamer and the marker's tag. A repeated name
+// counts once. Without names the change is not sent. The plugin calls the method like
+// GroupName.
 type GroupsNamer interface {
 	GroupNames(messageType string) []string
 }
 
-// PushNotifier may be implemented by a marked model to choose what
-// the group is told; what it returns becomes "object" in the message and must
-// encode to JSON. Without it the object is {"id": <primary key>}.
+// PayloadProvider may be implemented by a marked model to choose the object of its
+// changes. The returned value becomes "object" in the message and must encode to JSON.
+// Without the method the object is {"id": <primary key>}.
 //
-// updatedFields holds the columns that the caller's update set, nil where
-// nothing is known of them. It is called like GroupName.
-type PushNotifier interface {
+// updatedFields holds the columns that the caller's update set, nil where they are not
+// known. The plugin calls the method like GroupName, but only if the group has members or
+// a history.
+type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
 }
 
-// writes lists the message types in the order of operation.
-var writes = [...]string{Create, Update, Delete}
+// WithoutNotify returns a context whose writes are not announced:
+//
+//	db.WithContext(rohrpost.WithoutNotify(ctx)).Create(&imported)
+//
+// It holds wherever the context goes, also in associations, hooks and goroutines.
+func WithoutNotify(ctx context.Context) context.Context { return notify.Without(ctx) }
 
-// operation is the kind of a write, an index into writes.
-type operation int
-
-const (
-	creating operation = iota
-	updating
-	deleting
-)
-
-// markers tells which writes each marker announces.
-func markers(t reflect.Type) []operation {
-	switch t {
-	case reflect.TypeFor[NotifyOnCreate]():
-		return []operation{creating}
-	case reflect.TypeFor[NotifyOnUpdate]():
-		return []operation{updating}
-	case reflect.TypeFor[NotifyOnDelete]():
-		return []operation{deleting}
-	case reflect.TypeFor[NotifyOnChange]():
-		return []operation{creating, updating, deleting}
+// WithoutNotifyFor is WithoutNotify for the writes of one model, T or *T:
+//
+//	db.WithContext(rohrpost.WithoutNotifyFor[Comment](ctx)).Create(&articleWithComments)
+func WithoutNotifyFor[T any](ctx context.Context) context.Context {
+	t := reflect.TypeFor[T]()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return nil
-}
-
-// marks finds the markers of a struct type, level by level of its anonymous
-// fields, and returns the tag of the shallowest one for each write; nil where
-// none announces it. The method set would not do: two bases that embed the same
-// marker make a promoted method ambiguous, and it silently disappears.
-func marks(t reflect.Type) [len(writes)]*reflect.StructTag {
-	var found [len(writes)]*reflect.StructTag
-	seen := map[reflect.Type]bool{}
-	for level := []reflect.Type{t}; len(level) > 0; {
-		var deeper []reflect.Type
-		for _, structType := range level {
-			if seen[structType] {
-				continue
-			}
-			seen[structType] = true
-			for i := range structType.NumField() {
-				field := structType.Field(i)
-				embedded := field.Type
-				if embedded.Kind() == reflect.Pointer {
-					embedded = embedded.Elem()
-				}
-				if !field.Anonymous || embedded.Kind() != reflect.Struct {
-					continue
-				}
-				announced := markers(embedded)
-				for _, op := range announced {
-					if found[op] == nil {
-						found[op] = &field.Tag
-					}
-				}
-				if announced == nil {
-					deeper = append(deeper, embedded)
-				}
-			}
-		}
-		level = deeper
-	}
-	return found
+	return notify.WithoutFor(ctx, t)
 }

@@ -1,106 +1,46 @@
-package rohrpost
+package rohrpost_test
 
 import (
-	"reflect"
+	"context"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/rohrpost/rohrpost"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 )
 
-type (
-	byValue    struct{ NotifyOnChange }
-	byPointer  struct{ *NotifyOnChange }
-	base       struct{ NotifyOnCreate }
-	Other      struct{ NotifyOnDelete }
-	throughOne struct{ base }
-	throughTwo struct {
-		*base
-		Other
-	}
-	twice struct {
-		base
-		NotifyOnChange
-	}
-	box[T any] struct {
-		NotifyOnUpdate
-		Value T
-	}
-	defined  byValue
-	alias    = byValue
-	named    struct{ Marker NotifyOnChange }
-	embedded struct {
-		Marker base `gorm:"embedded"`
-	}
-	Recursive struct {
-		*Recursive
-		NotifyOnUpdate
-	}
-	unmarked struct{ gorm.Model }
-)
-
-func TestMarks(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		value any
-		want  string
-	}{
-		{"by value", byValue{}, "create update delete"},
-		{"by pointer", byPointer{}, "create update delete"},
-		{"through a base", throughOne{}, "create"},
-		{"through two bases, one by pointer", throughTwo{}, "create delete"},
-		{"the same marker twice", twice{}, "create update delete"},
-		{"generic", box[int]{}, "update"},
-		{"defined type", defined{}, "create update delete"},
-		{"alias", alias{}, "create update delete"},
-		{"a named field is no marker", named{}, ""},
-		{"an embedded tag is no marker", embedded{}, ""},
-		{"a type that embeds itself", Recursive{}, "update"},
-		{"unmarked", unmarked{}, ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var got []string
-			for op, tag := range marks(reflect.TypeOf(test.value)) {
-				if tag != nil {
-					got = append(got, writes[op])
-				}
-			}
-			assert.Equal(t, test.want, strings.Join(got, " "))
-		})
-	}
-}
-
 type tagged struct {
-	NotifyOnChange `rohrpost:"group:deep"`
+	rohrpost.NotifyOnChange `rohrpost:"group:deep"`
 }
 
 type article struct {
 	tagged
-	NotifyOnDelete `rohrpost:"group:gone-{pk}"`
-	ID             uint
+	rohrpost.NotifyOnDelete `rohrpost:"group:gone-{pk}"`
+	ID                      uint
 }
 
 func TestGroups(t *testing.T) {
 	type project struct {
-		NotifyOnChange `rohrpost:"group:project-{project_id}.{slug}"`
-		ID             uint
-		ProjectID      *uint
-		Slug           string
+		rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id}.{slug}"`
+		ID                      uint
+		ProjectID               *uint
+		Slug                    string
 	}
 	type composite struct {
-		NotifyOnChange
+		rohrpost.NotifyOnChange
 		Tenant string `gorm:"primaryKey"`
 		Number int64  `gorm:"primaryKey;autoIncrement:false"`
 	}
 	type blob struct {
-		NotifyOnChange
+		rohrpost.NotifyOnChange
 		ID []byte
 	}
 	type keyless struct {
-		NotifyOnChange `rohrpost:"group:all"`
-		Name           string
+		rohrpost.NotifyOnChange `rohrpost:"group:all"`
+		Name                    string
 	}
 	seven := uint(7)
 	for _, test := range []struct {
@@ -122,7 +62,7 @@ func TestGroups(t *testing.T) {
 			got := strings.Join(rec.take(), "\n")
 			assert.Equal(t, test.want, got)
 			if test.want == "" {
-				assert.EqualValues(t, 1, rec.counters.skipped.Load())
+				assert.EqualValues(t, 1, rec.hub.Stats().Skipped)
 			}
 		})
 	}
@@ -132,13 +72,10 @@ func TestGroups(t *testing.T) {
 		require.NoError(t, db.Delete(&article{ID: 1}).Error)
 		assert.Equal(t, []string{`create deep {"id":1}`, `delete gone-1 {"id":1}`}, rec.take())
 	})
-	t.Run("type name without parameters", func(t *testing.T) {
-		assert.Equal(t, "box", typeName(reflect.TypeFor[box[int]]()))
-	})
 }
 
 type genericModel[T any] struct {
-	NotifyOnChange
+	rohrpost.NotifyOnChange
 	ID    uint
 	Value T
 }
@@ -150,12 +87,12 @@ type definedModel task
 // Models of every shape are announced by the database's writes too.
 func TestShapesOfModels(t *testing.T) {
 	type pointerMarker struct {
-		*NotifyOnChange
+		*rohrpost.NotifyOnChange
 		ID    uint
 		Title string
 	}
 	type Base struct {
-		NotifyOnChange
+		rohrpost.NotifyOnChange
 		ID uint
 	}
 	type fromBase struct {
@@ -178,24 +115,24 @@ func TestShapesOfModels(t *testing.T) {
 
 func TestBadTagsAreLoggedOnce(t *testing.T) {
 	type unknown struct {
-		NotifyOnChange `rohrpost:"group:a;colour:red"`
-		ID             uint
+		rohrpost.NotifyOnChange `rohrpost:"group:a;colour:red"`
+		ID                      uint
 	}
 	type noColumn struct {
-		NotifyOnChange `rohrpost:"group:a-{b}"`
-		ID             uint
+		rohrpost.NotifyOnChange `rohrpost:"group:a-{b}"`
+		ID                      uint
 	}
 	type open struct {
-		NotifyOnChange `rohrpost:"group:a-{pk"`
-		ID             uint
+		rohrpost.NotifyOnChange `rohrpost:"group:a-{pk"`
+		ID                      uint
 	}
 	type empty struct {
-		NotifyOnChange `rohrpost:"group:"`
-		ID             uint
+		rohrpost.NotifyOnChange `rohrpost:"group:"`
+		ID                      uint
 	}
 	type space struct {
-		NotifyOnChange `rohrpost:"group:a {pk}"`
-		ID             uint
+		rohrpost.NotifyOnChange `rohrpost:"group:a {pk}"`
+		ID                      uint
 	}
 	for want, value := range map[string]any{
 		`unknown option \"colour\"`:      &unknown{},
@@ -211,4 +148,103 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		assert.Empty(t, rec.take())
 		assert.Equal(t, 1, strings.Count(rec.logs.String(), want), "%s in %s", want, rec.logs)
 	}
+}
+
+// step is a task that only a few changes are told of one by one.
+type step struct {
+	rohrpost.NotifyOnChange `rohrpost:"group:board-{board_id};rows:3"`
+	ID                      uint
+	BoardID                 uint
+	Title                   string `json:"name"`
+	Secret                  string `json:"-"`
+}
+
+func steps(board uint, count int) []step {
+	rows := make([]step, count)
+	for i := range rows {
+		rows[i].BoardID = board
+	}
+	return rows
+}
+
+// Above rows:N changes of one commit a group gets one resync instead, others are
+// not concerned.
+func TestRowsOfOneCommit(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		require.NoError(t, db.AutoMigrate(&step{}))
+		few, many := steps(1, 3), steps(2, 4)
+		require.NoError(t, db.Create(&few).Error)
+		assert.Equal(t, []string{`create board-1 {"id":1}`, `create board-1 {"id":2}`, `create board-1 {"id":3}`}, rec.take())
+		require.NoError(t, db.Create(&many).Error)
+		assert.Equal(t, []string{`resync board-2 {"reason":"rows"}`}, rec.take(), "one statement")
+		called := 0
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			for _, id := range []uint{1, 4, 2, 5, 6, 7} {
+				require.NoError(t, tx.Model(&step{ID: id}).Update("title", "x").Error)
+			}
+			require.NoError(t, rohrpost.AfterCommit(tx, func() { called = len(rec.Published()) }))
+			return tx.Model(&step{ID: 3}).Update("title", "x").Error
+		}))
+		assert.Equal(t, []string{
+			`update board-1 {"id":1} title`, `resync board-2 {"reason":"rows"}`, `update board-1 {"id":2} title`, `update board-1 {"id":3} title`,
+		}, rec.take(), "one transaction")
+		assert.Equal(t, 3, called)
+	})
+}
+
+type parent struct {
+	rohrpost.NotifyOnChange
+	ID    uint
+	Tasks []child
+}
+
+type child struct {
+	rohrpost.NotifyOnChange
+	ID       uint
+	ParentID uint
+}
+
+// AfterCreate writes from a hook and from another goroutine.
+func (p *parent) AfterCreate(tx *gorm.DB) error {
+	var done sync.WaitGroup
+	var err error
+	done.Go(func() { err = tx.Create(&child{ID: p.ID + 100, ParentID: p.ID}).Error })
+	done.Wait()
+	return err
+}
+
+func TestWithoutNotify(t *testing.T) {
+	for name, test := range map[string]struct {
+		ctx  context.Context
+		want []string
+	}{
+		"nothing is not announced":           {context.Background(), []string{`create parent-1 {"id":1}`, `create child-1 {"id":1}`, `create child-101 {"id":101}`}},
+		"all is not announced":               {rohrpost.WithoutNotify(context.Background()), []string{}},
+		"one type is not announced":          {rohrpost.WithoutNotifyFor[child](context.Background()), []string{`create parent-1 {"id":1}`}},
+		"one type is not announced, pointer": {rohrpost.WithoutNotifyFor[*parent](context.Background()), []string{`create child-1 {"id":1}`, `create child-101 {"id":101}`}},
+		"another type is not announced":      {rohrpost.WithoutNotifyFor[task](context.Background()), []string{`create parent-1 {"id":1}`, `create child-1 {"id":1}`, `create child-101 {"id":101}`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, rec := openDB(t, gorm.Config{}, &parent{}, &child{})
+			require.NoError(t, db.WithContext(test.ctx).Transaction(func(tx *gorm.DB) error {
+				return tx.Create(&parent{ID: 1, Tasks: []child{{ID: 1}}}).Error
+			}))
+			assert.Equal(t, test.want, rec.take())
+		})
+	}
+}
+
+// A soft delete field may have a value of its own for "not deleted".
+func TestZeroValueOfSoftDelete(t *testing.T) {
+	type kept struct {
+		rohrpost.NotifyOnChange
+		ID        uint
+		DeletedAt gorm.DeletedAt `gorm:"zeroValue:1970-01-01 00:00:01;default:'1970-01-01 00:00:01'"`
+	}
+	db, rec := openDB(t, gorm.Config{}, &kept{})
+	require.NoError(t, db.Create(&kept{ID: 1}).Error)
+	require.NoError(t, db.Delete(&kept{ID: 1}).Error)
+	require.NoError(t, db.Unscoped().Model(&kept{ID: 1}).Update("deleted_at", "1970-01-01 00:00:01").Error)
+	require.NoError(t, db.Unscoped().Delete(&kept{ID: 1}).Error)
+	assert.Equal(t, []string{`create kept-1 {"id":1}`, `delete kept-1 {"id":1}`, `create kept-1 {"id":1}`, `delete kept-1 {"id":1}`}, rec.take())
 }

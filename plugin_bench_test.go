@@ -3,15 +3,44 @@ package rohrpost
 import (
 	"runtime"
 	"slices"
-	"syscall"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 )
 
-// plain is task without the marker.
+type (
+	// keyed uses every fallback: no tag, no methods.
+	keyed struct {
+		NotifyOnChange
+		ID        uint
+		Title     string
+		Done      bool
+		UpdatedAt time.Time
+	}
+
+	// rendered is grouped and rendered by methods.
+	rendered struct {
+		NotifyOnChange
+		ID        uint
+		BoardID   uint
+		Title     string
+		UpdatedAt time.Time
+	}
+)
+
+func (r rendered) GroupName(string) string {
+	return "board-" + strconv.FormatUint(uint64(r.BoardID), 10)
+}
+
+func (r rendered) PushNotificationData([]string, string) any {
+	return map[string]any{"id": r.ID, "board": r.BoardID, "title": r.Title}
+}
+
+// plain is keyed without the marker.
 type plain struct {
 	ID        uint
 	Title     string
@@ -40,10 +69,10 @@ func BenchmarkPlugin(b *testing.B) {
 		{"unmarked/create", func(db *gorm.DB) error { return db.Create(&plain{Title: "x"}).Error }},
 		{"unmarked/update", func(db *gorm.DB) error { return db.Model(&plain{ID: 1}).Update("title", "y").Error }},
 		{"unmarked/delete", func(db *gorm.DB) error { return db.Delete(&plain{ID: 99_999_999}).Error }},
-		{"marked/create", func(db *gorm.DB) error { return db.Create(&task{Title: "x"}).Error }},
-		{"marked/update", func(db *gorm.DB) error { return db.Model(&task{ID: 1}).Update("title", "y").Error }},
+		{"marked/create", func(db *gorm.DB) error { return db.Create(&keyed{Title: "x"}).Error }},
+		{"marked/update", func(db *gorm.DB) error { return db.Model(&keyed{ID: 1}).Update("title", "y").Error }},
 		{"marked, row needed, no move/update", func(db *gorm.DB) error { return db.Model(&shown{ID: 1}).Update("title", "y").Error }},
-		{"marked, row needed/update", func(db *gorm.DB) error { return db.Model(&ticket{ID: 1}).Update("title", "y").Error }},
+		{"marked, row needed/update", func(db *gorm.DB) error { return db.Model(&rendered{ID: 1}).Update("title", "y").Error }},
 	} {
 		for mode, config := range map[string]gorm.Config{"default tx": {}, "no default tx": {SkipDefaultTransaction: true}} {
 			b.Run(bench.name+"/"+mode, func(b *testing.B) { benchmarkPair(b, config, bench.write) })
@@ -52,29 +81,29 @@ func BenchmarkPlugin(b *testing.B) {
 }
 
 func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error) {
-	models := []any{&plain{}, &task{}, &ticket{}, &shown{}}
-	bare := openBareDB(b, config)
+	models := []any{&plain{}, &keyed{}, &rendered{}, &shown{}}
+	bare := sqlitetest.Open(b, config)
 	require.NoError(b, bare.AutoMigrate(models...))
-	with := openBareDB(b, config)
+	with := sqlitetest.Open(b, config)
 	require.NoError(b, with.AutoMigrate(models...))
 	require.NoError(b, with.Use(Plugin(NewHub(Config{})))) // a real hub, nobody listens
 	for _, db := range []*gorm.DB{bare, with} {
 		require.NoError(b, db.Session(&gorm.Session{SkipHooks: true}).Create(&plain{}).Error)
-		require.NoError(b, db.Create(&task{}).Error)
-		require.NoError(b, db.Create(&ticket{}).Error)
+		require.NoError(b, db.Create(&keyed{}).Error)
+		require.NoError(b, db.Create(&rendered{}).Error)
 		require.NoError(b, db.Create(&shown{}).Error)
 	}
 	const chunk = 50
 	run := func(db *gorm.DB) (cpu time.Duration, allocs uint64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := processCPU()
+		start := cpuTime()
 		for range chunk {
 			if err := write(db); err != nil {
 				b.Fatal(err)
 			}
 		}
-		cpu = processCPU() - start
+		cpu = cpuTime() - start
 		runtime.ReadMemStats(&after)
 		return cpu / chunk, (after.Mallocs - before.Mallocs) / chunk
 	}
@@ -98,14 +127,6 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 	b.ReportMetric(median(added)/1000, "added-µs/write")
 	b.ReportMetric(100*median(added)/median(bareCPU), "added-%")
 	b.ReportMetric(median(addedAllocs), "added-allocs/write")
-}
-
-func processCPU() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func median(values []float64) float64 {

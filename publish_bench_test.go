@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkPublish publishes changes to a group that has a history and nobody in it:
-// what a message costs before anybody gets it.
+// BenchmarkPublish publishes changes to a group with a history and without members. It
+// measures the cost of a message before its delivery.
 //
 //	go test -run '^$' -bench '^BenchmarkPublish$' -count 5 .
 func BenchmarkPublish(b *testing.B) {

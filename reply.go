@@ -110,7 +110,7 @@ func (c *Conn) followUp(r *Request, e wire.Envelope, data any) (f wire.Frame, er
 // frame frames a message unless it is too large for the send queue. It counts refusals.
 func (c *Conn) frame(e wire.Envelope) (wire.Frame, error) {
 	f := e.Frame()
-	if err := c.hub.checkSize(len(f)); err != nil {
+	if err := c.hub.config.Limits.checkFrame(len(f)); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	if e.ErrorInfo != nil {

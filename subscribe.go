@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/handlers"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -29,7 +30,7 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	a := &subscribeAnswer{conn: c, request: r, group: group}
 	s := fanout.Subscription{Group: group, Authorized: p.holds, Authorize: p.decide, Answer: a.frame}
 	if wanted.Resume {
-		s.Since = &Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
+		s.Since = &broker.Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
 	}
 	if !wanted.Snapshot {
 		return nil, outward(c.member.Subscribe(ctx, s)())

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -49,7 +51,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 		h.conns.release()
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w, hub: h}
+	hijacked := &hijacker{ResponseWriter: w, wrap: h.newNetConn}
 	ws, failed := h.upgrader.Upgrade(hijacked, r, nil)
 	if failed != nil { // gorilla has answered
 		h.logHandshake(hijacked, r, failed)
@@ -175,4 +177,11 @@ func current(identity Identity) (Identity, error) {
 func unavailable(w http.ResponseWriter, text string) {
 	w.Header().Set("Retry-After", "5")
 	http.Error(w, text, http.StatusServiceUnavailable)
+}
+
+func (h *Hub) newNetConn(conn net.Conn) *netConn {
+	if h.portable {
+		return &netConn{Conn: conn, reader: sockio.NewReader(conn, nil, &h.buffers)}
+	}
+	return &netConn{Conn: conn, reader: sockio.NewReader(conn, sockio.RawConn(conn), &h.buffers)}
 }

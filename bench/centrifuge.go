@@ -9,12 +9,12 @@ import (
 	"github.com/centrifugal/centrifuge"
 )
 
-// openCentrifuge is centrifugal/centrifuge with its memory broker and JSON
-// protocol; connections are subscribed by the server as they connect.
+// openCentrifuge serves centrifugal/centrifuge with its memory broker and JSON
+// protocol. The server subscribes each connection when it connects.
 func openCentrifuge(history int) (http.Handler, func(string) error) {
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelError})
 	if err != nil {
-		panic(err) // the configuration is always the same
+		panic(err) // the configuration is constant
 	}
 	type groupsKey struct{}
 	node.OnConnecting(func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {

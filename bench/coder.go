@@ -7,10 +7,10 @@ import (
 	"github.com/coder/websocket"
 )
 
-// openCoder is coder/websocket after its own chat example: a channel and a loop
-// that writes for each connection.
+// openCoder serves coder/websocket in the way of its chat example: each connection
+// has a channel and a goroutine that writes.
 func openCoder() (http.Handler, func(string) error) {
-	members := newRooms[chan []byte]()
+	members := newRegistry[chan []byte]()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -31,7 +31,7 @@ func openCoder() (http.Handler, func(string) error) {
 			if err != nil {
 				return
 			}
-			send <- members.serve(send, text)
+			send <- members.handle(send, text)
 		}
 	})
 	return handler, members.publisher(func(send chan []byte, text []byte) { send <- text })

@@ -9,9 +9,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// openFloor is no library but what the kernel takes: messages are framed once,
-// and all that wait are put together once and written to one socket after the
-// other, by as many goroutines as there are processors.
+// openFloor serves raw socket writes, the lower bound for any library. It frames a
+// message once and joins the waiting frames once. One goroutine per processor writes
+// them to one socket after the other.
 func openFloor() (http.Handler, func(string) error) {
 	f := &floor{}
 	upgrader := websocket.Upgrader{}

@@ -12,58 +12,58 @@ import (
 	"time"
 )
 
-// patience is how long a server may be silent.
-const patience = 10 * time.Second
+// responseTimeout limits the time without a message from the server.
+const responseTimeout = 10 * time.Second
 
-// generator is many connections read by one thread, by epoll and without a
-// goroutine for each: what it can take is far above what most servers give.
+// generator reads many connections in one thread through epoll. Without a goroutine
+// per connection it can receive far more than most servers send.
 type generator struct {
 	poller   int
-	members  map[int32]*member
+	states   map[int32]*connState
 	conns    []net.Conn
 	buffer   []byte
 	received int
-	ready    []int32 // connections for which something has come since they were looked at
+	ready    []int32 // connections that the last poll has read
 }
 
-// member is where the reading of a connection is.
-type member struct {
-	header  []byte // of a frame, as far as it has come
-	skip    int    // what is left of a payload
-	counted bool   // the payload holds messages
+// connState is the parser state of a connection.
+type connState struct {
+	header      []byte // the bytes of an incomplete frame header
+	payloadLeft int    // bytes left of the payload
+	isData      bool   // the payload contains messages
 
 	received int // messages
-	seen     int // of them by who measures how long they took
+	timed    int // messages whose latency has been recorded
 }
 
-// newGenerator opens connections, says hello on each and waits for the answers.
-func newGenerator(address string, count int, hello func(connection int) hello) (*generator, error) {
+// newGenerator opens connections, subscribes on each and waits for the replies.
+func newGenerator(address string, count int, subscribe func(connection int) subscription) (*generator, error) {
 	poller, err := syscall.EpollCreate1(0)
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{poller: poller, members: map[int32]*member{}, buffer: make([]byte, 256<<10)}
+	g := &generator{poller: poller, states: map[int32]*connState{}, buffer: make([]byte, 256<<10)}
 	answers := 0
 	for i := range count {
-		h := hello(i)
-		if err := g.connect(address, h); err != nil {
+		sub := subscribe(i)
+		if err := g.connect(address, sub); err != nil {
 			g.close()
 			return nil, err
 		}
-		answers += len(h.frames)
+		answers += len(sub.frames)
 	}
 	for g.received < answers {
-		if err := g.poll(patience); err != nil {
+		if err := g.poll(responseTimeout); err != nil {
 			g.close()
-			return nil, fmt.Errorf("%d of %d answers: %w", g.received, answers, err)
+			return nil, fmt.Errorf("%d of %d replies: %w", g.received, answers, err)
 		}
 	}
 	g.received = 0
 	return g, nil
 }
 
-func (g *generator) connect(address string, h hello) error {
-	conn, err := dialHello(address, h)
+func (g *generator) connect(address string, sub subscription) error {
+	conn, err := dialSubscribed(address, sub)
 	if err != nil {
 		return err
 	}
@@ -73,34 +73,34 @@ func (g *generator) connect(address string, h hello) error {
 		return err
 	}
 	return raw.Control(func(fd uintptr) {
-		g.members[int32(fd)] = &member{}
+		g.states[int32(fd)] = &connState{}
 		_ = syscall.EpollCtl(g.poller, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)})
 	})
 }
 
-// hello is how a connection joins its groups: by the path it asks for, and by
-// what it says. Each frame is answered.
-type hello struct {
+// subscription is how a connection joins its groups: by the path of its request and
+// by frames. The server replies to each frame.
+type subscription struct {
 	path   string
 	frames [][]byte
 }
 
-// dialHello opens a connection and says hello on it.
-func dialHello(address string, h hello) (*net.TCPConn, error) {
+// dialSubscribed opens a connection and sends the frames of its subscription.
+func dialSubscribed(address string, sub subscription) (*net.TCPConn, error) {
 	conn, err := net.Dial("tcp", address)
 	if err == nil {
-		err = conn.SetDeadline(time.Now().Add(patience))
+		err = conn.SetDeadline(time.Now().Add(responseTimeout))
 	}
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.WriteString(conn, "GET "+h.path+" HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+	_, err = io.WriteString(conn, "GET "+sub.path+" HTTP/1.1\r\nHost: "+address+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	if err != nil {
 		return nil, err
 	}
 	response := make([]byte, 0, 1024)
-	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) { // nothing follows before we have said hello
+	for !bytes.HasSuffix(response, []byte("\r\n\r\n")) { // the server sends nothing before the first frame
 		n, err := conn.Read(response[len(response):cap(response)])
 		if err != nil || n == 0 {
 			return nil, fmt.Errorf("handshake: %w: %s", cmp.Or(err, io.ErrShortBuffer), response)
@@ -110,15 +110,16 @@ func dialHello(address string, h hello) (*net.TCPConn, error) {
 	if !bytes.HasPrefix(response, []byte("HTTP/1.1 101")) {
 		return nil, fmt.Errorf("handshake: %s", response)
 	}
-	var said []byte
-	for _, frame := range h.frames {
-		said = append(said, maskedFrame(frame)...)
+	var frames []byte
+	for _, frame := range sub.frames {
+		frames = append(frames, maskedFrame(frame)...)
 	}
-	_, err = conn.Write(said)
+	_, err = conn.Write(frames)
 	return conn.(*net.TCPConn), errors.Join(err, conn.SetDeadline(time.Time{}))
 }
 
-// poll reads what has come, and waits for something if nothing has.
+// poll reads the available bytes of all connections. It waits for up to timeout if no
+// connection has any.
 func (g *generator) poll(timeout time.Duration) error {
 	g.ready = g.ready[:0]
 	var events [256]syscall.EpollEvent
@@ -130,42 +131,42 @@ func (g *generator) poll(timeout time.Duration) error {
 		return err
 	}
 	if n == 0 {
-		return errors.New("nothing comes any more")
+		return errors.New("timeout: no connection received a message")
 	}
 	for _, event := range events[:n] {
 		read, err := syscall.Read(int(event.Fd), g.buffer)
 		if err != nil || read == 0 {
-			return fmt.Errorf("a connection was closed: %v", err)
+			return fmt.Errorf("the server closed a connection: %v", err)
 		}
-		m, before := g.members[event.Fd], g.received
-		g.count(m, g.buffer[:read])
+		m, before := g.states[event.Fd], g.received
+		g.countMessages(m, g.buffer[:read])
 		m.received += g.received - before
 		g.ready = append(g.ready, event.Fd)
 	}
 	return nil
 }
 
-// count counts the messages in what was read: a frame is one, and one more for
-// each line after the first.
-func (g *generator) count(m *member, p []byte) {
+// countMessages counts the messages in the bytes read. A frame contains one message
+// per line.
+func (g *generator) countMessages(m *connState, p []byte) {
 	for len(p) > 0 {
-		if m.skip > 0 {
-			n := min(m.skip, len(p))
-			if m.counted {
+		if m.payloadLeft > 0 {
+			n := min(m.payloadLeft, len(p))
+			if m.isData {
 				g.received += bytes.Count(p[:n], []byte{'\n'})
 			}
-			m.skip -= n
+			m.payloadLeft -= n
 			p = p[n:]
 			continue
 		}
 		m.header = append(m.header, p[0])
 		p = p[1:]
 		if length, complete := payloadLength(m.header); complete {
-			m.counted = m.header[0]&0x0f <= 2
-			if m.counted && m.header[0]&0x80 != 0 {
+			m.isData = m.header[0]&0x0f <= 2
+			if m.isData && m.header[0]&0x80 != 0 {
 				g.received++
 			}
-			m.skip, m.header = length, m.header[:0]
+			m.payloadLeft, m.header = length, m.header[:0]
 		}
 	}
 }
@@ -187,7 +188,7 @@ func payloadLength(header []byte) (length int, complete bool) {
 	}
 }
 
-// maskedFrame is a text frame of at most 125 bytes, masked with zeros.
+// maskedFrame returns a text frame, masked with zeros, for a payload of up to 125 bytes.
 func maskedFrame(payload []byte) []byte {
 	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }

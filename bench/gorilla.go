@@ -6,11 +6,11 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// openGorilla is the design of gorilla's chat example: a goroutine to read and
-// one to write for each connection, a channel between, and waiting messages
-// joined by newlines into one frame.
+// openGorilla serves gorilla/websocket in the way of its chat example: each connection
+// has a goroutine that reads, a goroutine that writes and a channel between them. The
+// writer joins waiting messages with newlines into one frame.
 func openGorilla() (http.Handler, func(string) error) {
-	members := newRooms[chan []byte]()
+	members := newRegistry[chan []byte]()
 	upgrader := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := upgrader.Upgrade(w, r, nil)
@@ -26,7 +26,7 @@ func openGorilla() (http.Handler, func(string) error) {
 				close(send)
 				return
 			}
-			send <- members.serve(send, text)
+			send <- members.handle(send, text)
 		}
 	})
 	return handler, members.publisher(func(send chan []byte, text []byte) { send <- text })

@@ -6,9 +6,9 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// openGWS is lxzan/gws with its broadcaster, which frames a message once.
+// openGWS serves lxzan/gws with its broadcaster, which frames a message once.
 func openGWS() (http.Handler, func(string) error) {
-	events := &gwsEvents{members: newRooms[*gws.Conn]()}
+	events := &gwsEvents{members: newRegistry[*gws.Conn]()}
 	upgrader := gws.NewUpgrader(events, nil)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if socket, err := upgrader.Upgrade(w, r); err == nil {
@@ -25,12 +25,12 @@ func openGWS() (http.Handler, func(string) error) {
 
 type gwsEvents struct {
 	gws.BuiltinEventHandler
-	members *rooms[*gws.Conn]
+	members *registry[*gws.Conn]
 }
 
 func (e *gwsEvents) OnMessage(socket *gws.Conn, text *gws.Message) {
 	defer func() { _ = text.Close() }()
-	_ = socket.WriteMessage(gws.OpcodeText, e.members.serve(socket, text.Bytes()))
+	_ = socket.WriteMessage(gws.OpcodeText, e.members.handle(socket, text.Bytes()))
 }
 
 func (e *gwsEvents) OnClose(socket *gws.Conn, _ error) { e.members.leave(socket) }

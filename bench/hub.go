@@ -7,16 +7,16 @@ import (
 	"github.com/rohrpost/rohrpost"
 )
 
-// openHub is this hub, with its default Config but for the limit of connections.
+// openHub serves rohrpost with the default Config, without a limit of connections.
 func openHub() (http.Handler, func(string) error) { return open(rohrpost.Config{}) }
 
-// openForgetful is this hub without a history.
-func openForgetful() (http.Handler, func(string) error) {
+// openHubNoHistory serves rohrpost without a history.
+func openHubNoHistory() (http.Handler, func(string) error) {
 	return open(rohrpost.Config{DisableHistory: true})
 }
 
 func open(config rohrpost.Config) (http.Handler, func(string) error) {
-	config.MaxConnections = -1
+	config.Limits.MaxConnections = -1
 	hub := rohrpost.NewHub(config)
 	hub.Allow("{group}", rohrpost.Anyone)
 	return hub, func(group string) error {

@@ -1,6 +1,6 @@
-// Command bench measures this hub beside its peers: each is a thin server in a
-// process of its own, all are asked the same by one load generator, round by
-// round in turn.
+// Command bench compares rohrpost with other WebSocket servers. Each implementation is
+// a minimal server in its own process. One load generator runs the same scenarios on
+// all of them, alternating between them in each round.
 //
 //	go run . [-quick] [-write] [-only hub,gws] [-scenario text] [-rounds 3] [-before binary]
 package main
@@ -24,32 +24,32 @@ func main() {
 		}
 		return
 	}
-	quick := flag.Bool("quick", false, "smaller groups and shorter rounds")
-	only := flag.String("only", "", "measure `names` only, separated by commas")
-	part := flag.String("scenario", "", "measure scenarios only whose names contain this `text`")
-	rounds := flag.Int("rounds", 3, "rounds of each scenario")
-	writes := flag.Bool("write", false, "write tables and chart into doc/")
-	before := flag.String("before", "", "measure also the hub of another build of this command, a `binary`, as hub-before")
+	quick := flag.Bool("quick", false, "use smaller groups and shorter rounds")
+	only := flag.String("only", "", "measure only the implementations with these `names`, separated by commas")
+	filter := flag.String("scenario", "", "measure only scenarios whose names contain this `text`")
+	rounds := flag.Int("rounds", 3, "number of rounds per scenario")
+	writeReport := flag.Bool("write", false, "write the tables and the chart to doc/")
+	before := flag.String("before", "", "also measure the hub of another build of this command, a `binary`, as hub-before")
 	flag.Parse()
-	names := peerNames()
+	names := implementationNames()
 	if *only != "" {
 		names = strings.Split(*only, ",")
 	}
 	if *before != "" {
-		another := peers["hub"]
+		another := implementations["hub"]
 		another.binary = *before
-		peers["hub"+beforeSuffix] = another
+		implementations["hub"+beforeSuffix] = another
 		names = append(names, "hub"+beforeSuffix)
 	}
 	for _, name := range names {
-		if p, known := peers[name]; !known || !p.runs() {
-			fmt.Fprintf(os.Stderr, "bench: %s is unknown, or what it needs is not there; there are %s\n", name, strings.Join(peerNames(), ", "))
+		if p, known := implementations[name]; !known || !p.available() {
+			fmt.Fprintf(os.Stderr, "bench: %s is unknown or not installed; available: %s\n", name, strings.Join(implementationNames(), ", "))
 			os.Exit(2)
 		}
 	}
-	chosen := slices.DeleteFunc(scenarios(*quick), func(s scenario) bool { return !strings.Contains(s.String(), *part) })
+	chosen := slices.DeleteFunc(scenarios(*quick), func(s scenario) bool { return !strings.Contains(s.String(), *filter) })
 	reports := run(chosen, names, *rounds)
-	if !*writes {
+	if !*writeReport {
 		return
 	}
 	if err := write(reports, "../doc/BENCHMARKS.md", "../doc/benchmarks.svg"); err != nil {
@@ -58,18 +58,18 @@ func main() {
 	}
 }
 
-// scenarios are all that is measured.
+// scenarios returns all scenarios.
 func scenarios(quick bool) []scenario {
 	duration := 2500 * time.Millisecond
-	sizes, crowd := []int{100, 1000, 10_000}, 10_000
-	// So long, and so much, that one that does not read is closed.
-	beside := scenario{kind: paced, members: 1000, pace: 20, title: 16 << 10, buffer: 64 << 10, duration: 3 * duration}
+	sizes, maxMembers := []int{100, 1000, 10_000}, 10_000
+	// Long and large enough that the server closes a connection that does not read.
+	large := scenario{kind: fixedRate, members: 1000, messageRate: 20, titleSize: 16 << 10, sendBuffer: 64 << 10, duration: 3 * duration}
 	if quick {
-		duration, sizes, crowd = 300*time.Millisecond, []int{1000}, 1000
-		beside = scenario{kind: paced, members: 100, pace: 200, title: 16 << 10, buffer: 64 << 10, duration: 3 * duration}
+		duration, sizes, maxMembers = 300*time.Millisecond, []int{1000}, 1000
+		large = scenario{kind: fixedRate, members: 100, messageRate: 200, titleSize: 16 << 10, sendBuffer: 64 << 10, duration: 3 * duration}
 	}
-	stuck := beside
-	stuck.stuck = true
+	stalled := large
+	stalled.stalled = true
 	var all []scenario
 	for _, size := range sizes {
 		all = append(all,
@@ -77,37 +77,37 @@ func scenarios(quick bool) []scenario {
 	}
 	return append(
 		all,
-		scenario{members: crowd, groups: crowd, inFlight: 256, duration: duration},
-		scenario{members: 100, groups: 100, each: 100, inFlight: 64, duration: duration},
+		scenario{members: maxMembers, groups: maxMembers, inFlight: 256, duration: duration},
+		scenario{members: 100, groups: 100, groupsPerConn: 100, inFlight: 64, duration: duration},
 		scenario{kind: requests, members: 100, inFlight: 1, duration: duration},
 		scenario{kind: requests, members: 100, inFlight: 32, duration: duration},
-		scenario{kind: paced, members: 1000, pace: 50, duration: duration},
-		beside, stuck,
-		scenario{kind: idle, members: crowd},
+		scenario{kind: fixedRate, members: 1000, messageRate: 50, duration: duration},
+		large, stalled,
+		scenario{kind: idle, members: maxMembers},
 		scenario{kind: churn, members: 1, inFlight: 8, duration: duration},
 	)
 }
 
-// run measures all scenarios, each in turn on all peers, as often as there are
-// rounds, and prints the medians. A server that fails is left out of the scenario.
+// run measures each scenario on all implementations, alternating between them in each
+// round, and prints the medians. It drops an implementation that fails from the scenario.
 func run(scenarios []scenario, names []string, rounds int) (reports []report) {
 	for _, s := range scenarios {
-		able := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.able(peers[name]) })
+		supported := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.supportedBy(implementations[name]) })
 		results := map[string][]result{}
 		for round := range rounds {
-			for _, name := range turned(able, round) { // nobody is always the first
+			for _, name := range rotated(supported, round) { // so that none is always first
 				r, err := s.measure(name)
-				if err != nil { // that is a result too: the others go on
-					fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s fails: %v\n", s, round+1, rounds, name, err)
-					able = slices.DeleteFunc(able, func(other string) bool { return other == name })
+				if err != nil { // continue with the others
+					fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s failed: %v\n", s, round+1, rounds, name, err)
+					supported = slices.DeleteFunc(supported, func(other string) bool { return other == name })
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "%s, round %d of %d: %-20s %s\n", s, round+1, rounds, name, r)
 				results[name] = append(results[name], r)
 			}
 		}
-		if len(able) > 0 {
-			r := report{s, able, results}
+		if len(supported) > 0 {
+			r := report{s, supported, results}
 			fmt.Println("\n" + r.table())
 			reports = append(reports, r)
 		}
@@ -115,8 +115,8 @@ func run(scenarios []scenario, names []string, rounds int) (reports []report) {
 	return reports
 }
 
-// turned returns the names, beginning with another one each round.
-func turned(names []string, round int) []string {
+// rotated returns the names, starting with a different one in each round.
+func rotated(names []string, round int) []string {
 	first := round % max(len(names), 1)
 	return slices.Concat(names[first:], names[:first])
 }

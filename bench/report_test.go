@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestWrite writes a page twice: what stands around the tables stays, and the
-// chart is XML with a bar for each server.
+// TestWrite writes a page twice: the text around the tables stays, and the chart is
+// XML with a bar for each server.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	page, chart := filepath.Join(dir, "page.md"), filepath.Join(dir, "chart.svg")
@@ -23,8 +23,8 @@ func TestWrite(t *testing.T) {
 		scenario: scenario{kind: requests, members: 100, inFlight: 32, duration: time.Second},
 		names:    []string{"hub", "gws"},
 		results: map[string][]result{
-			"hub": {{rate: 300, cpu: 1, ceiling: 301}, {rate: 100, cpu: 2, ceiling: 301}, {rate: 200, cpu: 9, ceiling: 301}},
-			"gws": {{rate: 100, cpu: 4, ceiling: 129}},
+			"hub": {{rate: 300, cpu: 1, generatorLimit: 301}, {rate: 100, cpu: 2, generatorLimit: 301}, {rate: 200, cpu: 9, generatorLimit: 301}},
+			"gws": {{rate: 100, cpu: 4, generatorLimit: 129}},
 		},
 	}}
 	for range 2 {
@@ -33,9 +33,9 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	want := "before\n" + beginMark + `
-#### 32 requests at a time on each of 100 connections
+#### requests on 100 connections, 32 in flight on each
 
-| server | a second | × hub | server CPU µs for each | × hub | generator's ceiling |
+| server | per second | × hub | server CPU µs per operation | × hub | generator limit per second |
 |---|---:|---:|---:|---:|---:|
 | hub | 200 | 1.00 | 2.00 | 1.00 | 301 |
 | gws | 100 | 0.50 | 4.00 | 2.00 | 129, generator-bound |
@@ -61,7 +61,7 @@ func TestWrite(t *testing.T) {
 		t.Errorf("the chart has %d bars", bars)
 	}
 	if err := write(reports, chart, chart); err == nil {
-		t.Error("a page without marks was written to")
+		t.Error("write accepted a page without marks")
 	}
 }
 
@@ -74,7 +74,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-func TestTurned(t *testing.T) {
+func TestRotated(t *testing.T) {
 	for _, test := range []struct {
 		names string
 		round int
@@ -82,7 +82,7 @@ func TestTurned(t *testing.T) {
 	}{
 		{"hub gws node", 0, "hub gws node"}, {"hub gws node", 1, "gws node hub"}, {"hub gws node", 5, "node hub gws"}, {"", 2, ""},
 	} {
-		if got := strings.Join(turned(strings.Fields(test.names), test.round), " "); got != test.want {
+		if got := strings.Join(rotated(strings.Fields(test.names), test.round), " "); got != test.want {
 			t.Errorf("round %d: %q, not %q", test.round, got, test.want)
 		}
 	}

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// collect is no number of messages.
-const collect = -1
+// collectGarbage is the command for a garbage collection, instead of a number of
+// messages.
+const collectGarbage = -1
 
-// server is a peer in a process of its own. A line with a number on its standard
-// input makes it publish as many messages, collect that it collects its garbage.
+// server is an implementation in its own process. A line with a number on its standard
+// input makes it publish that many messages; collectGarbage makes it collect garbage.
 type server struct {
 	command *exec.Cmd
 	input   io.WriteCloser
@@ -24,12 +25,12 @@ type server struct {
 }
 
 func start(name string, s scenario) (*server, error) {
-	command, err := peers[name].command(name, max(s.groups, 1))
+	command, err := implementations[name].command(name, max(s.groups, 1))
 	if err != nil {
 		return nil, err
 	}
 	command.Stderr = os.Stderr
-	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", bufferEnv, s.buffer), fmt.Sprintf("%s=%d", titleEnv, s.title))
+	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", bufferEnv, s.sendBuffer), fmt.Sprintf("%s=%d", titleEnv, s.titleSize))
 	started := &server{command: command}
 	if started.input, err = command.StdinPipe(); err != nil {
 		return nil, err
@@ -42,17 +43,17 @@ func start(name string, s scenario) (*server, error) {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
 	started.output = bufio.NewReader(output)
-	if started.address, err = started.line(); err != nil {
+	if started.address, err = started.readLine(); err != nil {
 		started.stop()
 		return nil, err
 	}
 	return started, nil
 }
 
-func (s *server) line() (string, error) {
+func (s *server) readLine() (string, error) {
 	line, err := s.output.ReadString('\n')
 	if err != nil {
-		return "", fmt.Errorf("the server says nothing: %w", err)
+		return "", fmt.Errorf("read from the server: %w", err)
 	}
 	return strings.TrimSpace(line), nil
 }
@@ -62,12 +63,13 @@ func (s *server) publish(count int) error {
 	return err
 }
 
-// resident is the memory of the server after a garbage collection, in bytes.
+// resident returns the resident memory of the server after a garbage collection, in
+// bytes.
 func (s *server) resident() (int, error) {
-	if err := s.publish(collect); err != nil {
+	if err := s.publish(collectGarbage); err != nil {
 		return 0, err
 	}
-	if _, err := s.line(); err != nil {
+	if _, err := s.readLine(); err != nil {
 		return 0, err
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.Process.Pid))
@@ -78,15 +80,15 @@ func (s *server) resident() (int, error) {
 	return pages * os.Getpagesize(), err
 }
 
-// stop ends the server: by the end of its input, or else by force.
+// stop closes the input of the server and kills it if it does not end within a second.
 func (s *server) stop() {
 	_ = s.input.Close()
-	patience := time.AfterFunc(time.Second, func() { _ = s.command.Process.Kill() })
+	kill := time.AfterFunc(time.Second, func() { _ = s.command.Process.Kill() })
 	_ = s.command.Wait()
-	patience.Stop()
+	kill.Stop()
 }
 
-// cpuTime is what a process has used.
+// cpuTime returns the CPU time that a process has used.
 func cpuTime(pid int) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

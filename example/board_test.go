@@ -158,7 +158,7 @@ func TestSnapshot(t *testing.T) {
 func TestPayload(t *testing.T) {
 	golden, err := os.ReadFile("testdata/card.golden")
 	require.NoError(t, err)
-	assert.Equal(t, string(golden), rohrposttest.Emits(t, Card{}))
+	assert.Equal(t, string(golden), rohrposttest.PayloadFields(t, Card{}))
 }
 
 // A new board contains the sample cards. A board with cards keeps them.

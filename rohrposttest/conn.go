@@ -12,59 +12,60 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
 )
 
-// patience is how long a message may take that must come. Nothing waits for a
-// message that must not.
-const patience = 5 * time.Second
+// timeout limits the wait for an expected message. No assertion waits to see that a
+// message does not arrive.
+const timeout = 5 * time.Second
 
-// Conn is a connection to a hub inside the process. It reads all the time, so
-// that the hub never waits for it. What does not go as the test says ends the
-// test. Its methods are for one goroutine, that of the test.
+// Conn is an in-memory connection to a hub. It reads all messages immediately, so that
+// the hub never waits for it. Except for ExpectNothing, a method that fails ends the
+// test. Only the goroutine of the test may call its methods.
 type Conn struct {
 	t        testing.TB
 	ws       *websocket.Conn
 	incoming mailbox
-	waiting  []Message // has come, and was not asked for
+	unread   []Message // read by Call before the reply
 	lastID   int
 }
 
-// Dial opens a connection, as the given identity, past Config.Authenticate;
-// without one, Config.Authenticate decides about a request without anything in
-// it. The connection is closed at the end of the test, or by Close.
+// Dial opens a connection with the given identity and skips Config.Authenticate.
+// Without an identity Config.Authenticate decides about a request without cookies and
+// credentials. The connection closes at the end of the test.
 func Dial(t testing.TB, hub *rohrpost.Hub, as ...rohrpost.Identity) *Conn {
 	t.Helper()
 	serve := hub.ServeHTTP
 	if len(as) > 0 {
 		serve = func(w http.ResponseWriter, r *http.Request) { hub.ServeHTTPAs(w, r, as[0]) }
 	}
-	ws, refusal, err := pipe(serve)
+	ws, rejection, err := mempipe.Dial(serve)
 	if err != nil {
-		if refusal != nil {
-			text, _ := io.ReadAll(refusal.Body)
-			t.Fatalf("dial: the hub refused: %s: %s", refusal.Status, text)
+		if rejection != nil {
+			text, _ := io.ReadAll(rejection.Body)
+			t.Fatalf("dial: the hub rejected the connection: %s: %s", rejection.Status, text)
 		}
 		t.Fatalf("dial: %v", err)
 	}
 	c := &Conn{t: t, ws: ws, incoming: newMailbox()}
-	go c.incoming.fill(ws)
+	go c.incoming.readAll(ws)
 	t.Cleanup(c.Close)
 	return c
 }
 
-// Subscribe joins groups, each with a request.
+// Subscribe subscribes to groups, with one request each.
 func (c *Conn) Subscribe(groups ...string) {
 	c.t.Helper()
-	c.each("subscribe", groups)
+	c.requestEach("subscribe", groups)
 }
 
-// Unsubscribe leaves groups, each with a request.
+// Unsubscribe unsubscribes from groups, with one request each.
 func (c *Conn) Unsubscribe(groups ...string) {
 	c.t.Helper()
-	c.each("unsubscribe", groups)
+	c.requestEach("unsubscribe", groups)
 }
 
-func (c *Conn) each(request string, groups []string) {
+func (c *Conn) requestEach(request string, groups []string) {
 	c.t.Helper()
 	for _, group := range groups {
 		if reply := c.Call(request, map[string]string{"group": group}); reply.Error != "" {
@@ -73,8 +74,8 @@ func (c *Conn) each(request string, groups []string) {
 	}
 }
 
-// Call sends a request and returns its reply, also one with an error. What comes
-// before the reply is kept for Expect.
+// Call sends a request and returns the reply, which may contain an error. Expect and
+// the other assertions still see the messages that arrive before the reply.
 func (c *Conn) Call(requestType string, data any) Message {
 	c.t.Helper()
 	c.lastID++
@@ -83,34 +84,35 @@ func (c *Conn) Call(requestType string, data any) Message {
 	if data != nil {
 		request["data"] = data
 	}
-	_ = c.ws.SetWriteDeadline(time.Now().Add(patience)) // never fails
+	_ = c.ws.SetWriteDeadline(time.Now().Add(timeout)) // never fails
 	if err := c.ws.WriteJSON(request); err != nil {
-		c.t.Fatalf("call %s: %v%s", requestType, err, c.incoming.farewell())
+		c.t.Fatalf("call %s: %v%s", requestType, err, c.incoming.closeReason())
 	}
 	for {
 		m, ok := c.incoming.next()
 		if !ok {
-			c.t.Fatalf("call %s: no reply%s", requestType, c.incoming.farewell())
+			c.t.Fatalf("call %s: no reply%s", requestType, c.incoming.closeReason())
 		}
 		if string(m.ID) == strconv.Quote(id) {
 			return m
 		}
-		c.waiting = append(c.waiting, m)
+		c.unread = append(c.unread, m)
 	}
 }
 
-// Expect takes the next message: it must be a change of the type, to the group,
-// that all matchers accept. Order is a promise, so nothing is passed over.
+// Expect removes the next message and returns its change. The message must be a change
+// of the type to the group that satisfies all matchers. Expect skips no message, since
+// the hub guarantees their order.
 func (c *Conn) Expect(group, changeType string, matchers ...Matcher) rohrpost.Change {
 	c.t.Helper()
 	want := expectation{group: group, changeType: changeType, matchers: matchers}
 	m, ok := c.take()
 	if !ok {
-		c.t.Fatalf("nothing came%s: %s", c.incoming.farewell(), want.describe())
+		c.t.Fatalf("expected: %s\nno message arrived%s", want.describe(), c.incoming.closeReason())
 	}
 	change, isChange := m.change()
 	if !isChange {
-		c.t.Fatalf("expected: %s\nthe next message is no change: %s", want.describe(), m)
+		c.t.Fatalf("expected: %s\nthe next message is not a change: %s", want.describe(), m)
 	}
 	if want.count([]rohrpost.Change{change}) != "" {
 		c.t.Fatalf("expected: %s\n%s", want.describe(), want.nearest(append([]rohrpost.Change{change}, c.changes()...)))
@@ -118,13 +120,13 @@ func (c *Conn) Expect(group, changeType string, matchers ...Matcher) rohrpost.Ch
 	return change
 }
 
-// ExpectMessage takes the next message: it must be of the type, as Hub.Send and
-// Conn.Send send them.
+// ExpectMessage removes and returns the next message. The message must be of the type,
+// as sent by Hub.Send or Conn.Send.
 func (c *Conn) ExpectMessage(messageType string) Message {
 	c.t.Helper()
 	m, ok := c.take()
 	if !ok {
-		c.t.Fatalf("nothing came%s: a message of type %s", c.incoming.farewell(), messageType)
+		c.t.Fatalf("expected: a message of type %s\nno message arrived%s", messageType, c.incoming.closeReason())
 	}
 	if m.Type != messageType {
 		c.t.Fatalf("expected: a message of type %s\nthe next message is %s", messageType, m)
@@ -132,25 +134,25 @@ func (c *Conn) ExpectMessage(messageType string) Message {
 	return m
 }
 
-// ExpectNothing reports an error if anything has been sent to the connection
-// that Expect has not taken. It does not wait: a ping that comes back has what
-// was sent earlier before it.
+// ExpectNothing reports an error if there are messages that no Expect method has
+// removed, discards them, and returns whether there were none. It does not wait: it
+// sends a ping, and all earlier messages arrive before the pong.
 func (c *Conn) ExpectNothing() bool {
 	c.t.Helper()
 	c.Call("ping", nil)
 	var lines []string
-	for _, m := range c.waiting {
+	for _, m := range c.unread {
 		lines = append(lines, m.String())
 	}
-	c.waiting = nil
+	c.unread = nil
 	if len(lines) > 0 {
-		c.t.Errorf("nothing was to come, but this did:\n%s", numbered(lines))
+		c.t.Errorf("unexpected messages:\n%s", numbered(lines))
 	}
 	return len(lines) == 0
 }
 
-// ExpectClosed waits until the hub closes the connection, with the code; what
-// comes before is thrown away.
+// ExpectClosed waits until the hub closes the connection and checks the close code. It
+// discards the messages that arrive before.
 func (c *Conn) ExpectClosed(code int) {
 	c.t.Helper()
 	for ok := true; ok; {
@@ -159,37 +161,37 @@ func (c *Conn) ExpectClosed(code int) {
 	var closed *websocket.CloseError
 	switch err := c.incoming.end(); {
 	case err == nil:
-		c.t.Fatalf("the connection is still open; expected: closed with %d", code)
+		c.t.Fatalf("expected: close code %d\nthe connection is still open", code)
 	case !errors.As(err, &closed):
-		c.t.Fatalf("the connection ended without a code: %v; expected: closed with %d", err, code)
+		c.t.Fatalf("expected: close code %d\nthe connection ended without a code: %v", code, err)
 	case closed.Code != code:
-		c.t.Fatalf("closed with %d %s; expected: %d", closed.Code, closed.Text, code)
+		c.t.Fatalf("expected: close code %d\nthe close code is %d %s", code, closed.Code, closed.Text)
 	}
 }
 
-// Close closes the connection with 1000 and returns when the hub has let go of
-// it. A second call does nothing.
+// Close closes the connection with code 1000 and waits until the hub has closed its
+// side. Further calls do nothing.
 func (c *Conn) Close() {
 	text := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.ws.WriteControl(websocket.CloseMessage, text, time.Now().Add(patience)) // it may be closed
-	_ = c.ws.NetConn().SetReadDeadline(time.Now().Add(patience))
+	_ = c.ws.WriteControl(websocket.CloseMessage, text, time.Now().Add(timeout)) // the connection may be closed already
+	_ = c.ws.NetConn().SetReadDeadline(time.Now().Add(timeout))
 	<-c.incoming.closed
 	_ = c.ws.NetConn().Close()
 }
 
-// take removes the next message.
+// take removes and returns the next message.
 func (c *Conn) take() (Message, bool) {
-	if len(c.waiting) == 0 {
+	if len(c.unread) == 0 {
 		return c.incoming.next()
 	}
-	m := c.waiting[0]
-	c.waiting = c.waiting[1:]
+	m := c.unread[0]
+	c.unread = c.unread[1:]
 	return m, true
 }
 
-// changes are those that wait.
+// changes returns the changes among the unread messages.
 func (c *Conn) changes() (changes []rohrpost.Change) {
-	for _, m := range c.waiting {
+	for _, m := range c.unread {
 		if change, ok := m.change(); ok {
 			changes = append(changes, change)
 		}
@@ -197,7 +199,7 @@ func (c *Conn) changes() (changes []rohrpost.Change) {
 	return changes
 }
 
-// Message is one as it came.
+// Message is a message from the hub.
 type Message struct {
 	ID    json.RawMessage `json:"id,omitempty"`
 	Type  string          `json:"type,omitempty"`
@@ -230,7 +232,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Bind decodes the data of the message.
+// Bind decodes the data of the message into a pointer.
 func (m Message) Bind(into any) error { return json.Unmarshal(m.Data, into) }
 
 // String returns the message as JSON.
@@ -242,8 +244,8 @@ func (m Message) String() string {
 	return string(text)
 }
 
-// change returns the change that the message is, as it was published: without the
-// updated fields that were set in its object on the way.
+// change returns the published change. It removes the updated fields that the hub adds
+// to the object.
 func (m Message) change() (rohrpost.Change, bool) {
 	var data struct {
 		Group, Type   string

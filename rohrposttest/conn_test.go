@@ -24,7 +24,7 @@ func TestConn(t *testing.T) {
 	require.NoError(t, db.Create(&a).Error)
 	require.NoError(t, db.Model(&a).Update("title", "Two").Error)
 	require.NoError(t, hub.Send("news", rohrpost.Message{Type: "headline", Data: "Read all about it"}))
-	assert.Equal(t, "pong", conn.Call("ping", nil).Type) // what comes before the reply is kept
+	assert.Equal(t, "pong", conn.Call("ping", nil).Type) // Call keeps the messages before the reply
 	conn.Expect("article-1", rohrpost.Create, rohrposttest.Object(map[string]any{"id": 1}))
 	change := conn.Expect("article-1", rohrpost.Update, rohrposttest.UpdatedFields("title"), rohrposttest.Object(map[string]any{"id": 1}))
 	assert.Equal(t, []string{"title"}, change.UpdatedFields)
@@ -55,12 +55,12 @@ func TestConnReports(t *testing.T) {
 		assert func(c *rohrposttest.Conn)
 		want   string
 	}{
-		{"another one", func(c *rohrposttest.Conn) { c.Expect("g", rohrpost.Delete) }, "expected: delete to g\nwhat was sent, nearest first:\n  1. create to g: 1\n       - type is create\n\n"},
-		{"no change", func(c *rohrposttest.Conn) { c.ExpectMessage("news") }, `the next message is {"id":`},
-		{"too much", func(c *rohrposttest.Conn) { c.ExpectNothing() }, "nothing was to come, but this did:\n  1. {"},
-		{"refused", func(c *rohrposttest.Conn) { c.Subscribe("no such name!") }, "subscribe no such name!: ACCESS_DENIED\n"},
-		{"open", func(c *rohrposttest.Conn) { c.Call("leave", nil); c.ExpectClosed(1000) }, "closed with 4321 bye; expected: 1000\n"},
-		{"ended", func(c *rohrposttest.Conn) { c.Call("leave", nil); c.ExpectClosed(4321); c.Call("ping", nil) }, "the connection has ended: websocket: close 4321: bye\n"},
+		{"a different type", func(c *rohrposttest.Conn) { c.Expect("g", rohrpost.Delete) }, "expected: delete to g\nsent changes, most similar first:\n  1. create to g: 1\n       - type is create\n\n"},
+		{"not a message", func(c *rohrposttest.Conn) { c.ExpectMessage("news") }, `the next message is {"id":`},
+		{"an unexpected message", func(c *rohrposttest.Conn) { c.ExpectNothing() }, "unexpected messages:\n  1. {"},
+		{"a denied subscription", func(c *rohrposttest.Conn) { c.Subscribe("no such name!") }, "subscribe no such name!: ACCESS_DENIED\n"},
+		{"a different close code", func(c *rohrposttest.Conn) { c.Call("leave", nil); c.ExpectClosed(1000) }, "expected: close code 1000\nthe close code is 4321 bye\n"},
+		{"a closed connection", func(c *rohrposttest.Conn) { c.Call("leave", nil); c.ExpectClosed(4321); c.Call("ping", nil) }, "the connection ended: websocket: close 4321: bye\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Contains(t, failing(t, func(t testing.TB) {
@@ -95,8 +95,8 @@ func TestIdentities(t *testing.T) {
 		{Group: "inbox-ann"},
 		{User: ann, Group: "unknown"},
 	})
-	assert.Equal(t, "row 0: ann may subscribe to inbox-ann, and must not\n"+
-		"row 2: an anonymous user must be able to subscribe to inbox-bob, and is refused\n",
+	assert.Equal(t, "row 0: ann can subscribe to inbox-ann but must not\n"+
+		"row 2: an anonymous user cannot subscribe to inbox-bob but must be able to\n",
 		failing(t, func(t testing.TB) {
 			rohrposttest.Allowed(t, hub, []rohrposttest.Access{
 				{User: ann, Group: "inbox-ann"},
@@ -108,7 +108,7 @@ func TestIdentities(t *testing.T) {
 	assert.Contains(t, failing(t, func(t testing.TB) { rohrposttest.Dial(t, hub, ann) }), "503")
 }
 
-// In a bubble hours pass at once, and a connection lives through them.
+// A connection works in a synctest bubble, where an hour passes at once.
 func TestInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := rohrpost.NewHub(rohrpost.Config{})
@@ -131,7 +131,7 @@ func TestInBubble(t *testing.T) {
 		conn.Expect("g", rohrpost.Create)
 		assert.Contains(t, failing(t, func(t testing.TB) {
 			rohrposttest.Dial(t, hub).Expect("g", rohrpost.Create)
-		}), "nothing came: create to g")
+		}), "expected: create to g\nno message arrived")
 		time.Sleep(time.Until(start.Add(time.Hour)))
 		conn.ExpectClosed(4001)
 		assert.Equal(t, time.Hour, time.Since(start))
@@ -143,7 +143,7 @@ func TestShutdownOfHub(t *testing.T) {
 	conn := rohrposttest.Dial(t, hub)
 	start := time.Now()
 	require.NoError(t, hub.Shutdown(context.Background()))
-	assert.Less(t, time.Since(start), 4*time.Second, "the connection answers the farewell")
+	assert.Less(t, time.Since(start), 4*time.Second, "the connection must answer the close frame")
 	conn.ExpectClosed(1001)
 }
 

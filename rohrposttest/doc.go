@@ -1,11 +1,10 @@
-// Package rohrposttest is for the tests of programs that use rohrpost: it shows
-// that a change was announced, to whom and with what, without sockets and
-// without sleeping.
+// Package rohrposttest tests programs that use rohrpost. It checks the changes that a
+// program sends, their groups and their payloads, without network sockets and sleeps.
 //
-//   - Record captures what the writes of a test announce.
-//   - Dial opens a connection inside the process that speaks the real protocol.
-//   - Allowed checks who may subscribe to what.
-//   - Emits lists every field that a model can emit, for a golden file.
+//   - Record records the changes that the writes of a test send.
+//   - Dial opens an in-memory connection that speaks the real protocol.
+//   - Allowed checks which users may subscribe to which groups.
+//   - PayloadFields lists all fields that changes of a model can contain, for a golden file.
 //
-// All of it works inside testing/synctest, and in parallel tests.
+// The package works in parallel tests and inside testing/synctest.
 package rohrposttest

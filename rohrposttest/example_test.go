@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// t stands for the *testing.T of a test: it prints what the test reports.
+// t stands for the *testing.T of a test. It prints errors.
 var t = &printing{}
 
 type printing struct {
@@ -38,7 +38,7 @@ func (c Comment) PushNotificationData([]string, string) any {
 	return map[string]any{"id": c.ID, "text": c.Text}
 }
 
-// application is what the examples test.
+// application returns the database and the hub that the examples test.
 func application(name string) (*gorm.DB, *rohrpost.Hub) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("article-{id}", rohrpost.Anyone)
@@ -61,12 +61,12 @@ func check(err error) {
 	}
 }
 
-// A test that fails shows what was announced instead, nearest first.
+// A failed assertion lists the sent changes, the most similar first.
 func ExampleRecord() {
 	db, _ := application("record")
 	rec := rohrposttest.Record(t, db)
 
-	db.Create(&Comment{ArticleID: 7, Text: "Well said"}) // or whatever is tested
+	db.Create(&Comment{ArticleID: 7, Text: "Well said"}) // the code under test
 
 	rec.AssertSent(t, "article-7", rohrpost.Create, rohrposttest.Has("text", "Well said"))
 	rec.AssertNothing(t, "article-8")
@@ -74,12 +74,12 @@ func ExampleRecord() {
 	// Output:
 	// not sent: create to article-7
 	//      object.text is "Well done"
-	// what was sent, nearest first:
+	// sent changes, most similar first:
 	//   1. create to article-7: {"id":1,"text":"Well said"}
 	//        - object.text is "Well said"
 }
 
-// A test may do all its work in one transaction and roll it back.
+// A test can run in a single transaction and roll it back.
 func ExampleRecord_rollback() {
 	db, _ := application("rollback")
 	tx := db.Begin()
@@ -98,7 +98,7 @@ func ExampleRecord_rollback() {
 	// Output: 1 would be sent, 0 was
 }
 
-// Parallel tests that share a handle record the writes under their own context.
+// Parallel tests that share a handle record the writes under their own contexts.
 func ExampleContext() {
 	shared, _ := application("context")
 	db := shared.WithContext(rohrposttest.Context(t))
@@ -113,7 +113,7 @@ func ExampleContext() {
 	// Output: create article-7
 }
 
-// What a page would be sent.
+// A connection receives the messages that a client would receive.
 func ExampleDial() {
 	db, hub := application("dial")
 	conn := rohrposttest.Dial(t, hub, rohrpost.Identity{ID: "ann"})
@@ -129,7 +129,7 @@ func ExampleDial() {
 	// Output: ACCESS_DENIED
 }
 
-// Who may subscribe to what.
+// A table lists which users may subscribe to which groups.
 func ExampleAllowed() {
 	_, hub := application("allowed")
 	ann := rohrpost.Identity{ID: "ann"}
@@ -139,13 +139,13 @@ func ExampleAllowed() {
 		{User: ann, Group: "inbox-bob", Want: true},
 		{Group: "inbox-ann", Want: false},
 	})
-	// Output: row 2: ann must be able to subscribe to inbox-bob, and is refused
+	// Output: row 2: ann cannot subscribe to inbox-bob but must be able to
 }
 
-// Compared with a file that is under version control, a field that gets into the
-// payload cannot pass unseen.
-func ExampleEmits() {
-	emits := rohrposttest.Emits(t, Comment{})
+// A comparison with a file under version control shows each field that is added to a
+// payload.
+func ExamplePayloadFields() {
+	emits := rohrposttest.PayloadFields(t, Comment{})
 	golden, err := os.ReadFile("testdata/comment.golden")
 	check(err)
 	fmt.Println(emits == string(golden))

@@ -15,8 +15,8 @@ type expectation struct {
 	matchers          []Matcher
 }
 
-// count returns what is wrong with the changes, "" if one is as expected, or as
-// many as Times says.
+// count compares the number of matching changes with the expected one: at least one,
+// or that of Times. It returns a description of the problem, or "" if they agree.
 func (e expectation) count(changes []rohrpost.Change) string {
 	found, times := 0, 0
 	for _, change := range changes {
@@ -36,8 +36,8 @@ func (e expectation) count(changes []rohrpost.Change) string {
 	return ""
 }
 
-// differences are those of a change from what is expected. Matchers get to see
-// only what is of the group and the type.
+// differences describes how a change differs from the expected one. Matchers run only
+// if the group and the type match.
 func (e expectation) differences(change rohrpost.Change) []string {
 	var found []string
 	if change.Group != e.group {
@@ -65,11 +65,10 @@ func (e expectation) describe() string {
 	return text
 }
 
-// nearest reports the changes, those that differ least first. Another group is
-// further away than anything else.
+// nearest describes the changes and their differences, the most similar change first.
 func (e expectation) nearest(changes []rohrpost.Change) string {
 	if len(changes) == 0 {
-		return "nothing was sent at all"
+		return "no change was sent"
 	}
 	changes = slices.Clone(changes)
 	slices.SortStableFunc(changes, func(a, b rohrpost.Change) int { return cmp.Compare(e.distance(a), e.distance(b)) })
@@ -80,12 +79,12 @@ func (e expectation) nearest(changes []rohrpost.Change) string {
 			lines[i] += "\n       - " + difference
 		}
 	}
-	return "what was sent, nearest first:\n" + numbered(lines)
+	return "sent changes, most similar first:\n" + numbered(lines)
 }
 
-// distance is small for what differs little: in what the matchers say, then in
-// its type, then in its group; of those, names that begin like the expected one
-// come first, being mostly the right model and the wrong row.
+// distance ranks a change by its differences: the number of failed matchers, then a
+// different type, then a different group. Among different groups, one with the same
+// prefix ranks first, since it is probably another row of the same model.
 func (e expectation) distance(c rohrpost.Change) int {
 	const typeDiffers, groupDiffers = 100, 200
 	distance := 0
@@ -111,7 +110,7 @@ func prefix(group string) string {
 	return text
 }
 
-// describe is one line about a change.
+// describe describes a change in one line.
 func describe(c rohrpost.Change) string {
 	_, object := decoded(c.Object)
 	text := c.Type + " to " + c.Group + ": " + object

@@ -10,62 +10,62 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// mailbox takes all that comes, as fast as it comes.
+// mailbox buffers all incoming messages without a limit.
 type mailbox struct {
-	arrived chan struct{} // holds one signal
-	closed  chan struct{} // closed when nothing comes any more
+	signal chan struct{} // has capacity 1; receives after a new message
+	closed chan struct{} // closed when the connection has ended
 
 	mu       sync.Mutex
 	messages []Message
-	err      error // how it ended
+	err      error // why the connection ended
 }
 
 func newMailbox() mailbox {
-	return mailbox{arrived: make(chan struct{}, 1), closed: make(chan struct{})}
+	return mailbox{signal: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
-// fill reads until the connection ends.
-func (b *mailbox) fill(ws *websocket.Conn) {
+// readAll reads messages until the connection ends.
+func (b *mailbox) readAll(ws *websocket.Conn) {
 	defer close(b.closed)
 	for {
 		var m Message
 		_, text, err := ws.ReadMessage()
 		if err == nil {
 			if err = json.Unmarshal(text, &m); err == nil {
-				b.put(m)
+				b.add(m)
 				continue
 			}
-			err = fmt.Errorf("what came is no message: %w: %.200q", err, text)
+			err = fmt.Errorf("decode a message: %w: %.200q", err, text)
 		}
 		b.mu.Lock()
 		b.err = err
 		b.mu.Unlock()
-		_, _ = io.Copy(io.Discard, ws.NetConn()) // until the hub hangs up
+		_, _ = io.Copy(io.Discard, ws.NetConn()) // until the hub closes the pipe
 		return
 	}
 }
 
-func (b *mailbox) put(m Message) {
+func (b *mailbox) add(m Message) {
 	b.mu.Lock()
 	b.messages = append(b.messages, m)
 	b.mu.Unlock()
 	select {
-	case b.arrived <- struct{}{}:
+	case b.signal <- struct{}{}:
 	default:
 	}
 }
 
-// next waits for a message. There is none when the connection has ended, or
-// after some patience.
+// next removes and returns the next message. It returns false if the connection has
+// ended or no message arrives within timeout.
 func (b *mailbox) next() (Message, bool) {
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
 		if m, ok := b.first(); ok {
 			return m, true
 		}
 		select {
-		case <-b.arrived:
+		case <-b.signal:
 		case <-b.closed:
 			return b.first()
 		case <-timer.C:
@@ -85,17 +85,18 @@ func (b *mailbox) first() (Message, bool) {
 	return m, true
 }
 
-// end returns how the connection ended, nil while it is open.
+// end returns the error that ended the connection, or nil while it is open.
 func (b *mailbox) end() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-// farewell says how the connection ended, if it did.
-func (b *mailbox) farewell() string {
+// closeReason describes for a failure message why the connection ended. It returns ""
+// while the connection is open.
+func (b *mailbox) closeReason() string {
 	if err := b.end(); err != nil {
-		return ", the connection has ended: " + err.Error()
+		return "; the connection ended: " + err.Error()
 	}
 	return ""
 }

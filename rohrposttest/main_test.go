@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// failing runs a test that must fail, and returns what it has said.
+// failing runs a test that must fail, and returns its output.
 func failing(t *testing.T, test func(t testing.TB)) string {
 	t.Helper()
 	fake := &fakeTest{TB: t}
@@ -19,12 +19,12 @@ func failing(t *testing.T, test func(t testing.TB)) string {
 	}()
 	<-done
 	if !fake.failed {
-		t.Error("it did not fail")
+		t.Error("the test did not fail")
 	}
 	return fake.output.String()
 }
 
-// fakeTest is a test that may fail.
+// fakeTest records failures instead of reporting them.
 type fakeTest struct {
 	testing.TB
 	failed bool
@@ -43,7 +43,7 @@ func (f *fakeTest) Fatalf(format string, args ...any) {
 
 func (f *fakeTest) Fatal(args ...any) { f.Fatalf("%s", fmt.Sprint(args...)) }
 
-// TestMain fails when goroutines of a connection are left after all tests.
+// TestMain fails if goroutines of a connection are running after all tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	for _, cleanup := range t.cleanups { // of the examples

@@ -11,14 +11,14 @@ import (
 	"github.com/rohrpost/rohrpost"
 )
 
-// Matcher says what is expected of a change besides its group and its type.
+// Matcher is a condition on a change, in addition to its group and its type.
 type Matcher struct {
-	want  string                               // what a report calls it
-	check func(rohrpost.Change) (found string) // "" if it is as expected
-	times int                                  // 0: any
+	want  string                               // describes the condition in a failure message
+	check func(rohrpost.Change) (found string) // "" if the change satisfies it
+	times int                                  // 0 for any number
 }
 
-// Object expects an object that is equal to want when both are written as JSON.
+// Object expects an object that is equal to want as JSON.
 func Object(want any) Matcher {
 	expected, text := decoded(want)
 	return Matcher{
@@ -32,8 +32,7 @@ func Object(want any) Matcher {
 	}
 }
 
-// Has expects the object to have the key with a value equal to want when both
-// are written as JSON.
+// Has expects an object with this key, and a value that is equal to want as JSON.
 func Has(key string, want any) Matcher {
 	expected, text := decoded(want)
 	return Matcher{
@@ -54,8 +53,8 @@ func Has(key string, want any) Matcher {
 	}
 }
 
-// UpdatedFields expects exactly these updated fields, in any order; none for
-// changes that name none.
+// UpdatedFields expects exactly these updated fields, in any order. Without arguments
+// it expects a change without updated fields.
 func UpdatedFields(want ...string) Matcher {
 	return Matcher{
 		want: "updated fields are " + list(want),
@@ -68,7 +67,8 @@ func UpdatedFields(want ...string) Matcher {
 	}
 }
 
-// Where expects what matches reports; a report of the test calls it want.
+// Where expects that matches returns true for the change. want describes the condition
+// in a failure message.
 func Where(want string, matches func(rohrpost.Change) bool) Matcher {
 	return Matcher{
 		want: want,
@@ -81,17 +81,18 @@ func Where(want string, matches func(rohrpost.Change) bool) Matcher {
 	}
 }
 
-// Times expects exactly n such changes, at least 1. Without it one or more will
-// do.
+// Times expects exactly n matching changes; n must be at least 1. Defaults to one or
+// more.
 func Times(n int) Matcher {
 	return Matcher{
-		want:  fmt.Sprintf("%d times", n),
+		want:  fmt.Sprintf("number of changes is %d", n),
 		check: func(rohrpost.Change) string { return "" },
 		times: n,
 	}
 }
 
-// decoded is a value as JSON has it, and its text. Numbers keep all their digits.
+// decoded returns a value after a round trip through JSON, and its JSON text. Numbers
+// keep all digits.
 func decoded(value any) (any, string) {
 	text, err := json.Marshal(value)
 	if err != nil {

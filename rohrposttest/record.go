@@ -9,28 +9,15 @@ import (
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/notify"
 	"gorm.io/gorm"
-	"gorm.io/gorm/schema"
 )
 
 // Recorder holds what the writes of a test have announced. Its methods may be
 // called concurrently.
 type Recorder struct {
-	recording recording
-}
-
-// recording is what the plugin keeps for a test.
-type recording interface {
-	Sent() []rohrpost.Change
-	Published() []rohrpost.Change
-	Reset()
-	Stop()
-}
-
-// source is the plugin as a test sees it.
-type source interface {
-	Record(*gorm.DB, func(context.Context) bool) (any, error)
-	Announced(*schema.Schema) ([]string, error)
+	recording *notify.Recording
 }
 
 // Record captures until the end of the test what is announced,
@@ -47,11 +34,12 @@ type source interface {
 func Record(t testing.TB, db *gorm.DB) *Recorder {
 	t.Helper()
 	mine := scopeOf(db.Statement.Context)
-	recorded, err := pluginOf(t, db).Record(db, func(ctx context.Context) bool { return scopeOf(ctx) == mine })
+	plugin := pluginOf(t, db)
+	tx, err := plugin.Transaction(db)
 	if err != nil {
 		t.Fatalf("record: %v", err)
 	}
-	r := &Recorder{recorded.(recording)}
+	r := &Recorder{notify.Of(plugin).Record(tx, func(ctx context.Context) bool { return scopeOf(ctx) == mine })}
 	t.Cleanup(r.recording.Stop)
 	return r
 }
@@ -75,10 +63,9 @@ func scopeOf(ctx context.Context) any {
 	return ctx.Value(scopeKey{})
 }
 
-func pluginOf(t testing.TB, db *gorm.DB) source {
+func pluginOf(t testing.TB, db *gorm.DB) *capture.Plugin {
 	t.Helper()
-	const name = "rohrpost"
-	if plugin, ok := db.Plugins[name].(source); ok {
+	if plugin := capture.PluginOf(db); plugin != nil {
 		return plugin
 	}
 	if _, running := db.Statement.ConnPool.(gorm.TxCommitter); running {
@@ -87,26 +74,34 @@ func pluginOf(t testing.TB, db *gorm.DB) source {
 	if err := db.Use(rohrpost.Plugin(rohrpost.NewHub(rohrpost.Config{}))); err != nil {
 		t.Fatalf("record: use the plugin: %v", err)
 	}
-	return db.Plugins[name].(source)
+	return capture.PluginOf(db)
 }
 
 // Sent returns what was announced, in order: what has committed or, in a
 // transaction, what would be sent if it committed now; after a rollback, if it
 // had committed instead. Objects are json.RawMessage.
-func (r *Recorder) Sent() []rohrpost.Change { return encoded(r.recording.Sent()) }
+func (r *Recorder) Sent() (changes []rohrpost.Change) {
+	for _, change := range r.recording.Sent() {
+		changes = append(changes, encoded(rohrpost.Change(change)))
+	}
+	return changes
+}
 
 // Published returns what was really announced: of a transaction that was rolled
 // back, or still runs, nothing.
-func (r *Recorder) Published() []rohrpost.Change { return encoded(r.recording.Published()) }
-
-// encoded gives all objects the form that those of models have already.
-func encoded(changes []rohrpost.Change) []rohrpost.Change {
-	for i := range changes {
-		if text, err := json.Marshal(changes[i].Object); err == nil {
-			changes[i].Object = json.RawMessage(text)
-		}
+func (r *Recorder) Published() (changes []rohrpost.Change) {
+	for _, change := range r.recording.Published() {
+		changes = append(changes, encoded(rohrpost.Change(change)))
 	}
 	return changes
+}
+
+// encoded gives the object the form that the objects of models have already.
+func encoded(change rohrpost.Change) rohrpost.Change {
+	if text, err := json.Marshal(change.Object); err == nil {
+		change.Object = json.RawMessage(text)
+	}
+	return change
 }
 
 // Reset forgets what was announced so far.

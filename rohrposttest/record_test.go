@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 type article struct {
@@ -27,13 +26,7 @@ type article struct {
 // anybody may subscribe at.
 func open(t testing.TB, config ...rohrpost.PluginConfig) (*gorm.DB, *rohrpost.Hub) {
 	t.Helper()
-	dsn := "file:" + strings.ReplaceAll(t.Name(), "/", "_") + "?mode=memory&cache=shared"
-	db, err := gorm.Open(sqlite.Open(dsn), &gorm.Config{Logger: logger.Discard})
-	require.NoError(t, err)
-	pool, err := db.DB()
-	require.NoError(t, err)
-	pool.SetMaxOpenConns(1)
-	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
+	db := sqlitetest.Open(t, gorm.Config{})
 	require.NoError(t, db.AutoMigrate(&article{}))
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("{any}", rohrpost.Anyone)
@@ -190,12 +183,7 @@ func TestRecordParallel(t *testing.T) {
 }
 
 func TestRecordWithoutHub(t *testing.T) {
-	db, err := gorm.Open(sqlite.Open("file:nohub?mode=memory"), &gorm.Config{Logger: logger.Discard})
-	require.NoError(t, err)
-	pool, err := db.DB()
-	require.NoError(t, err)
-	pool.SetMaxOpenConns(1)
-	defer func() { require.NoError(t, pool.Close()) }()
+	db := sqlitetest.Open(t, gorm.Config{})
 	require.NoError(t, db.AutoMigrate(&article{}))
 
 	tx := db.Begin()

@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A test that fails says what was expected, and what there is instead.
+// A failed assertion describes the expected change and the sent changes.
 func TestReports(t *testing.T) {
 	db, _ := open(t)
 	rec := rohrposttest.Record(t, db)
-	assert.Equal(t, "not sent: create to article-1\nnothing was sent at all\n",
+	assert.Equal(t, "not sent: create to article-1\nno change was sent\n",
 		failing(t, func(t testing.TB) { rec.AssertSent(t, "article-1", rohrpost.Create) }))
 
 	require.NoError(t, db.Create(&[]article{{Title: "One"}, {Title: "Two"}}).Error)
@@ -25,8 +25,8 @@ func TestReports(t *testing.T) {
 		assert func(t testing.TB)
 		want   string
 	}{
-		{"another row", func(t testing.TB) { rec.AssertSent(t, "article-3", rohrpost.Create) }, `not sent: create to article-3
-what was sent, nearest first:
+		{"a different row", func(t testing.TB) { rec.AssertSent(t, "article-3", rohrpost.Create) }, `not sent: create to article-3
+sent changes, most similar first:
   1. create to article-1: {"id":1}
        - group is article-1
   2. create to article-2: {"id":2}
@@ -39,7 +39,7 @@ what was sent, nearest first:
        - type is update
 
 `},
-		{"another object", func(t testing.TB) {
+		{"a different object", func(t testing.TB) {
 			rec.AssertSent(t, "board-7", rohrpost.Update, rohrposttest.Has("n", 2), rohrposttest.Has("s", "x"), rohrposttest.Has("z", nil),
 				rohrposttest.UpdatedFields("s", "n"), rohrposttest.Where("small", func(rohrpost.Change) bool { return false }))
 		}, `not sent: update to board-7
@@ -48,7 +48,7 @@ what was sent, nearest first:
      object.z is null
      updated fields are s, n
      small
-what was sent, nearest first:
+sent changes, most similar first:
   1. update to board-7: {"n":1,"s":"x"} (updated fields: s)
        - object.n is 1
        - object has no z
@@ -68,11 +68,11 @@ what was sent, nearest first:
        - type is create
 
 `},
-		{"too often", func(t testing.TB) {
+		{"a different number of changes", func(t testing.TB) {
 			rec.AssertSent(t, "board-7", rohrpost.Update, rohrposttest.Times(1))
 		}, `sent 2 times: update to board-7
-     1 times
-what was sent, nearest first:
+     number of changes is 1
+sent changes, most similar first:
   1. update to board-7: {"n":1,"s":"x"} (updated fields: s)
   2. update to board-7: [1] (updated fields: s)
   3. create to article-1: {"id":1}
@@ -83,7 +83,7 @@ what was sent, nearest first:
        - type is create
 
 `},
-		{"nothing", func(t testing.TB) { rec.AssertNothing(t, "board-7") }, `nothing was to be sent, but this was:
+		{"an unexpected change", func(t testing.TB) { rec.AssertNothing(t, "board-7") }, `nothing was to be sent, but this was:
   1. update to board-7: {"n":1,"s":"x"} (updated fields: s)
   2. update to board-7: [1] (updated fields: s)
 
@@ -109,10 +109,10 @@ func TestMatchers(t *testing.T) {
 		List []string `json:"list"`
 	}{1<<63 + 1, []string{"a"}}))
 	for name, matcher := range map[string]rohrposttest.Matcher{
-		"all digits count": rohrposttest.Has("id", uint64(1<<63+2)),
-		"no JSON":          rohrposttest.Has("id", func() {}),
-		"part of it":       rohrposttest.Object(map[string]any{"list": []string{"a"}}),
-		"field":            rohrposttest.UpdatedFields("id"),
+		"different digit": rohrposttest.Has("id", uint64(1<<63+2)),
+		"not JSON":        rohrposttest.Has("id", func() {}),
+		"partial object":  rohrposttest.Object(map[string]any{"list": []string{"a"}}),
+		"field":           rohrposttest.UpdatedFields("id"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Contains(t, failing(t, func(t testing.TB) { rec.AssertSent(t, "g", rohrpost.Create, matcher) }), "not sent: create to g")

@@ -8,74 +8,74 @@ import (
 	"strings"
 )
 
-// deepest is how far into a value it is looked: values may contain themselves.
-const deepest = 32
+// maxDepth limits the depth of a walk, since values may contain themselves.
+const maxDepth = 32
 
-// types are those of the values around the one in hand.
+// types are the types of the values that enclose a value.
 type types []reflect.Type
 
-// stops reports whether there is nothing new inside a value: types contain
-// themselves.
-func (around types) stops(v reflect.Value) bool {
-	return len(around) > deepest || v.IsZero() && slices.Contains(around, v.Type())
+// stop reports whether to skip the inside of a value. This ends the walk through a
+// recursive type.
+func (enclosing types) stop(v reflect.Value) bool {
+	return len(enclosing) > maxDepth || v.IsZero() && slices.Contains(enclosing, v.Type())
 }
 
-func (around types) with(t reflect.Type) types { return append(slices.Clip(around), t) }
+func (enclosing types) with(t reflect.Type) types { return append(slices.Clip(enclosing), t) }
 
-// shape is the set of the paths of all values in the JSON of something.
+// shape is the set of paths of all values in a JSON document.
 type shape map[string]bool
 
-// add walks through a value, and through its type where there is no value.
+// add adds the paths of a value. For a nil or empty value it uses the type.
 func (s shape) add(path string, v reflect.Value) { s.walk(path, v, nil) }
 
-func (s shape) walk(path string, v reflect.Value, around types) {
+func (s shape) walk(path string, v reflect.Value, enclosing types) {
 	for v.IsValid() && v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
 	switch {
-	case !v.IsValid() || around.stops(v):
+	case !v.IsValid() || enclosing.stop(v):
 		s[path] = true
 		return
 	case encodesItself(v.Type()):
-		s.walkJSON(path, v, around)
+		s.walkJSON(path, v, enclosing)
 		return
 	}
-	around = around.with(v.Type())
+	enclosing = enclosing.with(v.Type())
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
 			v = reflect.New(v.Type().Elem())
 		}
-		s.walk(path, v.Elem(), around)
+		s.walk(path, v.Elem(), enclosing)
 	case reflect.Struct:
-		s.walkStruct(path, v, around)
+		s.walkStruct(path, v, enclosing)
 	case reflect.Map:
-		s.walkMap(path, v, around)
+		s.walkMap(path, v, enclosing)
 	case reflect.Slice, reflect.Array:
-		s.walkList(path, v, around)
+		s.walkList(path, v, enclosing)
 	default:
 		s[path] = true
 	}
 }
 
-func (s shape) walkStruct(path string, v reflect.Value, around types) {
+func (s shape) walkStruct(path string, v reflect.Value, enclosing types) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case field.Tag.Get("json") == "-":
 		case field.Anonymous && name == "" && structOf(field.Type) && !encodesItself(field.Type):
-			s.walk(path, v.Field(i), around)
+			s.walk(path, v.Field(i), enclosing)
 		case !field.IsExported():
 		case name == "":
-			s.walk(join(path, field.Name), v.Field(i), around)
+			s.walk(join(path, field.Name), v.Field(i), enclosing)
 		default:
-			s.walk(join(path, name), v.Field(i), around)
+			s.walk(join(path, name), v.Field(i), enclosing)
 		}
 	}
 }
 
-func (s shape) walkMap(path string, v reflect.Value, around types) {
+func (s shape) walkMap(path string, v reflect.Value, enclosing types) {
 	if v.Len() == 0 && path != "" {
 		s[path] = true
 	}
@@ -84,26 +84,26 @@ func (s shape) walkMap(path string, v reflect.Value, around types) {
 		if key.Kind() == reflect.String && key.String() != sampleText {
 			name = key.String()
 		}
-		s.walk(join(path, name), v.MapIndex(key), around)
+		s.walk(join(path, name), v.MapIndex(key), enclosing)
 	}
 }
 
-func (s shape) walkList(path string, v reflect.Value, around types) {
+func (s shape) walkList(path string, v reflect.Value, enclosing types) {
 	element := v.Type().Elem()
 	if element.Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
 		s[path] = true // base64
 		return
 	}
 	if v.Len() == 0 {
-		s.walk(path+"[]", reflect.New(element).Elem(), around)
+		s.walk(path+"[]", reflect.New(element).Elem(), enclosing)
 	}
 	for i := range v.Len() {
-		s.walk(path+"[]", v.Index(i), around)
+		s.walk(path+"[]", v.Index(i), enclosing)
 	}
 }
 
-// walkJSON looks at what a value that encodes itself has become.
-func (s shape) walkJSON(path string, v reflect.Value, around types) {
+// walkJSON walks the JSON of a value that implements its own encoding.
+func (s shape) walkJSON(path string, v reflect.Value, enclosing types) {
 	if v.Kind() == reflect.Pointer && v.IsNil() {
 		s[path] = true
 		return
@@ -114,7 +114,7 @@ func (s shape) walkJSON(path string, v reflect.Value, around types) {
 		s[path] = true
 		return
 	}
-	s.walk(path, reflect.ValueOf(plain), around)
+	s.walk(path, reflect.ValueOf(plain), enclosing)
 }
 
 func structOf(t reflect.Type) bool {

@@ -1,10 +1,10 @@
-// A server of node's ws that speaks the protocol of bench: it prints its address,
-// and reads numbers. One is how many messages to publish; -1 collects the garbage.
+// A server on ws for Node.js. It prints its address and reads numbers from standard
+// input: the number of messages to publish, or -1 for a garbage collection.
 import { createInterface } from "node:readline";
 import { WebSocketServer } from "ws";
 
 const groups = Math.max(Number(process.argv[2]), 1);
-const members = new Map(); // of each group
+const members = new Map(); // group name to its sockets
 
 function serve(socket, request) {
   if (request.type === "ping") {

@@ -16,7 +16,7 @@ type Owner interface {
 	// Ending is called when the end of the member begins, perhaps more than once.
 	Ending()
 
-	// Taken is called when the socket has taken something of a backlog.
+	// Taken is called when the socket has taken something, and more waits.
 	Taken()
 
 	// CloseSent is called once, when the close frame has been written.

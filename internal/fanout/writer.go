@@ -36,6 +36,7 @@ type socketWriter struct {
 	mu       sync.Mutex // guards what follows
 	draining bool       // the goroutine exists
 	stopped  bool       // nothing more is written
+	closing  bool       // the worker has written the close frame, which nothing may follow
 	bytes    int        // of the backlog, and being written from it
 	backlog  []chunk
 
@@ -88,7 +89,8 @@ func (s *socketWriter) unreserve(bytes int64) {
 // write is called by the worker only.
 func (s *socketWriter) write(o *outgoing) {
 	s.mu.Lock()
-	busy, stopped := s.draining, s.stopped
+	busy, stopped := s.draining, s.stopped || s.closing
+	s.closing = s.closing || o.close
 	overflow := false
 	if busy && !stopped {
 		s.append(o, 0)
@@ -181,7 +183,7 @@ func (s *socketWriter) writeSlices(p []byte) (rest int, err error) {
 		n, err := s.socket.Write(p[:min(len(p), maxSlice)])
 		p = p[n:]
 		s.taken(n)
-		if n > 0 {
+		if n > 0 && len(p) > 0 {
 			s.member.owner.Taken()
 		}
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {

@@ -1,4 +1,4 @@
-// Package faults holds the proving grounds of "never miss an update": lines that
-// break in every way that networks do, pages that resume, and an oracle that
-// compares what they know with what was committed.
+// Package faults tests that no client misses a change when connections and servers
+// fail. Proxies inject network faults, clients reconnect and resume, and an oracle
+// compares the events of each client with the committed changes.
 package faults

@@ -23,65 +23,66 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const killPages = 20
+const killClients = 20
 
-// killed is a server that is killed and started again, and pages that stay.
-type killed struct {
-	t       *testing.T
-	address string
-	file    string
-	plant   string
-	life    int
-	process *exec.Cmd
-	pages   []*Page
-	random  *rand.Rand
+// killTest is a server process that is killed and restarted, and clients that reconnect
+// to it.
+type killTest struct {
+	t          *testing.T
+	address    string
+	file       string
+	defect     string
+	generation int
+	process    *exec.Cmd
+	clients    []*Client
+	random     *rand.Rand
 }
 
-// TestKilledServers: a page that is connected to a server that dies, at whatever
-// instant, is told by the next one that it has to load its state, and has everything
-// then; what is in the database arrives once, and nothing else does.
+// TestKilledServers kills a server at random times. The next server asks the clients to
+// load a snapshot. Afterwards they know every row of the database, each change has arrived
+// at most once, and no change has arrived that was not committed.
 func TestKilledServers(t *testing.T) {
-	v := runKilled(t, *kills, "")
-	assert.False(t, v.Wrong(), "%s", strings.Join(v.Problems, "\n"))
-	assert.Equal(t, v.Expected, v.Delivered+v.Loaded)
-	assert.Positive(t, v.Anew["epoch"], "nobody was told anything")
-	assert.Positive(t, v.Delivered)
+	r := runKillTest(t, *kills, "")
+	assert.False(t, r.Failed(), "%s", strings.Join(r.Problems, "\n"))
+	assert.Equal(t, r.Expected, r.Delivered+r.Loaded)
+	assert.Positive(t, r.NotRecovered["epoch"], "no client was asked to load a snapshot")
+	assert.Positive(t, r.Delivered)
 }
 
-// TestKilledServersPlanted calibrates the harness: it notices what the server does
-// wrong on purpose.
-func TestKilledServersPlanted(t *testing.T) {
+// TestKilledServersWithDefects calibrates the oracle: it must find the defect of each
+// faulty server.
+func TestKilledServersWithDefects(t *testing.T) {
 	if testing.Short() {
-		t.Skip("only calibrates")
+		t.Skip("calibration only")
 	}
-	for plant, counted := range map[string]func(Verdict) int{
-		"loss":      func(v Verdict) int { return v.Silent },
-		"duplicate": func(v Verdict) int { return v.Duplicates },
-		"phantom":   func(v Verdict) int { return v.Phantoms },
+	for defect, counted := range map[string]func(Result) int{
+		"loss":      func(r Result) int { return r.Lost },
+		"duplicate": func(r Result) int { return r.Duplicates },
+		"phantom":   func(r Result) int { return r.Phantoms },
 	} {
-		t.Run(plant, func(t *testing.T) {
-			v := runKilled(t, 1, plant)
-			assert.Positive(t, counted(v))
+		t.Run(defect, func(t *testing.T) {
+			r := runKillTest(t, 1, defect)
+			assert.Positive(t, counted(r))
 		})
 	}
 }
 
-func runKilled(t *testing.T, times int, plant string) Verdict {
-	k := &killed{t: t, address: freeAddress(t), file: filepath.Join(t.TempDir(), "kill.db"), plant: plant, random: rand.New(rand.NewPCG(*seed, 0))}
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
+func runKillTest(t *testing.T, times int, defect string) Result {
+	k := &killTest{t: t, address: freeAddress(t), file: filepath.Join(t.TempDir(), "kill.db"), defect: defect, random: rand.New(rand.NewPCG(*seed, 0))}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	var running sync.WaitGroup
 	k.start()
 	defer func() { k.kill() }()
-	for range killPages {
-		p := &Page{
-			URL: "ws://" + k.address + "/ws", Load: k.load, Quiet: time.Second, DeadAfter: 5 * time.Second, Backoff: 200 * time.Millisecond,
+	for range killClients {
+		c := &Client{
+			URL: "ws://" + k.address + "/ws", Load: k.load, PingAfter: time.Second, Timeout: 5 * time.Second, MaxBackoff: 200 * time.Millisecond,
 		}
 		for _, board := range k.random.Perm(boards)[:boards/2] {
-			p.Groups = append(p.Groups, fmt.Sprint("board-", board))
+			c.Groups = append(c.Groups, fmt.Sprint("board-", board))
 		}
-		k.pages = append(k.pages, p)
-		running.Go(func() { p.Run(ctx) })
+		k.clients = append(k.clients, c)
+		running.Go(func() { c.Run(ctx) })
 	}
 	begin := time.Now()
 	for range times {
@@ -92,17 +93,17 @@ func runKilled(t *testing.T, times int, plant string) Verdict {
 	time.Sleep(500 * time.Millisecond)
 	_, err := k.get(ctx, "/stop")
 	require.NoError(t, err)
-	require.Eventually(t, k.caughtUp, time.Minute, 50*time.Millisecond, "the pages have not caught up")
+	require.Eventually(t, k.caughtUp, time.Minute, 50*time.Millisecond, "a client has not caught up")
 	took := time.Since(begin)
-	leave()
+	stop()
 	running.Wait()
 	k.kill()
-	v := k.judge()
-	t.Logf("seed %d, planted %q: %d kills in %s, %d pages, %d rows: %d to know: %d came as messages, %d loaded after a signal, %d lost in silence, "+
-		"%d twice, %d phantoms, %d out of order, %d bad offsets; %d resumed, anew %v, resyncs %v",
-		*seed, plant, times, took.Round(time.Second), killPages, k.rows(), v.Expected, v.Delivered, v.Loaded, v.Silent,
-		v.Duplicates, v.Phantoms, v.Misordered, v.BadOffsets, v.Recovered, v.Anew, v.Resyncs)
-	return v
+	r := k.check()
+	t.Logf("seed %d, defect %q: %d kills in %s, %d clients, %d rows: %d expected changes: %d delivered as messages, %d loaded on request, %d lost, "+
+		"%d duplicated, %d never committed, %d out of order, %d wrong offsets; %d recovered, not recovered %v, resyncs %v",
+		*seed, defect, times, took.Round(time.Second), killClients, k.rows(), r.Expected, r.Delivered, r.Loaded, r.Lost,
+		r.Duplicates, r.Phantoms, r.OutOfOrder, r.BadOffsets, r.Recovered, r.NotRecovered, r.Resyncs)
+	return r
 }
 
 func freeAddress(t *testing.T) string {
@@ -112,12 +113,12 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// start starts a server and returns when it answers.
-func (k *killed) start() {
+// start starts a server and waits until it answers.
+func (k *killTest) start() {
 	k.t.Helper()
-	k.life++
+	k.generation++
 	k.process = exec.Command(os.Args[0], "-test.run", "^TestServerToKill$")
-	k.process.Env = append(os.Environ(), fileEnv+"="+k.file, addressEnv+"="+k.address, lifeEnv+"="+strconv.Itoa(k.life), plantEnv+"="+k.plant)
+	k.process.Env = append(os.Environ(), fileEnv+"="+k.file, addressEnv+"="+k.address, generationEnv+"="+strconv.Itoa(k.generation), defectEnv+"="+k.defect)
 	k.process.Stdout, k.process.Stderr = os.Stderr, os.Stderr
 	require.NoError(k.t, k.process.Start())
 	require.Eventually(k.t, func() bool {
@@ -126,8 +127,8 @@ func (k *killed) start() {
 	}, 30*time.Second, 5*time.Millisecond, "the server does not answer")
 }
 
-// kill kills the server with SIGKILL and waits until it is gone.
-func (k *killed) kill() {
+// kill sends SIGKILL to the server and waits for the process to end.
+func (k *killTest) kill() {
 	if k.process != nil {
 		_ = k.process.Process.Kill()
 		_ = k.process.Wait()
@@ -135,7 +136,7 @@ func (k *killed) kill() {
 	}
 }
 
-func (k *killed) get(ctx context.Context, path string) ([]byte, error) {
+func (k *killTest) get(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+k.address+path, nil)
@@ -154,7 +155,7 @@ func (k *killed) get(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-func (k *killed) load(ctx context.Context, group string) (rows []int64, err error) {
+func (k *killTest) load(ctx context.Context, group string) (rows []int64, err error) {
 	text, err := k.get(ctx, "/rows?group="+url.QueryEscape(group))
 	if err == nil {
 		err = json.Unmarshal(text, &rows)
@@ -162,15 +163,15 @@ func (k *killed) load(ctx context.Context, group string) (rows []int64, err erro
 	return rows, err
 }
 
-func (k *killed) caughtUp() bool {
+func (k *killTest) caughtUp() bool {
 	for board := range boards {
 		group := fmt.Sprint("board-", board)
 		rows, err := k.load(context.Background(), group)
 		if err != nil {
 			return false
 		}
-		for _, p := range k.pages {
-			if slices.Contains(p.Groups, group) && p.Last(group) < rows[len(rows)-1] {
+		for _, c := range k.clients {
+			if slices.Contains(c.Groups, group) && c.Last(group) < rows[len(rows)-1] {
 				return false
 			}
 		}
@@ -178,26 +179,26 @@ func (k *killed) caughtUp() bool {
 	return true
 }
 
-// judge holds what the pages know against the rows of the database.
-func (k *killed) judge() Verdict {
+// check compares the events of the clients with the rows of the database.
+func (k *killTest) check() Result {
 	db := openFile(k.t, k.file)
 	defer func() {
 		pool, err := db.DB()
 		require.NoError(k.t, err)
 		require.NoError(k.t, pool.Close())
 	}()
-	var all Verdict
-	for i, p := range k.pages {
-		for _, group := range p.Groups {
+	var all Result
+	for i, c := range k.clients {
+		for _, group := range c.Groups {
 			rows, err := rowsOf(db, group)
 			require.NoError(k.t, err)
-			all.Add(Judge(fmt.Sprintf("page %d, %s", i, group), rows, p.Records(group)))
+			all.Add(Check(fmt.Sprintf("client %d, %s", i, group), rows, c.Events(group)))
 		}
 	}
 	return all
 }
 
-func (k *killed) rows() (n int64) {
+func (k *killTest) rows() (n int64) {
 	db := openFile(k.t, k.file)
 	require.NoError(k.t, db.Model(&entry{}).Count(&n).Error)
 	pool, err := db.DB()

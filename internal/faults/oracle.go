@@ -5,165 +5,168 @@ import (
 	"slices"
 )
 
-// judge follows one page through what it has learnt of one group.
-type judge struct {
-	Verdict
-	truth   []int64 // what was committed, in order
-	index   map[int64]int
-	had     []how // for each of truth
-	known   int   // all before it are known, or are missing and counted
-	epoch   string
-	offset  int64 // of the newest message; -1: unknown
-	stale   bool  // told so, and not loaded yet
-	resync  bool  // offsets may jump
-	newest  int   // index of the newest change that came as a message
-	subject string
+// Check compares a client's events of a group with the committed changes, in order,
+// starting with a client that knows nothing. Every change must arrive exactly once and
+// in order. The client may miss changes only if the server asked it to load a snapshot
+// and the snapshot contains them; changes in a snapshot may also arrive as messages.
+// Without offsets the server cannot detect a gap: a client that reconnects then loses
+// the changes sent in between. subject names the client in the problems.
+func Check(subject string, committed []int64, events []Event) Result {
+	o := &oracle{
+		committed: committed, index: make(map[int64]int, len(committed)), received: make([]receipt, len(committed)),
+		offset: -1, newest: -1, subject: subject,
+	}
+	for i, n := range committed {
+		o.index[n] = i
+	}
+	for i, e := range events {
+		switch e.Kind {
+		case Subscribed:
+			o.subscribed(i, e)
+		case Changed:
+			o.changed(i, e)
+		case Resync:
+			o.resynced(i, e)
+		case Loaded:
+			o.loaded(i, e)
+		case Disconnected:
+		}
+	}
+	o.countLost(len(events), len(committed))
+	o.Expected = len(committed)
+	for _, r := range o.received {
+		switch r {
+		case byMessage:
+			o.Delivered++
+		case bySnapshot:
+			o.Loaded++
+		}
+	}
+	return o.Result
 }
 
-type how int8
+// oracle replays one client's events of one group.
+type oracle struct {
+	Result
+	committed   []int64 // all changes, in order
+	index       map[int64]int
+	received    []receipt // of each committed change
+	checked     int       // changes before this index are received or counted as lost
+	epoch       string
+	offset      int64 // of the newest message; -1 if unknown
+	needsReload bool  // the server asked for a snapshot, and the client has not loaded it yet
+	offsetJump  bool  // the next offset may be any later one
+	newest      int   // index of the newest change that arrived as a message
+	subject     string
+}
+
+// receipt is the way in which the client received a change.
+type receipt int8
 
 const (
-	unknown how = iota
+	notReceived receipt = iota
 	byMessage
-	byLoading
-	missing
+	bySnapshot
+	lost
 )
 
-// Judge compares what a page has learnt of a group with what was committed in it,
-// in order, from the moment on when the page had nothing. Every change must have
-// come exactly once and in order, unless the page was told that something may be
-// missing and has loaded the state after that; what the state had already may come
-// again. Without offsets nothing can be told: then a page that connects again
-// silently misses what was sent meanwhile.
-func Judge(subject string, truth []int64, records []Record) Verdict {
-	j := &judge{truth: truth, index: make(map[int64]int, len(truth)), had: make([]how, len(truth)), offset: -1, newest: -1, subject: subject}
-	for i, n := range truth {
-		j.index[n] = i
-	}
-	for i, r := range records {
-		switch r.Kind {
-		case Joined:
-			j.joined(i, r)
-		case Changed:
-			j.changed(i, r)
-		case Resync:
-			j.told(i, r)
-		case Loaded:
-			j.loaded(i, r)
-		case Ended:
-		}
-	}
-	j.miss(len(records), len(truth))
-	j.Expected = len(truth)
-	for _, h := range j.had {
-		switch h {
-		case byMessage:
-			j.Delivered++
-		case byLoading:
-			j.Loaded++
-		}
-	}
-	return j.Verdict
-}
-
-func (j *judge) joined(at int, r Record) {
-	switch r.Recovered {
+func (o *oracle) subscribed(at int, e Event) {
+	switch e.Recovered {
 	case "true":
-		j.Recovered++
-		j.resync = false
-		if r.Epoch != j.epoch || r.Offset != j.offset+r.Missed {
-			j.problem(&j.BadOffsets, at, "recovered %d after %s/%d to %s/%d", r.Missed, j.epoch, j.offset, r.Epoch, r.Offset)
+		o.Recovered++
+		o.offsetJump = false
+		if e.Epoch != o.epoch || e.Offset != o.offset+e.Missed {
+			o.problem(&o.BadOffsets, at, "recovered %d messages after %s/%d, to %s/%d", e.Missed, o.epoch, o.offset, e.Epoch, e.Offset)
 		}
-		return // the missed ones follow, and have to be the next ones
+		return // the replay follows and continues the offsets
 	case "false":
-		tally(&j.Anew, map[string]int{r.Reason: 1})
-		j.stale = true
+		addCounts(&o.NotRecovered, map[string]int{e.Reason: 1})
+		o.needsReload = true
 	}
-	j.epoch, j.offset, j.resync = r.Epoch, r.Offset, false
+	o.epoch, o.offset, o.offsetJump = e.Epoch, e.Offset, false
 }
 
-func (j *judge) changed(at int, r Record) {
-	j.follow(at, r)
-	i, there := j.index[r.N]
-	if !there {
-		j.problem(&j.Phantoms, at, "%d is not there", r.N)
+func (o *oracle) changed(at int, e Event) {
+	o.checkOffset(at, e)
+	i, ok := o.index[e.N]
+	if !ok {
+		o.problem(&o.Phantoms, at, "change %d was never committed", e.N)
 		return
 	}
 	switch {
-	case j.had[i] == byMessage:
-		j.problem(&j.Duplicates, at, "%d comes again", r.N)
+	case o.received[i] == byMessage:
+		o.problem(&o.Duplicates, at, "change %d arrived again", e.N)
 		return
-	case i < j.newest:
-		j.problem(&j.Misordered, at, "%d comes after %d", r.N, j.truth[j.newest])
+	case i < o.newest:
+		o.problem(&o.OutOfOrder, at, "change %d arrived after change %d", e.N, o.committed[o.newest])
 	}
-	j.newest = max(j.newest, i)
-	if !j.stale {
-		j.miss(at, i)
+	o.newest = max(o.newest, i)
+	if !o.needsReload {
+		o.countLost(at, i)
 	}
-	if j.had[i] == missing {
-		j.Silent-- // it comes late: that is another fault
+	if o.received[i] == lost {
+		o.Lost-- // late, not lost: already counted as out of order
 	}
-	j.had[i] = byMessage
+	o.received[i] = byMessage
 }
 
-// follow checks that the offset is the next one.
-func (j *judge) follow(at int, r Record) {
-	if r.Offset < 0 {
+// checkOffset checks that the offset follows the previous one.
+func (o *oracle) checkOffset(at int, e Event) {
+	if e.Offset < 0 {
 		return
 	}
-	if j.offset >= 0 && r.Offset != j.offset+1 && (!j.resync || r.Offset <= j.offset) {
-		j.problem(&j.BadOffsets, at, "offset %d comes after %d", r.Offset, j.offset)
+	if o.offset >= 0 && e.Offset != o.offset+1 && (!o.offsetJump || e.Offset <= o.offset) {
+		o.problem(&o.BadOffsets, at, "offset %d follows %d", e.Offset, o.offset)
 	}
-	j.offset, j.resync = r.Offset, false
+	o.offset, o.offsetJump = e.Offset, false
 }
 
-// told takes a resync.
-func (j *judge) told(at int, r Record) {
-	tally(&j.Resyncs, map[string]int{r.Reason: 1})
-	j.stale = true
+func (o *oracle) resynced(at int, e Event) {
+	addCounts(&o.Resyncs, map[string]int{e.Reason: 1})
+	o.needsReload = true
 	switch {
-	case r.Offset < 0:
-		j.resync = true
-	case r.Epoch != "":
-		j.epoch, j.offset, j.resync = r.Epoch, r.Offset, false
+	case e.Offset < 0:
+		o.offsetJump = true
+	case e.Epoch != "":
+		o.epoch, o.offset, o.offsetJump = e.Epoch, e.Offset, false
 	default:
-		j.follow(at, r)
+		o.checkOffset(at, e)
 	}
 }
 
-func (j *judge) loaded(at int, r Record) {
-	j.stale = false
-	for _, n := range r.Rows {
-		i, there := j.index[n]
+func (o *oracle) loaded(at int, e Event) {
+	o.needsReload = false
+	for _, n := range e.Rows {
+		i, ok := o.index[n]
 		switch {
-		case !there:
-			j.problem(&j.Phantoms, at, "%d was loaded and is not there", n)
-		case j.had[i] == missing:
-			// too late: it had to be known before
-		case j.had[i] == unknown:
-			j.had[i] = byLoading
+		case !ok:
+			o.problem(&o.Phantoms, at, "the snapshot contains change %d, which was never committed", n)
+		case o.received[i] == lost:
+			// Stays lost: the client needed it before a later message.
+		case o.received[i] == notReceived:
+			o.received[i] = bySnapshot
 		}
 	}
 }
 
-// miss counts what is not known up to a change, and not told either.
-func (j *judge) miss(at, until int) {
-	for ; j.known < until; j.known++ {
-		if j.had[j.known] == unknown {
-			j.had[j.known] = missing
-			j.problem(&j.Silent, at, "%d is missing", j.truth[j.known])
+// countLost counts the changes before an index that have not been received as lost.
+func (o *oracle) countLost(at, until int) {
+	for ; o.checked < until; o.checked++ {
+		if o.received[o.checked] == notReceived {
+			o.received[o.checked] = lost
+			o.problem(&o.Lost, at, "change %d is missing", o.committed[o.checked])
 		}
 	}
 }
 
-func (j *judge) problem(counter *int, at int, format string, args ...any) {
+func (o *oracle) problem(counter *int, at int, format string, args ...any) {
 	*counter++
-	if len(j.Problems) < 5 {
-		j.Problems = append(j.Problems, fmt.Sprintf("%s, record %d: ", j.subject, at)+fmt.Sprintf(format, args...))
+	if len(o.Problems) < 5 {
+		o.Problems = append(o.Problems, fmt.Sprintf("%s, event %d: ", o.subject, at)+fmt.Sprintf(format, args...))
 	}
 }
 
-// upTo returns 1 to n.
+// upTo returns the numbers 1 to n.
 func upTo(n int64) []int64 {
 	rows := make([]int64, 0, n)
 	for i := range n {

@@ -23,17 +23,17 @@ import (
 	"github.com/rohrpost/rohrpost"
 )
 
-// The environment of the server that is killed.
+// The environment variables of the server process.
 const (
-	fileEnv    = "ROHRPOST_FAULTS_FILE"
-	addressEnv = "ROHRPOST_FAULTS_ADDRESS"
-	lifeEnv    = "ROHRPOST_FAULTS_LIFE"  // counts the servers
-	plantEnv   = "ROHRPOST_FAULTS_PLANT" // a fault that the harness has to notice
+	fileEnv       = "ROHRPOST_FAULTS_FILE"
+	addressEnv    = "ROHRPOST_FAULTS_ADDRESS"
+	generationEnv = "ROHRPOST_FAULTS_GENERATION" // 1 for the first server, 2 for the next one
+	defectEnv     = "ROHRPOST_FAULTS_DEFECT"     // the defect that the oracle has to find
 )
 
 const boards = 10
 
-// entry is what the database and the pages have to agree about.
+// entry is a row that the clients of its board must know.
 type entry struct {
 	rohrpost.NotifyOnChange `rohrpost:"group:board-{board}"`
 	ID                      uint
@@ -43,14 +43,14 @@ type entry struct {
 
 func (e entry) PushNotificationData([]string, string) any { return map[string]any{"n": e.N} }
 
-// TestServerToKill is the other process of TestKilledServers: a hub and a database in
-// a file, with a writer for each board.
+// TestServerToKill is the server process of TestKilledServers: a hub, a database in a
+// file and a writer for each board.
 func TestServerToKill(t *testing.T) {
 	file := os.Getenv(fileEnv)
 	if file == "" {
-		t.Skip("runs in a process that TestKilledServers starts")
+		t.Skip("runs only in the process that TestKilledServers starts")
 	}
-	life, err := strconv.ParseInt(os.Getenv(lifeEnv), 10, 64)
+	generation, err := strconv.ParseInt(os.Getenv(generationEnv), 10, 64)
 	require.NoError(t, err)
 	hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.DiscardHandler)})
 	hub.Allow("board-{board}", rohrpost.Anyone)
@@ -58,7 +58,7 @@ func TestServerToKill(t *testing.T) {
 	require.NoError(t, db.AutoMigrate(&entry{}))
 	require.NoError(t, db.Use(rohrpost.Plugin(hub)))
 
-	w := &writers{db: db, hub: hub, life: life, plant: os.Getenv(plantEnv), stopped: make(chan struct{})}
+	w := &writers{db: db, hub: hub, generation: generation, defect: os.Getenv(defectEnv), stopped: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", hub)
 	mux.HandleFunc("/rows", func(rw http.ResponseWriter, r *http.Request) { writeRows(rw, db, r.FormValue("group")) })
@@ -68,7 +68,7 @@ func TestServerToKill(t *testing.T) {
 		}
 	})
 	for board := range boards {
-		w.all.Go(func() { w.write(t, board, firstOf(life, board)) })
+		w.running.Go(func() { w.write(t, board, firstNumber(generation, board)) })
 	}
 	server := http.Server{Addr: os.Getenv(addressEnv), Handler: mux}
 	t.Fatal(server.ListenAndServe())
@@ -82,7 +82,7 @@ func openFile(t *testing.T, file string) *gorm.DB {
 	return db
 }
 
-// rowsOf returns what a group consists of, in order.
+// rowsOf returns the numbers of a group's rows, in order.
 func rowsOf(db *gorm.DB, group string) (rows []int64, err error) {
 	err = db.Model(&entry{}).Where("board = ?", strings.TrimPrefix(group, "board-")).Order("n").Pluck("n", &rows).Error
 	return rows, err
@@ -97,36 +97,36 @@ func writeRows(rw http.ResponseWriter, db *gorm.DB, group string) {
 	_ = json.NewEncoder(rw).Encode(rows)
 }
 
-// writers write until they are stopped, or killed.
+// writers write entries until stop is called or the process is killed.
 type writers struct {
-	db      *gorm.DB
-	hub     *rohrpost.Hub
-	life    int64
-	plant   string
-	all     sync.WaitGroup
-	once    sync.Once
-	stopped chan struct{}
+	db         *gorm.DB
+	hub        *rohrpost.Hub
+	generation int64
+	defect     string
+	running    sync.WaitGroup
+	stopOnce   sync.Once
+	stopped    chan struct{}
 }
 
-// stop ends all writing with one entry more for each board, by which pages see that
-// they have caught up.
+// stop stops the writers and adds a last entry to each board. A client that has this
+// entry has caught up.
 func (w *writers) stop() error {
-	w.once.Do(func() { close(w.stopped) })
-	w.all.Wait()
+	w.stopOnce.Do(func() { close(w.stopped) })
+	w.running.Wait()
 	var last []entry
 	for board := range boards {
-		last = append(last, entry{Board: board, N: firstOf(w.life, board) + 9e6})
+		last = append(last, entry{Board: board, N: firstNumber(w.generation, board) + 9e6})
 	}
 	return w.db.Create(&last).Error
 }
 
-// firstOf returns after which number the writer of a board begins.
-func firstOf(life int64, board int) int64 { return life*1e9 + int64(board)*1e7 }
+// firstNumber returns the number before the first entry of a board's writer.
+func firstNumber(generation int64, board int) int64 { return generation*1e9 + int64(board)*1e7 }
 
 var errRollback = errors.New("rolled back on purpose")
 
-// write commits one entry of a board after the other, now and then several in one
-// transaction, and rolls some back. No number is used twice.
+// write writes transactions of one or more entries to a board and rolls some of them
+// back. It uses each number once.
 func (w *writers) write(t *testing.T, board int, n int64) {
 	for round := 0; ; round++ {
 		select {
@@ -140,8 +140,8 @@ func (w *writers) write(t *testing.T, board int, n int64) {
 			entries[i] = entry{Board: board, N: n}
 		}
 		ctx := t.Context()
-		if w.plant == "loss" && round%8 == 3 {
-			ctx = rohrpost.Silent(ctx)
+		if w.defect == "loss" && round%8 == 3 {
+			ctx = rohrpost.WithoutNotify(ctx)
 		}
 		err := w.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			for i := range entries {
@@ -158,16 +158,16 @@ func (w *writers) write(t *testing.T, board int, n int64) {
 			assert.NoError(t, err)
 		}
 		if round%8 == 3 {
-			w.plantMessage(entries[0], n+5e6)
+			w.publishDefect(entries[0], n+5e6)
 		}
 	}
 }
 
-// plantMessage sends what must not be sent.
-func (w *writers) plantMessage(e entry, never int64) {
-	switch w.plant {
+// publishDefect publishes an entry again, or a number that is never committed.
+func (w *writers) publishDefect(e entry, uncommitted int64) {
+	switch w.defect {
 	case "phantom":
-		e.N = never
+		e.N = uncommitted
 	case "duplicate":
 	default:
 		return

@@ -63,7 +63,7 @@ func BenchmarkUpdates(b *testing.B) {
 
 func fill(b *testing.B, db *gorm.DB, model any, rows int) {
 	require.NoError(b, db.AutoMigrate(model))
-	silent := db.WithContext(rohrpost.Silent(context.Background()))
+	quietly := db.WithContext(rohrpost.WithoutNotify(context.Background()))
 	maps := make([]map[string]any, rows)
 	for i := range maps {
 		maps[i] = map[string]any{"id": i + 1, "kind": i % 10, "title": "x"}
@@ -73,7 +73,7 @@ func fill(b *testing.B, db *gorm.DB, model any, rows int) {
 		if _, ok := model.(*shown); ok {
 			table = "showns"
 		}
-		require.NoError(b, silent.Table(table).Create(chunk).Error)
+		require.NoError(b, quietly.Table(table).Create(chunk).Error)
 	}
 }
 

@@ -70,7 +70,7 @@ func (w write) wanted(e Engine) []string {
 // reset brings the tables back to the seed; generated keys continue at 100.
 func (b *bench) reset(tb testing.TB, e Engine) {
 	tb.Helper()
-	db := b.silent()
+	db := b.withoutNotify()
 	require.NoError(tb, db.Exec("DELETE FROM author_tags").Error)
 	for i := len(models) - 1; i >= 0; i-- {
 		require.NoError(tb, db.Unscoped().Where("1 = 1").Delete(models[i]).Error)

@@ -15,31 +15,31 @@ import (
 	"gorm.io/gorm"
 )
 
-const preamble = `# Every way to write, and what it announces
+const preamble = `# Every way of writing, and what the plugin sends
 
-This table is made by the tests, which run each line on each database: "go test -run TestWritesDocument -update ." in
-internal/integration writes it, and without -update the same test fails where it does not agree with this page.
+The tests generate this table and run each line on each database. "go test -run TestWritesDocument -update ." in internal/integration writes
+it; without -update the same test fails where it differs from this page.
 
-Each cell says how many statements the plugin adds, in a transaction or with GORM's default one. Where a statement has no
-transaction (SkipDefaultTransaction) and something must be read for it, the plugin puts one around it: BEGIN and COMMIT
-besides. "MySQL" is MariaDB without RETURNING, which is what MySQL offers.
+Each cell says how many statements the plugin adds, in a transaction or with GORM's default one. If a statement has no transaction
+(SkipDefaultTransaction) and the plugin must read rows for it, the plugin adds a transaction: BEGIN and COMMIT besides. "MySQL" is MariaDB without
+RETURNING, which is what MySQL offers.
 
-- **+n**: announced exactly, with n statements more.
-- **+n, a resync**: what happened cannot be told. Every group that it may concern is told to load its state again.
-- **+n ¹**: a note at the end says when it is not exact.
+- **+n**: the changes are exact, with n more statements.
+- **+n, a resync**: the plugin cannot know the changed rows. All groups that they may concern load their snapshot again.
+- **+n ¹**: a note at the end says when the changes are not exact.
 - **-**: GORM has no such statement for this database.
 
-Not announced and not told apart:
+The limits of the table:
 
-- Join tables of many to many have no model.
-- What the database does by itself is not seen: ON DELETE CASCADE, triggers, generated values that change with an update.
-- An update of MySQL announces all rows that it met, as soon as one of them has changed.
-- An ON CONFLICT DO UPDATE WHERE that writes what was there already announces nothing.
-- MySQL and SQLite do not tell whether another transaction has created a row just before an upsert met it. SQLite has only
-  one writer; on MySQL such a row may be announced as created. On PostgreSQL it is a resync.
-- On PostgreSQL an update that may move rows, and meets one that another transaction has brought into its condition just
-  before, is a resync: the group that the row was in cannot be known.
-- PostgreSQL needs the privilege to SELECT what is written.
+- Join tables of many-to-many associations have no model: their rows are not sent.
+- The plugin does not see what the database does by itself: ON DELETE CASCADE, triggers, generated values that change with an update.
+- On MySQL an update sends all rows that it met as soon as one of them has changed.
+- An ON CONFLICT DO UPDATE WHERE that writes the existing values sends nothing.
+- On MySQL a row that another transaction has created just before an upsert met it may be sent as created. SQLite has only one writer. On
+  PostgreSQL such a row is a resync.
+- On PostgreSQL an update that may move rows, and that meets one which another transaction has just brought into its condition, is a resync: the
+  former group of the row cannot be known.
+- PostgreSQL needs the privilege to SELECT from the written table.
 `
 
 // Document renders doc/WRITES.md from what the engines do.
@@ -61,9 +61,9 @@ func Document(t *testing.T, engines []Engine) string {
 		{"Upsert", upserts},
 		{"Delete", deletes},
 		{"Associations", associations},
-		{"What the plugin does not see", unseen},
+		{"Writes that the plugin does not see", unseen},
 	} {
-		fmt.Fprintf(&text, "\n## %s\n\n| by | how | announced |", section.title)
+		fmt.Fprintf(&text, "\n## %s\n\n| by | how | sent |", section.title)
 		for _, e := range engines {
 			fmt.Fprintf(&text, " %s |", e.Name)
 		}
@@ -83,7 +83,7 @@ func Document(t *testing.T, engines []Engine) string {
 			text.WriteString("\n")
 		}
 	}
-	text.WriteString("\nUse Notify to announce what raw SQL does.\n\n## Notes\n\n")
+	text.WriteString("\nUse Notify for the changes of raw SQL.\n\n## Notes\n\n")
 	for i, note := range notes {
 		fmt.Fprintf(&text, "- %s %s\n", string([]rune("¹²³")[i]), note)
 	}
@@ -96,7 +96,7 @@ func (w write) reason(e Engine) string {
 	return cmp.Or(w.inexact[e.Name], w.inexact[e.SQL])
 }
 
-// summary is what is announced, without the objects.
+// summary returns the sent changes without their objects.
 func summary(lines []string) string {
 	if len(lines) == 0 {
 		return "nothing"

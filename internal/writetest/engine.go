@@ -72,9 +72,9 @@ func (b *bench) take() []string {
 	return lines
 }
 
-// silent is a handle whose writes nobody is told of.
-func (b *bench) silent() *gorm.DB {
-	return b.db.WithContext(rohrpost.Silent(context.Background()))
+// withoutNotify returns a handle whose writes are not announced.
+func (b *bench) withoutNotify() *gorm.DB {
+	return b.db.WithContext(rohrpost.WithoutNotify(context.Background()))
 }
 
 // syncBuilder is a strings.Builder for several goroutines.

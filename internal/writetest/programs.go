@@ -50,7 +50,7 @@ type program struct {
 
 // fresh makes the tables what each program starts with.
 func (p *program) fresh(tb testing.TB, b *bench) {
-	db := b.silent()
+	db := b.withoutNotify()
 	if p.engine.SQL != "mysql" {
 		require.NoError(tb, db.Exec("DELETE FROM debts").Error)
 	}

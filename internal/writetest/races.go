@@ -24,10 +24,10 @@ func Races(t *testing.T, e Engine) {
 			p := &program{engine: e}
 			p.fresh(t, b)
 			for i := range 10 {
-				require.NoError(t, b.silent().Create(&Cell{Sheet: "z", Place: i, Text: "out"}).Error)
-				require.NoError(t, b.silent().Create(&Ticket{ID: uint(10 + i), BoardID: 7}).Error)
+				require.NoError(t, b.withoutNotify().Create(&Cell{Sheet: "z", Place: i, Text: "out"}).Error)
+				require.NoError(t, b.withoutNotify().Create(&Ticket{ID: uint(10 + i), BoardID: 7}).Error)
 			}
-			require.NoError(t, b.silent().Exec("DELETE FROM ledger").Error)
+			require.NoError(t, b.withoutNotify().Exec("DELETE FROM ledger").Error)
 			race(b.db)
 			wrong, missing, resyncs := compare(l.entries(t, b.db), b.take())
 			t.Logf("%d resyncs of %v", len(resyncs), slices.Compact(resyncs))

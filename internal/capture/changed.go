@@ -1,0 +1,124 @@
+package capture
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm/clause"
+)
+
+var errLateRows = errors.New("the statement changed rows that were not there before it")
+
+// readMet reads the rows that an update or a delete will meet, by its own conditions,
+// and holds them until the transaction ends.
+func (w *statementConn) readMet() ([]Row, error) {
+	stmt := w.db.Statement
+	q := selectFrom(w.db, w.table, w.plan.whole)
+	clauses := w.db.Callback().Update().Clauses
+	if w.removes() {
+		clauses = w.db.Callback().Delete().Clauses
+	}
+	for _, name := range []string{"WHERE", "ORDER BY", "LIMIT"} {
+		if given, ok := stmt.Clauses[name]; ok && slices.Contains(clauses, name) {
+			q.Clauses[name] = given
+		}
+	}
+	if from, ok := stmt.Clauses["FROM"].Expression.(clause.From); ok && slices.Contains(clauses, "FROM") {
+		if !w.removes() && len(from.Tables) > 0 { // an UPDATE names its own table elsewhere
+			from.Tables = append([]clause.Table{{Name: clause.CurrentTable}}, from.Tables...)
+		}
+		q.Clauses["FROM"] = clause.Clause{Name: "FROM", Expression: from}
+	}
+	if _, limited := q.Clauses["LIMIT"]; !limited {
+		most := maxRows + 1
+		q.AddClause(clause.Limit{Limit: &most})
+	}
+	q.Build("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT")
+	q.SQL.WriteString(w.dialect.lock(q, w.setsKey))
+	rows, count, err := queryRows(q, w.ConnPool, w.table, w.plan.whole)
+	if err != nil {
+		return nil, err
+	}
+	return asBefore(rows), missingRows(len(rows), count)
+}
+
+// fillChanged sets the rows of an update or a delete that are not compared.
+func (w *statementConn) fillChanged(s *Statement) (err error) {
+	rows := s.one[:]
+	switch {
+	case w.plan.returning:
+		rows = w.after
+	case w.plan.readsBefore:
+		rows = w.before
+	default:
+		rows[0] = newRow(s.Context, w.table, w.db.Statement.ReflectValue)
+	}
+	if w.plan.readsBefore && w.db.RowsAffected > int64(len(rows)) {
+		return errLateRows
+	}
+	if w.plan.readsAfter {
+		if rows, err = selectRows(w.db, w.ConnPool, w.table, rows); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !w.plan.whole:
+		for i := range rows {
+			rows[i].Before, rows[i].After = reflect.Value{}, reflect.Value{}
+		}
+	case w.op == Delete && w.plan.returning:
+		rows = w.deleted(rows)
+	}
+	s.Rows = sortRows(rows)
+	return nil
+}
+
+// deleted turns the rows that a DELETE, or the UPDATE of a soft delete, has returned
+// into the rows before it.
+func (w *statementConn) deleted(rows []Row) []Row {
+	if !w.db.Statement.Unscoped {
+		for i := range rows {
+			w.table.showAsLive(w.db.Statement.Context, rows[i].After)
+		}
+	}
+	return asBefore(rows)
+}
+
+// fillCompared sets the rows of an update as they were and as they are. If no key was
+// set, the database has not changed a row that is missing after the statement.
+func (w *statementConn) fillCompared(s *Statement) (err error) {
+	after := w.after
+	if w.plan.readsAfter {
+		if after, err = selectRows(w.db, w.ConnPool, w.table, w.before); err != nil {
+			return err
+		}
+	}
+	s.Compared, s.Rows = true, slices.Grow(s.one[:0], len(after))
+	before := sortRows(w.before)
+	goesBefore := func() {
+		if w.setsKey {
+			s.Rows = append(s.Rows, before[0])
+		}
+		before = before[1:]
+	}
+	for _, row := range sortRows(after) {
+		for len(before) > 0 && before[0].Key.compare(row.Key) < 0 {
+			goesBefore()
+		}
+		if len(before) > 0 && before[0].Key.compare(row.Key) == 0 {
+			row.Before, before = before[0].Before, before[1:]
+		} else if !w.setsKey {
+			err = errLateRows
+			continue
+		}
+		s.Rows = append(s.Rows, row)
+	}
+	for len(before) > 0 {
+		goesBefore()
+	}
+	if w.db.RowsAffected > int64(len(w.before)) {
+		err = errLateRows
+	}
+	return err
+}

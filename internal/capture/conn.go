@@ -1,0 +1,176 @@
+package capture
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// statementConn stands in for the connection during one statement on a table of
+// interest. It learns the rows of the statement without the caller or GORM noticing: a
+// RETURNING clause in the statement itself would change the caller's RowsAffected and
+// overwrite his model. It decides when the statement is about to run: by then the hooks
+// have run, and the statement can no longer change.
+type statementConn struct {
+	gorm.ConnPool // the caller's, or an implicit transaction in it
+	outer         gorm.ConnPool
+	db            *gorm.DB
+	table         *Table
+	op            Operation
+	consumer      Consumer
+	log           *slog.Logger
+	givenSet      bool // the caller chose the SET clause himself, nothing was added to it
+	doNothing     bool // an upsert leaves existing rows alone; a dialect may rewrite that
+
+	dialect  dialect
+	plan     plan
+	set      []string // the columns that the statement sets
+	named    []string // those that the caller named
+	setsKey  bool
+	upsert   *upsert
+	implicit gorm.TxCommitter // around the statement and the reads for it
+	before   []Row
+	after    []Row
+	failure  error // why the rows are unknown
+
+	space [8]string // most statements set few columns: no further allocations
+}
+
+// newStatementConn returns nil where the statement needs no stand-in: for a plain
+// create, whose rows are in memory, and for a write whose rows the consumer does not
+// want.
+func newStatementConn(db *gorm.DB, t *Table, op Operation, consumer Consumer, log *slog.Logger) *statementConn {
+	stmt := db.Statement
+	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
+	wants := t.interest.Wants(stmt.Context, op)
+	switch {
+	case op == Create && upserts:
+		wants = max(wants, t.interest.Wants(stmt.Context, Update))
+	case op == Create && wants >= Keys && !createdDiffers(db, t):
+		return nil
+	}
+	if wants < Keys {
+		return nil
+	}
+	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, consumer: consumer, log: log}
+	w.doNothing = conflict.DoNothing
+	_, w.givenSet = stmt.Clauses["SET"]
+	return w
+}
+
+// ExecContext implements gorm.ConnPool.
+func (w *statementConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	done := false
+	defer func() {
+		if !done { // a panic
+			w.rollBackImplicit()
+		}
+	}()
+	result, err := w.exec(ctx, query, args)
+	done = true
+	return result, err
+}
+
+func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	if err := w.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if !w.plan.returning {
+		return w.ConnPool.ExecContext(ctx, query, args...)
+	}
+	query += w.dialect.returning(w.db.Statement, w.table, w.plan.whole)
+	rows, err := w.ConnPool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	scanned, count, err := scanRows(ctx, rows, w.table, w.plan.whole)
+	if err != nil {
+		return nil, err
+	}
+	w.after = scanned
+	w.failure = missingRows(len(scanned), count)
+	return rowsAffected(count), nil
+}
+
+// QueryContext implements gorm.ConnPool. GORM calls it for a statement that already has
+// RETURNING, of the caller or of a create.
+func (w *statementConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	done := false
+	defer func() {
+		if !done {
+			w.rollBackImplicit()
+		}
+	}()
+	var rows *sql.Rows
+	err := w.prepare(ctx)
+	if err == nil {
+		rows, err = w.ConnPool.QueryContext(ctx, query, args...)
+	}
+	done = true
+	return rows, err
+}
+
+// prepare plans the statement and reads the rows before it. It returns only an error
+// that the statement itself would meet.
+func (w *statementConn) prepare(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.rollBackImplicit()
+			w.failure = fmt.Errorf("prepare: panic: %v", p)
+			w.plan.returning = false
+		}
+	}()
+	w.plan = planFor(w.facts())
+	w.failure = w.plan.failure
+	if w.failure != nil || !w.plan.readsBefore && !w.plan.readsAfter {
+		return nil
+	}
+	if w.failure = w.beginImplicit(ctx); w.failure != nil || !w.plan.readsBefore {
+		return nil
+	}
+	if w.failure = w.becomeWriter(ctx); w.failure != nil {
+		return nil
+	}
+	w.before, w.failure = w.readBefore()
+	if w.failure != nil && !errors.Is(w.failure, ErrManyRows) {
+		return w.goOnWithout(w.failure)
+	}
+	return nil
+}
+
+// readBefore reads the rows that the statement will meet.
+func (w *statementConn) readBefore() ([]Row, error) {
+	if w.upsert != nil {
+		return w.upsert.readBefore(w)
+	}
+	return w.readMet()
+}
+
+// missingRows returns an error where not all rows of a statement are known.
+func missingRows(known, count int) error {
+	switch {
+	case count > maxRows:
+		return ErrManyRows
+	case known != count:
+		return unreadRows(known, count)
+	}
+	return nil
+}
+
+func unreadRows(known, count int) error {
+	return fmt.Errorf("%d of %d rows could not be read", count-known, count)
+}
+
+// rowsAffected is the sql.Result of a statement that was run with RETURNING.
+type rowsAffected int64
+
+func (n rowsAffected) LastInsertId() (int64, error) {
+	return 0, errors.New("rohrpost: an update or delete has no insert id")
+}
+
+func (n rowsAffected) RowsAffected() (int64, error) { return int64(n), nil }

@@ -1,0 +1,98 @@
+// Package capture turns GORM writes into rows that committed, and hands them to a
+// Consumer. It knows no groups and no messages.
+package capture
+
+import (
+	"context"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// Consumer uses the rows that statements write. Its methods may be called concurrently. A
+// panic in Captured never reaches the caller's write. The other methods must not panic.
+type Consumer interface {
+	// Interest returns the consumer's interest in a table, nil for none. The plugin asks
+	// once for each table, and logs the error.
+	Interest(t *Table) (Interest, error)
+
+	// Begin returns the consumer's part of one transaction, or of one statement outside a
+	// transaction. The plugin calls it before the first Captured.
+	Begin(ctx context.Context) Transaction
+
+	// Missed reports a statement that was not delivered. The error is ErrUntracked or a
+	// panic.
+	Missed(t *Table, op Operation, err error)
+}
+
+// Interest is a consumer's interest in the writes to one table.
+type Interest interface {
+	// Wants returns the detail for statements of one kind.
+	Wants(ctx context.Context, op Operation) Detail
+
+	// WantsUpdate returns the detail for an update that sets the columns, at most that of
+	// Wants. It also reports whether the consumer wants the rows before the update.
+	WantsUpdate(set []string) (detail Detail, before bool)
+}
+
+// Transaction collects the rows of one transaction until it ends. The plugin calls its
+// methods in the order of the statements. Statements of one transaction may run
+// concurrently.
+type Transaction interface {
+	// Captured takes the rows of a statement. It must not keep s or its Rows.
+	Captured(s *Statement)
+
+	// Overflowed reports whether the transaction takes no more rows. It then gets
+	// ErrManyRows in their place.
+	Overflowed() bool
+
+	// Mark returns the place for a savepoint, 0 or more.
+	Mark() int
+
+	// RollBackTo drops the rows captured since the mark.
+	RollBackTo(mark int)
+
+	// End is the last call.
+	End(o Outcome)
+}
+
+// Detail is the detail in which a consumer wants a write.
+type Detail int
+
+// The details, each of which includes those before it.
+const (
+	Nothing Detail = iota
+	Written        // that the table was written
+	Keys           // which rows were written
+	Columns        // and the values in their columns
+)
+
+// Operation is the kind of a write.
+type Operation int
+
+// The kinds of writes.
+const (
+	Create Operation = iota
+	Update
+	Delete
+)
+
+// String returns the type of the messages about such writes.
+func (op Operation) String() string {
+	switch op {
+	case Create:
+		return wire.Create
+	case Update:
+		return wire.Update
+	}
+	return wire.Delete
+}
+
+// Outcome is how a transaction ended.
+type Outcome int
+
+// The outcomes.
+const (
+	Committed  Outcome = iota
+	RolledBack         // nothing has happened
+	InDoubt            // the answer to the COMMIT was lost
+)

@@ -1,0 +1,118 @@
+package capture
+
+import (
+	"context"
+	"database/sql/driver"
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// facts gathers the facts of a statement that is about to run.
+func (w *statementConn) facts() facts {
+	w.dialect = dialectOf(w.db)
+	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
+	stmt := w.db.Statement
+	switch w.op {
+	case Create:
+		w.upsertFacts(&f)
+		return f
+	case Delete:
+		f.wants = w.table.interest.Wants(stmt.Context, Delete)
+	case Update:
+		w.set = setColumns(w.space[:0], stmt)
+		w.named = w.namedColumns()
+		w.setsKey = slices.ContainsFunc(w.set, w.table.isKey)
+		f.wants, f.before = w.table.interest.WantsUpdate(w.set)
+		f.hides = w.hides()
+	}
+	f.setsKey = w.setsKey
+	f.keyed = !w.setsKey && meetsOneKey(stmt)
+	f.unscoped = f.soft && stmt.Unscoped
+	f.removes = w.removes()
+	f.joined = namesTables(stmt)
+	_, f.asked = stmt.Clauses["RETURNING"]
+	return f
+}
+
+// removes reports whether the statement is a DELETE: a soft delete is an UPDATE.
+func (w *statementConn) removes() bool {
+	_, sets := w.db.Statement.Clauses["SET"]
+	return w.op == Delete && !sets
+}
+
+// hides reports whether an update may hide rows that are there or show those that a
+// soft delete has hidden. Without Unscoped it meets only live rows, and a Save writes
+// them live again.
+func (w *statementConn) hides() bool {
+	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
+	return slices.ContainsFunc(set, func(assignment clause.Assignment) bool {
+		return w.table.isSoft(assignment.Column.Name) && (w.db.Statement.Unscoped || !isNull(assignment.Value))
+	})
+}
+
+// namedColumns returns the columns that the caller set himself. GORM sets the automatic
+// update time, and the Save of a whole struct names no columns.
+func (w *statementConn) namedColumns() []string {
+	stmt := w.db.Statement
+	dest, isMap := stmt.Dest.(map[string]any)
+	if !isMap && slices.Equal(stmt.Selects, []string{"*"}) {
+		return nil
+	}
+	columns := w.space[min(len(w.set), len(w.space)):][:0] // behind set
+	for _, column := range w.set {
+		if c := w.table.byName[column]; c != nil && c.AutoUpdated && !w.givenSet && dest[c.Field.Name] == nil && dest[c.Name] == nil {
+			continue
+		}
+		columns = append(columns, column)
+	}
+	return columns
+}
+
+// setColumns appends the columns that the statement sets, as GORM is about to write it.
+func setColumns(columns []string, stmt *gorm.Statement) []string {
+	set, _ := stmt.Clauses["SET"].Expression.(clause.Set)
+	for _, assignment := range set {
+		columns = append(columns, assignment.Column.Name)
+	}
+	return columns
+}
+
+// meetsOneKey reports whether the statement can meet only the one row whose key is
+// in memory.
+func meetsOneKey(stmt *gorm.Statement) bool {
+	return stmt.ReflectValue.Kind() == reflect.Struct && hasKey(stmt.Context, stmt.Schema, stmt.ReflectValue)
+}
+
+// hasKey reports whether every part of the row's primary key is set in memory.
+func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {
+	for _, field := range s.PrimaryFields {
+		if _, isZero := field.ValueOf(ctx, row); isZero {
+			return false
+		}
+	}
+	return len(s.PrimaryFields) > 0
+}
+
+// namesTables reports whether the statement names several tables.
+func namesTables(stmt *gorm.Statement) bool {
+	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
+	return len(from.Joins) > 0 || len(from.Tables) > 1
+}
+
+func isNull(value any) bool {
+	if value == nil {
+		return true
+	}
+	if v := reflect.ValueOf(value); v.IsZero() {
+		return true
+	}
+	if valuer, ok := value.(driver.Valuer); ok {
+		plain, err := valuer.Value()
+		return err == nil && plain == nil
+	}
+	return false
+}

@@ -1,0 +1,157 @@
+package capture
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"encoding"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm/schema"
+)
+
+var errNoKey = errors.New("the row has no primary key")
+
+// Key is the primary key of a row as group names carry it and as JSON. The parts of
+// a composite key are joined by ":" there and an array here.
+type Key struct {
+	text, json string
+	more       *keyDetails // nil for most keys
+}
+
+type keyDetails struct {
+	parts []Key // of a composite key
+	err   error // why there is no key
+}
+
+// Text returns the key as group names carry it, "" for a row without a key.
+func (k Key) Text() string { return k.text }
+
+// JSON returns the key as JSON, "" for a row without a key.
+func (k Key) JSON() string { return k.json }
+
+// Err returns why the row has no key.
+func (k Key) Err() error {
+	if k.json == "" && k.more != nil {
+		return k.more.err
+	}
+	return nil
+}
+
+// Part returns one column of the key as group names carry it.
+func (k Key) Part(i int) string {
+	if k.more == nil {
+		return k.text
+	}
+	return k.more.parts[i].text
+}
+
+// keyOf reads the primary key of a row. A row has none if a part is null, or of a
+// type that no group name can carry.
+func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) Key {
+	key, err := readKey(ctx, s, row)
+	if err != nil {
+		return Key{more: &keyDetails{err: err}}
+	}
+	return key
+}
+
+func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (Key, error) {
+	if len(s.PrimaryFields) == 0 {
+		return Key{}, errNoKey
+	}
+	var key Key
+	if len(s.PrimaryFields) > 1 {
+		key.more = &keyDetails{}
+	}
+	for i, field := range s.PrimaryFields {
+		value, _ := field.ValueOf(ctx, row)
+		text, isNumber, err := keyText(value)
+		if err != nil {
+			return Key{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
+		}
+		part := Key{text: text, json: text}
+		if !isNumber {
+			quoted, _ := json.Marshal(text) // a string always encodes
+			part.json = string(quoted)
+		}
+		if i == 0 {
+			key.text, key.json = part.text, part.json
+		} else {
+			key.text, key.json = key.text+":"+part.text, key.json+","+part.json
+		}
+		if key.more != nil {
+			key.more.parts = append(key.more.parts, part)
+		}
+	}
+	if key.more != nil {
+		key.json = "[" + key.json + "]"
+	}
+	return key, nil
+}
+
+// compare orders keys: numbers by value, texts by their bytes, composite keys
+// part by part.
+func (k Key) compare(other Key) int {
+	if k.more != nil && other.more != nil {
+		return slices.CompareFunc(k.more.parts, other.more.parts, Key.compare)
+	}
+	if !k.isNumber() || !other.isNumber() {
+		return strings.Compare(k.text, other.text)
+	}
+	negative := k.text[0] == '-'
+	if negative != (other.text[0] == '-') {
+		return cmp.Compare(k.text[0], other.text[0]) // "-" is less than any digit
+	}
+	c := cmp.Or(cmp.Compare(len(k.text), len(other.text)), strings.Compare(k.text, other.text))
+	if negative {
+		return -c
+	}
+	return c
+}
+
+func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
+
+// keyText renders a value for a group name, and reports whether it is a number in JSON.
+func keyText(value any) (text string, isNumber bool, err error) {
+	v := reflect.ValueOf(value)
+	switch v.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(v.Int(), 10), true, nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return strconv.FormatUint(v.Uint(), 10), true, nil
+	case reflect.String:
+		return v.String(), false, nil
+	case reflect.Invalid:
+		return "", false, errNoKey
+	case reflect.Pointer:
+		if v.IsNil() {
+			return "", false, errNoKey
+		}
+	}
+	switch value := value.(type) {
+	case encoding.TextMarshaler:
+		text, err := value.MarshalText()
+		return string(text), false, err
+	case driver.Valuer:
+		plain, err := value.Value()
+		if err != nil {
+			return "", false, err
+		}
+		return keyText(plain)
+	}
+	switch {
+	case v.Kind() == reflect.Pointer:
+		return keyText(v.Elem().Interface())
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		return base64.RawURLEncoding.EncodeToString(v.Bytes()), false, nil
+	}
+	return "", false, fmt.Errorf("a key of type %T is not supported", value)
+}

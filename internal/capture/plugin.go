@@ -1,0 +1,174 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+)
+
+// Name is the name under which GORM knows the plugin.
+const Name = "rohrpost"
+
+// Plugin is the GORM plugin that hands the rows that statements write to a consumer.
+type Plugin struct {
+	consumer   Consumer
+	log        *slog.Logger
+	tables     sync.Map  // *schema.Schema -> *Table, nil for a table of no interest
+	statements sync.Pool // of *Statement: one that a consumer gets is on the heap
+}
+
+// New returns a plugin that serves one consumer.
+func New(consumer Consumer, log *slog.Logger) *Plugin {
+	return &Plugin{consumer: consumer, log: log, statements: sync.Pool{New: func() any { return new(Statement) }}}
+}
+
+// PluginOf returns the plugin that the handle uses, nil if it uses none.
+func PluginOf(db *gorm.DB) *Plugin {
+	p, _ := db.Plugins[Name].(*Plugin)
+	return p
+}
+
+// Consumer returns the consumer that the plugin serves.
+func (p *Plugin) Consumer() Consumer { return p.consumer }
+
+// Name implements gorm.Plugin.
+func (p *Plugin) Name() string { return Name }
+
+// Transaction returns the consumer's part of the transaction of a handle, nil outside a
+// transaction. The error is ErrUntracked.
+func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
+	tx, err := trackedTxOf(db.Statement.ConnPool)
+	if tx == nil || err != nil {
+		return nil, err
+	}
+	return tx.transaction(), nil
+}
+
+// InTransaction calls f with the consumer's part of the transaction of a handle. Outside
+// a transaction f gets one that commits when it returns. The error is ErrUntracked.
+func (p *Plugin) InTransaction(db *gorm.DB, f func(Transaction)) error {
+	tx, err := trackedTxOf(db.Statement.ConnPool)
+	if err != nil {
+		return err
+	}
+	if tx != nil {
+		f(tx.transaction())
+		return nil
+	}
+	kept := p.consumer.Begin(db.Statement.Context)
+	f(kept)
+	kept.End(Committed)
+	return nil
+}
+
+// Initialize implements gorm.Plugin. It may run several times: a resolver of
+// several databases repeats it for each of its sources.
+func (p *Plugin) Initialize(db *gorm.DB) error {
+	if p.consumer == nil {
+		return errors.New("rohrpost: the plugin needs a hub")
+	}
+	p.trackPool(db)
+	if err := p.register(db); err != nil {
+		return err
+	}
+	return p.trackResolver(db)
+}
+
+// register puts the callbacks around those of GORM.
+func (p *Plugin) register(db *gorm.DB) error {
+	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
+	steps := []struct {
+		name     string
+		register func(string, func(*gorm.DB)) error
+		callback func(*gorm.DB)
+	}{
+		{"before_create", create.Before("gorm:create").Register, p.before(Create)},
+		{"after_create", create.Before("gorm:save_after_associations").Register, p.after(Create)},
+		{"before_update", update.Before("gorm:update").Register, p.before(Update)},
+		{"after_update", update.Before("gorm:save_after_associations").Register, p.after(Update)},
+		{"before_delete", remove.Before("gorm:delete").Register, p.before(Delete)},
+		{"after_delete", remove.Before("gorm:after_delete").Register, p.after(Delete)},
+		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, afterText},
+		{"after_row", db.Callback().Row().After("gorm:row").Register, afterText},
+		{"after_query", db.Callback().Query().After("gorm:query").Register, afterText},
+	}
+	// Without default transactions GORM drops its begin callback, a position
+	// before it would mean the end, and there is nothing to track there.
+	if create.Get("gorm:begin_transaction") != nil {
+		for _, register := range []func(string, func(*gorm.DB)) error{
+			create.Before("gorm:begin_transaction").Register,
+			update.Before("gorm:begin_transaction").Register,
+			remove.Before("gorm:begin_transaction").Register,
+		} {
+			if err := register("rohrpost:track", p.trackStatement); err != nil {
+				return fmt.Errorf("rohrpost: register the callback track: %w", err)
+			}
+		}
+	}
+	for _, step := range steps {
+		if err := step.register("rohrpost:"+step.name, step.callback); err != nil {
+			return fmt.Errorf("rohrpost: register the callback %s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// trackPool puts the stand-in under the handle and every session made from it.
+// A store of prepared statements has to stay outermost: GORM looks for it.
+func (p *Plugin) trackPool(db *gorm.DB) {
+	if prepared, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
+		prepared.ConnPool = track(prepared.ConnPool, p.consumer)
+	} else {
+		db.ConnPool = track(db.ConnPool, p.consumer)
+	}
+	db.Statement.ConnPool = db.ConnPool
+}
+
+// trackStatement catches pools that came to the statement from elsewhere: of a
+// resolver that was used before the plugin, of db.Connection, of a session made
+// before Use.
+func (p *Plugin) trackStatement(db *gorm.DB) {
+	db.Statement.ConnPool = track(db.Statement.ConnPool, p.consumer)
+}
+
+// trackResolver makes Clauses(dbresolver.Write).Begin() visible: the resolver
+// calls its query callback to choose the pool that Begin then uses.
+func (p *Plugin) trackResolver(db *gorm.DB) error {
+	const name = "gorm:db_resolver"
+	resolve := db.Callback().Query().Get(name)
+	if resolve == nil {
+		return nil
+	}
+	// A plain Replace would lose the callback's place at the front.
+	err := db.Callback().Query().Before("*").Replace(name, func(db *gorm.DB) {
+		resolve(db)
+		p.trackStatement(db)
+	})
+	if err != nil {
+		return fmt.Errorf("rohrpost: replace the callback %s: %w", name, err)
+	}
+	return nil
+}
+
+// tableOf returns the table of a model, nil where the consumer has no interest.
+func (p *Plugin) tableOf(s *schema.Schema) *Table {
+	if known, ok := p.tables.Load(s); ok {
+		return known.(*Table)
+	}
+	t := NewTable(s)
+	interest, err := p.consumer.Interest(t)
+	if interest == nil {
+		t = nil
+	} else {
+		t.interest, t.unique = interest, uniqueColumns(s)
+	}
+	known, loaded := p.tables.LoadOrStore(s, t)
+	if err != nil && !loaded {
+		p.log.Error("rohrpost: the model is not announced", "model", s.Name, "error", err)
+	}
+	return known.(*Table)
+}

@@ -1,0 +1,33 @@
+package capture
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestSavepointCommand(t *testing.T) {
+	for query, want := range map[string][2]string{
+		"SAVEPOINT a":                           {"SAVEPOINT", "a"},
+		" savepoint `a` ; ":                     {"SAVEPOINT", "a"},
+		"RELEASE a":                             {"RELEASE", "a"},
+		"release savepoint \"a\"":               {"RELEASE", "a"},
+		"ROLLBACK TO a":                         {"ROLLBACK TO", "a"},
+		"ROLLBACK WORK TO SAVEPOINT a":          {"ROLLBACK TO", "a"},
+		"rollback transaction to a":             {"ROLLBACK TO", "a"},
+		"SAVEPOINT savepoint":                   {"SAVEPOINT", "savepoint"},
+		"ROLLBACK TO savepoint":                 {"ROLLBACK TO", "savepoint"},
+		"ROLLBACK":                              {},
+		"ROLLBACK TRANSACTION":                  {},
+		"ROLLBACK TO":                           {},
+		"SELECT 1":                              {},
+		"SAVEPOINT":                             {},
+		"SAVEPOINT a b":                         {},
+		"":                                      {},
+		"SAVEPOINT " + strings.Repeat("a", 600): {},
+	} {
+		verb, name := savepointCommand(query)
+		assert.Equal(t, want, [2]string{verb, name}, query)
+	}
+}

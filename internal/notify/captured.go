@@ -1,0 +1,173 @@
+package notify
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// statement is a captured statement with facts that its rows share.
+type statement struct {
+	*capture.Statement
+	tx      *Tx
+	model   *model
+	fields  []string // that it updates, as messages name them
+	updates bool     // it is an update to groups that its rows stay in
+}
+
+// Captured implements capture.Transaction. If rows are unknown, it adds a resync for all
+// groups that they may concern.
+func (t *Tx) Captured(captured *capture.Statement) {
+	m := captured.Table.Interest().(*model)
+	s := statement{Statement: captured, tx: t, model: m}
+	s.fields, s.updates = m.fieldNames(s.Named), m.announcesUpdateOf(s.Set)
+	t.reserve(len(s.Rows))
+	for i := range s.Rows {
+		s.row(&s.Rows[i])
+	}
+	switch {
+	case errors.Is(s.Unknown, capture.ErrManyRows):
+		t.addResyncs(m, wire.ReasonRows)
+	case s.Unknown != nil:
+		t.addResyncs(m, wire.ReasonUnknown)
+	}
+}
+
+// row announces one row. A soft-deleted row is in no group.
+func (s *statement) row(r *capture.Row) {
+	switch s.Operation {
+	case capture.Create:
+		if r.Before.IsValid() {
+			s.diff(r)
+		} else if s.model.isLive(s.Context, r.After) {
+			s.announce(capture.Create, nil, r.Key, r.After)
+		}
+	case capture.Update:
+		if s.Compared {
+			s.diff(r)
+		} else if s.model.isLive(s.Context, r.After) {
+			s.announce(capture.Update, s.fields, r.Key, r.After)
+		}
+	case capture.Delete:
+		if s.model.isLive(s.Context, r.Before) {
+			s.announce(capture.Delete, nil, r.Key, r.Before)
+		}
+	}
+}
+
+// diff announces one row as it was and as it is: an update to the groups that it stays
+// in, a create or a delete to others.
+func (s *statement) diff(r *capture.Row) {
+	m := s.model
+	was := r.Before.IsValid() && m.isLive(s.Context, r.Before)
+	is := r.After.IsValid() && m.isLive(s.Context, r.After)
+	switch {
+	case was && !is && !s.SetsKey:
+		s.announce(capture.Delete, nil, r.Key, r.Before)
+		return
+	case is && !was && !s.SetsKey:
+		s.announce(capture.Create, nil, r.Key, r.After)
+		return
+	case !m.announces(capture.Update):
+		return
+	}
+	var old, now []string
+	var err error
+	if was {
+		old, err = m.groupsOf(s.Context, nil, capture.Update, r.Key, r.Before)
+	}
+	if is && err == nil {
+		now, err = m.groupsOf(s.Context, nil, capture.Update, r.Key, r.After)
+	}
+	if err != nil {
+		s.skip(capture.Update, r.Key, err)
+		return
+	}
+	for _, deleted := range old {
+		if !slices.Contains(now, deleted) {
+			s.addChange(capture.Delete, nil, r.Key, r.Before, deleted)
+		}
+	}
+	for _, group := range now {
+		switch {
+		case !slices.Contains(old, group):
+			s.addChange(capture.Create, nil, r.Key, r.After, group)
+		case s.updates:
+			s.addChange(capture.Update, s.fields, r.Key, r.After, group)
+		}
+	}
+}
+
+// announce announces a row to all its groups.
+func (s *statement) announce(op capture.Operation, fields []string, key capture.Key, row reflect.Value) {
+	if !s.model.announces(op) {
+		return
+	}
+	var one [1]string // most rows are in one group
+	groups, err := s.model.groupsOf(s.Context, one[:0], op, key, row)
+	if err != nil {
+		s.skip(op, key, err)
+		return
+	}
+	for _, group := range groups {
+		s.addChange(op, fields, key, row, group)
+	}
+}
+
+// addChange builds the change of one row for one group, to wait for the commit. It logs,
+// counts and leaves out a change that it cannot build.
+func (s *statement) addChange(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
+	e := txEntry{model: s.model, key: key.Text(), op: op}
+	if s.tx.notifier.config.NetEffect {
+		e.op, fields = s.tx.net(netKey{s.model, key.Text(), group}, op, fields)
+	}
+	e.change = wire.Change{Group: group, UpdatedFields: fields}
+	if e.op != nothing {
+		e.change.Type = e.op.String()
+		err := e.change.Check()
+		var object wire.Object
+		rendered := err == nil && s.tx.needsPayload(group)
+		if rendered {
+			object, err = s.model.payload(e.op, fields, key, row)
+		}
+		if err != nil {
+			s.skip(op, key, err)
+			return
+		}
+		if rendered && e.op == capture.Update && !s.model.sends(object, fields) {
+			return
+		}
+		if e.change.Object = object; !rendered {
+			e.change.Object = wire.Unrendered{}
+		}
+	}
+	s.tx.add(e)
+}
+
+func (s *statement) skip(op capture.Operation, key capture.Key, err error) {
+	s.tx.notifier.skip(s.model.table.Name, key.Text(), op, err)
+}
+
+// net composes a change with the earlier changes of the row in the transaction. Each
+// change holds the whole effect so far, so that a savepoint only truncates the list.
+func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.netted == nil {
+		t.netted = map[netKey]int{}
+		for i := range t.entries {
+			if e := &t.entries[i]; e.isNet() {
+				t.netted[e.netKey()] = i
+			}
+		}
+	}
+	at, known := t.netted[key]
+	if !known {
+		return op, fields
+	}
+	e := &t.entries[at]
+	return netOf(e.op, e.change.UpdatedFields, op, fields)
+}

@@ -1,0 +1,52 @@
+package notify
+
+import (
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// nothing is the net effect of a row that was created and deleted.
+const nothing capture.Operation = -1
+
+// txEntry waits for a COMMIT: a change, or a function to call.
+type txEntry struct {
+	change wire.Change
+	op     capture.Operation
+	model  *model // nil for a change that a program made itself
+	key    string
+	call   func()
+	place  int // grows from entry to entry
+}
+
+// netKey is one row as one group sees it.
+type netKey struct {
+	model      *model
+	key, group string
+}
+
+// changesIn returns the changes of entries, none of which may be a function.
+func changesIn(entries []txEntry) []wire.Change {
+	changes := make([]wire.Change, len(entries))
+	for i := range entries {
+		changes[i] = entries[i].change
+	}
+	return changes
+}
+
+func (e *txEntry) netKey() netKey { return netKey{e.model, e.key, e.change.Group} }
+
+// isNet reports whether the entry is a change of one row of a model.
+func (e *txEntry) isNet() bool {
+	return e.call == nil && e.model != nil && !e.isResync()
+}
+
+// isResync reports whether the entry tells a group to load its snapshot again.
+func (e *txEntry) isResync() bool { return e.call == nil && e.change.Type == wire.Resync }
+
+// limit returns the most changes of the entry's group in one commit.
+func (e *txEntry) limit() int {
+	if e.model == nil || e.op == nothing || e.model.tags[e.op] == nil {
+		return defaultRows
+	}
+	return e.model.tags[e.op].rows
+}

@@ -1,0 +1,194 @@
+package notify
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
+// model holds which writes of a marked type are announced, and to which groups.
+type model struct {
+	table   *capture.Table
+	tags    [operations]*tag  // nil: not announced
+	netOnly [operations]bool  // followed for its net effect only, not announced
+	without any               // the context key of WithoutFor
+	json    map[string]string // names of updated fields by column; nil: the columns
+
+	namesGroup   bool // the type is a groupNamer
+	namesGroups  bool // the type is a groupsNamer
+	makesPayload bool // the type is a payloadProvider
+}
+
+// The methods that a model may have, as package rohrpost documents them.
+type (
+	groupNamer interface {
+		GroupName(messageType string) string
+	}
+	groupsNamer interface {
+		GroupNames(messageType string) []string
+	}
+	payloadProvider interface {
+		PushNotificationData(updatedFields []string, messageType string) any
+	}
+)
+
+// newModel returns nil for a type without a marker.
+func newModel(t *capture.Table, c Config) (*model, error) {
+	m := &model{table: t, without: withoutKeyFor{t.Model}}
+	var first *tag
+	for op, text := range findMarks(t.Model, c.Markers) {
+		if text == nil {
+			continue
+		}
+		parsed, err := parseTag(text.Get("rohrpost"), t)
+		if err != nil {
+			return nil, err
+		}
+		m.tags[op] = parsed
+		if first == nil {
+			first = parsed
+		}
+	}
+	if first == nil {
+		return nil, nil
+	}
+	for op := range m.tags {
+		if c.NetEffect && m.tags[op] == nil {
+			m.tags[op], m.netOnly[op] = first, true
+		}
+	}
+	pointer := reflect.PointerTo(t.Model)
+	m.namesGroup = pointer.Implements(reflect.TypeFor[groupNamer]())
+	m.namesGroups = pointer.Implements(reflect.TypeFor[groupsNamer]())
+	m.makesPayload = pointer.Implements(reflect.TypeFor[payloadProvider]())
+	if c.JSONNames {
+		m.json = jsonNames(t)
+	}
+	return m, nil
+}
+
+// jsonNames returns the names of the columns in the JSON of the struct, by the rules
+// of encoding/json; "" for a field that is not in it.
+func jsonNames(t *capture.Table) map[string]string {
+	names := map[string]string{}
+	for _, column := range t.Columns {
+		name, _, _ := strings.Cut(column.Field.Tag.Get("json"), ",")
+		switch {
+		case column.Field.Tag.Get("json") == "-":
+			name = ""
+		case name == "":
+			name = column.Field.Name
+		}
+		names[column.Name] = name
+	}
+	return names
+}
+
+// Wants implements capture.Interest. An update may hide and show rows of a table with
+// soft deletes, also where only creates or deletes are announced.
+func (m *model) Wants(ctx context.Context, op capture.Operation) capture.Detail {
+	switch {
+	case m.tags[op] == nil && !(op == capture.Update && m.table.SoftDelete), isWithout(ctx, m.without):
+		return capture.Nothing
+	case m.needsColumns(op):
+		return capture.Columns
+	}
+	return capture.Keys
+}
+
+// WantsUpdate implements capture.Interest.
+func (m *model) WantsUpdate(set []string) (detail capture.Detail, before bool) {
+	switch {
+	case !m.announcesUpdateOf(set):
+		detail = capture.Nothing
+	case m.needsColumns(capture.Update):
+		detail = capture.Columns
+	default:
+		detail = capture.Keys
+	}
+	return detail, m.changesGroups(set)
+}
+
+// announces reports whether writes of this kind are announced.
+func (m *model) announces(op capture.Operation) bool { return m.tags[op] != nil }
+
+// needsColumns reports whether more than the key of a written row must be known.
+func (m *model) needsColumns(op capture.Operation) bool {
+	return m.namesGroup || m.namesGroups || m.makesPayload || m.tags[op] != nil && m.tags[op].group.columns
+}
+
+// changesGroups reports whether an update that sets the columns may take a row out of
+// one group and into another. A method may depend on any column, unless the tag
+// says on which.
+func (m *model) changesGroups(set []string) bool {
+	tag := m.tags[capture.Update]
+	if tag == nil {
+		return false
+	}
+	return slices.ContainsFunc(set, func(name string) bool {
+		switch column := m.table.Column(name); {
+		case column == nil:
+			return false
+		case column.PrimaryKey:
+			return true
+		case tag.depends != nil:
+			return slices.Contains(tag.depends, name)
+		case m.namesGroup || m.namesGroups:
+			return !column.AutoUpdated
+		default:
+			return tag.group.dependsOn(name)
+		}
+	})
+}
+
+// announcesUpdateOf reports whether an update that sets the columns is announced to
+// groups that its rows stay in.
+func (m *model) announcesUpdateOf(set []string) bool {
+	tag := m.tags[capture.Update]
+	return tag != nil && (tag.fields == nil || slices.ContainsFunc(set, func(column string) bool {
+		return slices.Contains(tag.fields, column)
+	}))
+}
+
+// isLive reports whether the application sees the row: it is not soft-deleted. A row
+// of which only the key is known is live.
+func (m *model) isLive(ctx context.Context, row reflect.Value) bool {
+	return !row.IsValid() || !m.table.Hidden(ctx, row)
+}
+
+// fieldNames turns columns into the names that updated fields have in messages.
+func (m *model) fieldNames(columns []string) []string {
+	if m.json == nil || columns == nil {
+		return columns
+	}
+	var names []string
+	for _, column := range columns {
+		if name, known := m.json[column]; !known {
+			names = append(names, column)
+		} else if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// patterns match every group that a change of the model can be for.
+func (m *model) patterns() []string {
+	if m.namesGroup || m.namesGroups {
+		return []string{wire.AnyGroup}
+	}
+	var patterns []string
+	for _, tag := range m.tags {
+		if tag == nil {
+			continue
+		}
+		if pattern := tag.group.pattern(m.table.Name); !slices.Contains(patterns, pattern) {
+			patterns = append(patterns, pattern)
+		}
+	}
+	return patterns
+}

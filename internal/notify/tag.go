@@ -1,0 +1,71 @@
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+)
+
+// defaultRows is the most changes of one commit that a group gets one by one.
+const defaultRows = 100
+
+// tag holds the options of a marker's struct tag.
+type tag struct {
+	group      groupTemplate
+	fields     []string // an update is announced when one of these is set; nil: any
+	depends    []string // the columns on which the group depends; nil: see changesGroups
+	rows       int      // the most changes of one commit for one group
+	alwaysSend bool     // also when no updated field is in the object
+}
+
+// parseTag reads the options: separated by ";", the key up to the first ":".
+func parseTag(text string, t *capture.Table) (*tag, error) {
+	parsed := &tag{rows: defaultRows, alwaysSend: true}
+	for option := range strings.SplitSeq(text, ";") {
+		if option == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(option, ":")
+		var err error
+		switch key {
+		case "group":
+			err = parsed.group.parse(value, t)
+		case "fields":
+			if parsed.fields, err = columns(value, t); len(parsed.fields) == 0 && err == nil {
+				err = errors.New("a column is missing")
+			}
+		case "depends":
+			parsed.depends, err = columns(value, t)
+		case "rows":
+			if parsed.rows, err = strconv.Atoi(value); err == nil && parsed.rows < 1 {
+				err = errors.New("less than one row")
+			}
+		case "always_send":
+			parsed.alwaysSend, err = strconv.ParseBool(value)
+		default:
+			return nil, fmt.Errorf("unknown option %q in the marker's tag", key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("option %s: %w", key, err)
+		}
+	}
+	return parsed, nil
+}
+
+// columns reads a list of database columns; an empty one is not nil.
+func columns(list string, t *capture.Table) ([]string, error) {
+	names := []string{}
+	for name := range strings.SplitSeq(list, ",") {
+		if name == "" {
+			continue
+		}
+		if t.Column(name) == nil {
+			return nil, fmt.Errorf("the model has no column %q", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}

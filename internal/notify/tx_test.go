@@ -1,0 +1,118 @@
+package notify
+
+import (
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/wire"
+	"github.com/stretchr/testify/assert"
+)
+
+// sink is what stands for the hub.
+type sink struct {
+	changes            []wire.Change
+	logs               strings.Builder
+	skipped, untracked atomic.Uint64
+}
+
+func (s *sink) notifier(publish func([]wire.Change) error) *Notifier {
+	return New(Config{
+		Publish: publish, HasMembersOrHistory: func(string) bool { return true }, Markers: markers,
+		Log: slog.New(slog.NewTextHandler(&s.logs, nil)), Skipped: &s.skipped, Untracked: &s.untracked,
+	})
+}
+
+func (s *sink) take(changes []wire.Change) error {
+	s.changes = append(s.changes, changes...)
+	return nil
+}
+
+// Above 10,000 changes a transaction keeps nothing but the groups that they may be for,
+// and the functions in their savepoints.
+func TestOverflow(t *testing.T) {
+	s := &sink{}
+	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	m := modelOf(t, &columnModel{})
+	called := 0
+	tx.AfterCommit(func() { called++ })
+	mark := tx.Mark()
+	tx.AfterCommit(func() { t.Error("rolled back") })
+	for range maxChanges {
+		tx.add(txEntry{model: m, change: wire.Change{Group: "board-1", Type: wire.Create}})
+	}
+	assert.False(t, tx.Overflowed())
+	tx.Add([]wire.Change{{Group: "g", Type: wire.Create}})
+	assert.True(t, tx.Overflowed())
+	assert.Len(t, tx.entries, 2, "the functions")
+	tx.addResyncs(m, "rows")
+	assert.Equal(t, []string{"board-{1}", "{any}"}, tx.overflow)
+	tx.RollBackTo(mark)
+	assert.Len(t, tx.entries, 1)
+
+	tx.End(capture.Committed)
+	assert.Equal(t, 1, called)
+	assert.Equal(t, []wire.Change{wire.NewResync("board-{1}", "rows"), wire.NewResync("{any}", "rows")}, s.changes)
+}
+
+func TestRollBackTo(t *testing.T) {
+	s := &sink{}
+	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	add := func(group string) { tx.Add([]wire.Change{{Group: group, Type: wire.Create}}) }
+	add("a")
+	outer := tx.Mark()
+	add("b")
+	inner := tx.Mark()
+	add("c")
+	tx.RollBackTo(inner)
+	add("d")
+	tx.RollBackTo(inner)
+	tx.RollBackTo(outer)
+	add("e")
+	assert.Equal(t, 2, tx.changes)
+	tx.End(capture.Committed)
+	assert.Equal(t, []wire.Change{{Group: "a", Type: wire.Create}, {Group: "e", Type: wire.Create}}, s.changes)
+}
+
+func TestOutcomes(t *testing.T) {
+	a, b := wire.Change{Group: "a", Type: wire.Create}, wire.Change{Group: "b", Type: wire.Delete}
+	for outcome, want := range map[capture.Outcome][]wire.Change{
+		capture.Committed:  {a, b, a},
+		capture.RolledBack: nil,
+		capture.InDoubt:    {wire.NewResync("a", "commit"), wire.NewResync("b", "commit")},
+	} {
+		s := &sink{}
+		tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+		called := false
+		tx.AfterCommit(func() { called = true })
+		tx.Add([]wire.Change{a, b, a})
+		tx.End(outcome)
+		assert.Equal(t, want, s.changes)
+		assert.Equal(t, outcome == capture.Committed, called)
+	}
+}
+
+// A panic of the hub or of a function of AfterCommit keeps nothing else from being
+// published.
+func TestPanicsWhilePublishing(t *testing.T) {
+	s := &sink{}
+	n := s.notifier(func(changes []wire.Change) error {
+		if len(s.changes) == 0 {
+			s.changes = changes
+			panic("broken")
+		}
+		return s.take(changes)
+	})
+	tx := n.Begin(t.Context()).(*Tx)
+	m := modelOf(t, &plainModel{})
+	tx.add(txEntry{model: m, key: "1", change: wire.Change{Group: "a", Type: wire.Create}})
+	tx.AfterCommit(func() { panic("no function today") })
+	tx.Add([]wire.Change{{Group: "b", Type: wire.Create}})
+	tx.End(capture.Committed)
+	assert.Len(t, s.changes, 2)
+	assert.EqualValues(t, 1, s.skipped.Load())
+	assert.Contains(t, s.logs.String(), "model=plainmodel key=1")
+	assert.Contains(t, s.logs.String(), "no function today")
+}

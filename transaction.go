@@ -1,0 +1,63 @@
+package rohrpost
+
+import (
+	"database/sql"
+	"errors"
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/notify"
+	"github.com/rohrpost/rohrpost/internal/wire"
+	"gorm.io/gorm"
+)
+
+// ErrUntracked is returned by AfterCommit and Notify on a transaction that was
+// begun where the plugin could not see it: gorm.Open on a *sql.Tx, or Begin
+// inside db.Connection.
+var ErrUntracked = capture.ErrUntracked
+
+// AfterCommit calls fn once the transaction of tx has committed, in order with
+// the changes announced in it, and never if it, or the savepoint around, rolls
+// back. Outside a transaction fn is called at once. fn runs on the goroutine
+// that commits. A panic in it is logged. The error is ErrUntracked on a transaction
+// that the plugin cannot see, and another one without the plugin. Then fn is never
+// called.
+func AfterCommit(tx *gorm.DB, fn func()) error {
+	return afterCommit(tx, func(kept *notify.Tx) { kept.AfterCommit(fn) })
+}
+
+// Notify publishes changes once the transaction of tx has committed, in order
+// with its other changes, and not at all if it rolls back. Outside a transaction it
+// publishes them at once. Use it to announce what GORM cannot see, such as raw SQL.
+// Notify encodes the objects before it returns. The errors are those of AfterCommit and
+// of a change that cannot be encoded. Then none of the changes is published.
+func Notify(tx *gorm.DB, changes ...Change) error {
+	encoded := make([]wire.Change, len(changes))
+	for i := range changes {
+		change := (*wire.Change)(&changes[i])
+		if err := change.Check(); err != nil {
+			return err
+		}
+		object, err := wire.EncodeObject(change.Object)
+		if err != nil {
+			return err
+		}
+		encoded[i] = wire.Change{Group: change.Group, Type: change.Type, Object: object, UpdatedFields: slices.Clone(change.UpdatedFields)}
+	}
+	return afterCommit(tx, func(kept *notify.Tx) { kept.Add(encoded) })
+}
+
+// SQLTx returns the database/sql transaction behind tx, for libraries that want
+// one: with the plugin in use, and with prepared statements anyway,
+// tx.Statement.ConnPool is no *sql.Tx. It returns false outside a transaction.
+// Commit and roll back through GORM, or changes stay unannounced.
+func SQLTx(tx *gorm.DB) (*sql.Tx, bool) { return capture.SQLTx(tx.Statement.ConnPool) }
+
+// afterCommit calls add with the changes that wait for the transaction of a handle.
+func afterCommit(db *gorm.DB, add func(*notify.Tx)) error {
+	p := capture.PluginOf(db)
+	if p == nil {
+		return errors.New("rohrpost: the plugin is not in use on this database handle")
+	}
+	return p.InTransaction(db, func(kept capture.Transaction) { add(kept.(*notify.Tx)) })
+}

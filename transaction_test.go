@@ -1,0 +1,273 @@
+package rohrpost_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+var errWanted = errors.New("wanted")
+
+// add creates the tasks with these keys.
+func add(tx *gorm.DB, keys ...uint) error {
+	for _, key := range keys {
+		if err := tx.Create(&task{ID: key}).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestAfterCommit(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		var order []string
+		call := func(name string) func() {
+			return func() { order = append(order, name+" after "+strings.Join(rec.take(), "")) }
+		}
+
+		require.NoError(t, rohrpost.AfterCommit(db, call("at once")))
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			require.NoError(t, add(tx, 1))
+			require.NoError(t, rohrpost.AfterCommit(tx, call("kept")))
+			_ = tx.Transaction(func(tx *gorm.DB) error {
+				require.NoError(t, rohrpost.AfterCommit(tx, call("lost")))
+				return errWanted
+			})
+			require.NoError(t, rohrpost.AfterCommit(tx, func() { panic("stays here") }))
+			require.NoError(t, rohrpost.AfterCommit(tx, call("last")))
+			assert.Len(t, order, 1)
+			return nil
+		}))
+		assert.Equal(t, []string{"at once after ", `kept after create task-1 {"id":1}`, "last after "}, order)
+		assert.Contains(t, rec.logs.String(), "stays here")
+	})
+}
+
+func TestNotify(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	object := map[string]any{"n": 1}
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Update, Object: object, UpdatedFields: []string{"n"}}))
+		object["n"] = 2 // too late: objects are encoded at once
+		require.Error(t, rohrpost.Notify(tx, rohrpost.Change{Group: "not a group", Type: rohrpost.Update}))
+		require.Error(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Update, Object: func() {}}))
+		assert.Empty(t, rec.take())
+		return nil
+	}))
+	assert.Equal(t, []string{`update g {"n":1} n`}, rec.take())
+	require.NoError(t, rohrpost.Notify(db, rohrpost.Change{Group: "g", Type: rohrpost.Delete}))
+	assert.Equal(t, []string{`delete g null`}, rec.take())
+}
+
+func TestUntrackedTransactions(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	pool, err := db.DB()
+	require.NoError(t, err)
+	raw, err := pool.Begin()
+	require.NoError(t, err)
+	own, err := gorm.Open(sqlite.New(sqlite.Config{Conn: raw}), &gorm.Config{Logger: logger.Discard, Plugins: db.Plugins})
+	require.NoError(t, err)
+
+	require.NoError(t, add(own, 1, 2))
+	require.ErrorIs(t, rohrpost.AfterCommit(own, func() { t.Error("called") }), rohrpost.ErrUntracked)
+	require.ErrorIs(t, rohrpost.Notify(own, rohrpost.Change{Group: "g", Type: rohrpost.Create}), rohrpost.ErrUntracked)
+	require.NoError(t, raw.Commit())
+	assert.Empty(t, rec.take())
+	assert.EqualValues(t, 2, rec.hub.Stats().Untracked)
+	assert.Equal(t, 1, strings.Count(rec.logs.String(), "out of the plugin's sight"), "logged once")
+
+	bare := sqlitetest.Open(t, gorm.Config{})
+	require.ErrorContains(t, rohrpost.AfterCommit(bare, func() {}), "not in use")
+}
+
+func TestSQLTx(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, _ *recorder) {
+		_, ok := rohrpost.SQLTx(db)
+		assert.False(t, ok)
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			raw, ok := rohrpost.SQLTx(tx)
+			require.True(t, ok)
+			_, err := raw.Exec("INSERT INTO tasks (id) VALUES (1)")
+			return err
+		}))
+		pool, err := db.DB()
+		require.NoError(t, err)
+		assert.Equal(t, 1, pool.Stats().MaxOpenConnections)
+	})
+}
+
+// A COMMIT whose answer was lost may have happened or not: "resync" is right
+// both ways, a payload is not.
+func TestUnknownOutcomeOfCommit(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want []string
+	}{
+		{driver.ErrBadConn, []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{fmt.Errorf("commit: %w", context.DeadlineExceeded), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{errors.New("lost"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{stateError("08006"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
+		{stateError("23505"), []string{}},
+		{fmt.Errorf("commit: %w", codeError{Number: 1213}), []string{}},
+		{errors.New("commit unexpectedly resulted in rollback"), []string{}},
+		{sql.ErrTxDone, []string{}},
+	} {
+		t.Run(test.err.Error(), func(t *testing.T) {
+			db := sqlitetest.Open(t, gorm.Config{})
+			pool := &failingPool{DB: db.ConnPool.(*sql.DB)}
+			db.ConnPool, db.Statement.ConnPool = pool, pool
+			rec := use(t, db, rohrpost.PluginConfig{})
+			pool.err = test.err
+			err := db.Transaction(func(tx *gorm.DB) error {
+				require.NoError(t, rohrpost.AfterCommit(tx, func() { t.Error("called") }))
+				return errors.Join(add(tx, 1, 2), tx.Model(&task{ID: 1}).Update("title", "x").Error)
+			})
+			require.ErrorIs(t, err, test.err)
+			assert.Equal(t, test.want, rec.take())
+		})
+	}
+}
+
+// stateError and codeError have the shapes of drivers' errors.
+type stateError string
+
+func (e stateError) Error() string    { return "state " + string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+type codeError struct{ Number uint16 }
+
+func (e codeError) Error() string { return fmt.Sprint("number ", e.Number) }
+
+// failingPool begins transactions whose COMMIT fails with err.
+type failingPool struct {
+	*sql.DB
+	err error
+}
+
+func (p *failingPool) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.ConnPool, error) {
+	tx, err := p.DB.BeginTx(ctx, options)
+	return &failingTx{tx, p.err}, err
+}
+
+func (p *failingPool) GetDBConn() (*sql.DB, error) { return p.DB, nil }
+
+type failingTx struct {
+	*sql.Tx
+	err error
+}
+
+func (f *failingTx) Commit() error {
+	if f.err == nil {
+		return f.Tx.Commit()
+	}
+	return errors.Join(f.err, f.Rollback())
+}
+
+func TestConcurrentUseOfOneTransaction(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		var done sync.WaitGroup
+		for i := range 16 {
+			done.Go(func() { assert.NoError(t, add(tx, uint(i+1))) })
+		}
+		done.Wait()
+		return nil
+	}))
+	assert.Len(t, rec.take(), 16)
+}
+
+// Above 10,000 changes a transaction keeps nothing but whom they may concern:
+// what it holds does not grow.
+func TestHugeTransactions(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{}, &step{})
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		tx.SavePoint("start")
+		require.NoError(t, rohrpost.AfterCommit(tx, func() { t.Error("rolled back") }))
+		require.NoError(t, tx.Create(&task{ID: 1}).Error)
+		tx.RollbackTo("start")
+		require.NoError(t, rohrpost.AfterCommit(tx, func() {}))
+		for range 11 {
+			require.NoError(t, tx.CreateInBatches(steps(1, 1000), 500).Error)
+		}
+		require.NoError(t, tx.Create(&task{ID: 2}).Error)
+		require.NoError(t, tx.Model(&step{}).Where("1 = 1").Update("title", "x").Error)
+		return tx.Where("id > 5").Delete(&step{}).Error
+	}))
+	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`, `resync task-{pk} {"reason":"rows"}`}, rec.take())
+
+	require.NoError(t, db.Create(steps(2, 5000)).Error)
+	require.NoError(t, db.Create(steps(2, 5000)).Error)
+	rec.take()
+	require.NoError(t, db.Model(&step{}).Where("1 = 1").Update("title", "y").Error)
+	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`}, rec.take(), "one statement")
+	require.NoError(t, db.Model(&step{}).Where("1 = 1").Update("board_id", 9).Error)
+	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`}, rec.take(), "one statement that moves rows")
+	assert.Empty(t, rec.logs.String())
+}
+
+// A migration over a million rows is told as one resync, and the memory for it is
+// bounded: ten bytes a row would already be too much.
+func TestMigrationIsBounded(t *testing.T) {
+	const rows, bound = 1_000_000, 10 * 1_000_000
+	count := rows
+	if testing.Short() {
+		count = rows / 20
+	}
+	db, rec := openDB(t, gorm.Config{})
+	require.NoError(t, db.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < ?)
+		INSERT INTO tasks (id, title) SELECT i, 'x' FROM n`, count).Error)
+	highest := peakHeap(t, func() {
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			if err := tx.Model(&task{}).Where("id > 0").Update("title", "y").Error; err != nil {
+				return err
+			}
+			for range 20 {
+				if err := tx.CreateInBatches(make([]task, 1000), 500).Error; err != nil {
+					return err
+				}
+			}
+			return tx.Where("id > 0").Delete(&task{}).Error
+		}))
+	})
+	assert.Equal(t, []string{`resync task-{pk} {"reason":"rows"}`}, rec.take())
+	assert.Less(t, highest, uint64(bound))
+	t.Logf("%d rows: %d KiB more at most", count, highest>>10)
+}
+
+// peakHeap returns how many bytes more were in use at most while do ran.
+func peakHeap(t *testing.T, do func()) uint64 {
+	inUse := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, highest := inUse(), uint64(0)
+	ctx, cancel := context.WithCancel(t.Context())
+	var sampler sync.WaitGroup
+	sampler.Go(func() {
+		for ctx.Err() == nil {
+			highest = max(highest, inUse())
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	do()
+	cancel()
+	sampler.Wait()
+	return highest - min(before, highest)
+}
