@@ -5,6 +5,8 @@ import { add, banner, engine, openLive, openPage, sleep, startProxy, startServer
 
 useEngine();
 
+const patient = { min: 5000, max: 5000 }; // only an event of the browser makes the page live within a second
+
 test("a reloaded page is live and shows the list", async (t) => {
   const server = await startServer(t);
   const page = await openLive(t, server);
@@ -15,7 +17,7 @@ test("a reloaded page is live and shows the list", async (t) => {
   assert.equal(await page.text("status"), "live");
 });
 
-for (const [how, query] of [["as it left", {}], ["that disconnects when it is left", { pagehide: "disconnect" }]]) {
+for (const [how, query] of [["as it left", patient], ["that disconnects when it is left", { ...patient, pagehide: "disconnect" }]]) {
   test(`a page ${how} is live at once when the user comes back`, async (t) => {
     const server = await startServer(t);
     const page = await openLive(t, server, server, query);
@@ -37,12 +39,12 @@ for (const [how, query] of [["as it left", {}], ["that disconnects when it is le
 test("an offline page says so, and is live at once when the network is back", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  const page = await openLive(t, server, proxy);
+  const page = await openLive(t, server, proxy, patient);
   await page.tab.setOffline(true);
   proxy.break("refuse");
   await page.shows("banner", banner);
   await add(server, "Meanwhile");
-  await sleep(2000);
+  await sleep(1000);
   proxy.set("forward");
   await page.tab.setOffline(false);
   await page.shows("newest", "Meanwhile");
@@ -78,14 +80,13 @@ test("the close code and the reason of a shutdown arrive", async (t) => {
 test("a hidden tab receives changes, and is live at once when the user returns to it", async (t) => {
   const server = await startServer(t);
   const proxy = await startProxy(t, server);
-  const page = await openLive(t, server, proxy);
+  const page = await openLive(t, server, proxy, patient);
   await page.tab.hide();
   await page.waitFor("hidden", 0);
   await add(server, "Hidden");
   await page.shows("newest", "Hidden");
   proxy.break("refuse");
   await page.shows("status", "stale");
-  await sleep(3000); // the delays grow
   await add(server, "Meanwhile");
   proxy.set("forward");
   await page.tab.show();

@@ -29,7 +29,7 @@ document.addEventListener("visibilitychange", () => record(document.hidden ? "hi
 
 const hub = (window.hub = new Rohrpost(query.get("hub") ?? "/ws/", {
   WebSocket: RecordedSocket,
-  reconnectDelay: query.has("delay") ? { max: Number(query.get("delay")) } : undefined,
+  reconnectDelay: { min: Number(query.get("min") ?? 500), max: Number(query.get("max") ?? 20_000) },
 }));
 if (query.has("pagehide")) {
   window.addEventListener("pagehide", () => hub.disconnect());
