@@ -11,11 +11,12 @@ FUZZTIME  ?= $(if $(SMALL),5s,30s)
 FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-network-duration 60s -network-conns 1000 -kills 100)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
+ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 
 # long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
-CAMPAIGNS := portable mutants programs schedules race fuzz faults integration js e2e
+CAMPAIGNS := portable mutants programs schedules race fuzz faults integration js e2e life
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) structure bench bench-compare screenshot fmt
 
@@ -79,6 +80,9 @@ js: ## run the tests of the JavaScript client (installs Node.js)
 
 e2e: ## test the example in headless Chromium (installs Chromium and playwright-core)
 	example/e2e/run.sh
+
+life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebKitGTK)
+	example/e2e/life/run.sh $(ENGINES)
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
 	@go test -count=1 -run '^TestStructure' -v .

@@ -40,6 +40,8 @@ type Conn struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // the goroutines that handle requests
 
+	subtree bool // the pattern of the hub also matches longer paths
+
 	accepted  bool      // these belong to the reader: dispatch has yet to be told
 	lastFrame time.Time // the read deadline was moved
 

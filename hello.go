@@ -58,6 +58,7 @@ func (c *Conn) helloReply() handlers.HelloReply {
 			MaxDepth:        limit(int64(limits.MaxDepth)),
 		},
 	}
+	reply.Subtree = c.subtree
 	if at := c.identity.Expires; !at.IsZero() {
 		seconds := math.Max(0, math.Round(time.Until(at).Seconds()*10)/10)
 		reply.ExpiresIn = &seconds

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,23 @@ func TestHelloNamesLimitsAndExpiry(t *testing.T) {
 		go func() { _ = closeCode(ws) }()
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
+}
+
+func TestHelloSaysWhereTheHubAnswers(t *testing.T) {
+	hub := quiet(Config{})
+	mux := http.NewServeMux()
+	mux.Handle("/exact", hub)
+	mux.Handle("GET /ws/", hub)
+	mux.Handle("/prefix/{tenant}/", http.StripPrefix("/prefix", hub))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { require.NoError(t, hub.Shutdown(context.Background())) })
+	for path, subtree := range map[string]bool{"/exact": false, "/ws/": true, "/ws/1a2b": true, "/prefix/7/": true} {
+		ws := dial(t, "ws"+strings.TrimPrefix(server.URL, "http")+path)
+		send(t, ws, `{"id":1,"type":"rohrpost:hello","data":{"version":1}}`)
+		assert.Equal(t, subtree, strings.Contains(receive(t, ws), `"subtree":true`), path)
+		require.NoError(t, ws.Close())
+	}
 }
 
 func TestHeartbeatIsAheadOfTheQueue(t *testing.T) {

@@ -45,7 +45,9 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 		h.conns.release()
 		return
 	}
-	newConn(h, ws, hijacked.socket, identity).start(err)
+	c := newConn(h, ws, hijacked.socket, identity)
+	c.subtree = strings.HasSuffix(r.Pattern, "/")
+	c.start(err)
 }
 
 type authenticateFunc = func(*http.Request) (Identity, error)

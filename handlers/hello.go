@@ -41,6 +41,7 @@ type HelloReply struct {
 	Connection string      `json:"connection"` // a random id of the connection
 	Limits     HelloLimits `json:"limits"`
 	ExpiresIn  *float64    `json:"expires_in,omitempty"` // seconds until the identity expires; absent if it never does
+	Subtree    bool        `json:"subtree,omitempty"`    // the hub also answers at longer paths
 }
 
 // HelloLimits are the limits that a client must know. An absent one is none.

@@ -27,7 +27,7 @@ export class Calls {
       this.#limits = reply?.limits ?? {};
       if (!error) {
         connection.modern = true;
-        connection.subtree ||= reply.subtree;
+        connection.subtree ??= reply.subtree;
         if (reply.expires_in) token.expires(reply.expires_in, (error) => this.#hub._report(error));
       }
       this.flush();

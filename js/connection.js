@@ -22,6 +22,7 @@ export class Connection {
   #unopened = 0; // attempts in a row
   #denied; // the last connection ended with 4401
   #eventsFrom; // from then on an event starts an attempt at once
+  #woken; // an event came before
   #listeners;
 
   constructor(url, hub) {
@@ -79,6 +80,7 @@ export class Connection {
     const generation = ++this.#generation;
     const current = (handler) => (event) => generation === this.#generation && handler(event);
     this.#eventsFrom = Date.now() + hanging;
+    this.#woken = false;
     this.#timer = setTimeout(() => this.#abort(), attemptTimeout);
     try {
       if (token.value === undefined) await token.fetch();
@@ -97,7 +99,7 @@ export class Connection {
       // In some engines no "close" follows.
       socket.onerror = current(() => setTimeout(current(() => socket.readyState === 3 && this.#onClose())));
     } catch (error) {
-      this.#giveUp(error.message);
+      this.#giveUp(error.message || error.name);
     }
   }
 
@@ -151,8 +153,14 @@ export class Connection {
   }
 
   #wake() {
+    const wait = this.#eventsFrom - Date.now();
     if (this.open) this.#beat(Math.min(2000, this.#pingInterval));
-    else if (Date.now() >= this.#eventsFrom) this.#reconnect();
+    else if (wait <= 0) this.#reconnect();
+    else if (wait < Infinity) {
+      this.#woken = true;
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#reconnect(), wait);
+    }
   }
 
   // The socket of a page that returns from the back/forward cache is dead.
@@ -187,7 +195,7 @@ export class Connection {
     const opened = this.#drop();
     const expired = code === 4001 && !token.renewed;
     if (expired) token.value = undefined;
-    const atOnce = renew || (/400[18]/.test(code) && !expired && !this.#attempts);
+    const atOnce = renew || (this.#woken && !opened) || (/400[18]/.test(code) && !expired && !this.#attempts);
     const retry = /retry_after"?[=:] *(\d+\.?\d*)/.exec(reason);
     const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : backoff(this.#attempts, hub._options.reconnectDelay);
     this.#attempts++;

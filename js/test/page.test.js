@@ -315,11 +315,7 @@ for (const type of ["online", "visibilitychange"]) {
   test(`${type} abandons a hanging attempt and makes it anew at once`, async (t) => {
     const { on } = stubBrowser(t);
     const { clock, network } = setup(t, { random: () => 0 });
-    await clock.run(999);
-    on(type);
-    await settled();
-    assert.equal(network.sockets.length, 1, "the attempt is young");
-    await clock.run(1);
+    await clock.run(1000);
     on(type);
     await settled();
     assert.equal(network.sockets.length, 2);
@@ -328,6 +324,33 @@ for (const type of ["online", "visibilitychange"]) {
     assert.equal(network.last.hello.id, 0);
   });
 }
+
+test("an event during a young attempt abandons the attempt when it is a second old", async (t) => {
+  const { on } = stubBrowser(t);
+  const { clock, network } = setup(t, { random: () => 0 });
+  await clock.run(999);
+  on("online");
+  on("visibilitychange");
+  await settled();
+  assert.equal(network.sockets.length, 1, "the attempt may open");
+  await clock.run(1);
+  assert.equal(network.sockets.length, 2);
+  assert.ok(network.sockets[0].closed);
+});
+
+test("an attempt that fails after an event is repeated at once, an open connection is not", async (t) => {
+  const { on } = stubBrowser(t);
+  const { clock, network } = setup(t, { random: () => 0 });
+  await clock.run(100);
+  on("online");
+  network.last.drop();
+  await clock.run(0);
+  assert.equal(network.sockets.length, 2);
+  on("online");
+  network.last.open();
+  network.last.drop();
+  assert.equal(clock.next, 500);
+});
 
 test("each attempt to reconnect has a path of its own where the hub answers a subtree", async (t) => {
   const { clock, network } = await connected(t, { random: () => 0.3 });
@@ -339,6 +362,14 @@ test("each attempt to reconnect has a path of its own where the hub answers a su
   network.last.drop();
   await clock.run(1000);
   assert.match(network.last.url, /^ws:\/\/hub.test\/[a-z0-9]+$/);
+});
+
+test("subtree: false keeps every attempt at the path of the hub", async (t) => {
+  const { clock, network } = await connected(t, { random: () => 0.3, subtree: false });
+  network.last.welcome({ subtree: true });
+  network.last.drop();
+  await clock.run(1000);
+  assert.equal(network.last.url, "ws://hub.test/");
 });
 
 test("retry_after arrives with the code 1001, also as JSON", async (t) => {
