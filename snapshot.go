@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/snapshots"
@@ -78,11 +79,11 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 	case functions.shared != nil:
 		key := snapshots.Key{Group: group}
 		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(readFromSource(ctx), r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(capture.ReadFromSource(ctx), r) })
 		})
 	case functions.forConn != nil:
 		encoded, err = h.calls.Run(ctx, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(readFromSource(ctx), c, r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(capture.ReadFromSource(ctx), c, r) })
 		})
 	default:
 		err = errNoSnapshot
