@@ -85,11 +85,9 @@ func (g *generations) raise(user string) {
 	g.counts[user]++
 }
 
-// authorize asks the function of Allow. Only a permit calls it.
+// authorize asks the function of Allow about a well-formed group name. Only a permit
+// calls it.
 func (c *Conn) authorize(parent context.Context, group string) error {
-	if !wire.ValidGroup(group) {
-		return errDenied
-	}
 	allow, params := c.hub.ruleFor(group)
 	if allow == nil {
 		return errDenied

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -130,3 +132,23 @@ func readable(err error) (*Error, bool) {
 type laterError struct{}
 
 func (laterError) Error() string { return "rohrpost: the request is answered later" }
+
+// unauthorizedText returns what the client may read of an error of Config.Authenticate.
+func unauthorizedText(err error) string {
+	if e, ok := readable(err); ok {
+		return e.Error()
+	}
+	return "Unauthorized"
+}
+
+// unauthorizedReason returns unauthorizedText as the reason of a close frame.
+func unauthorizedReason(err error) string {
+	text := unauthorizedText(err)
+	if len(text) > wire.MaxCloseReason {
+		text = text[:wire.MaxCloseReason]
+		for !utf8.ValidString(text) && len(text) > wire.MaxCloseReason-utf8.UTFMax {
+			text = text[:len(text)-1]
+		}
+	}
+	return strings.ToValidUTF8(text, "?")
+}

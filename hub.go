@@ -133,7 +133,7 @@ func (h *Hub) Send(group string, m Message) error {
 	if (*wire.Message)(&m).Empty() {
 		return fmt.Errorf("rohrpost: send to a group: %w", errEmptyMessage)
 	}
-	err := h.countPublished(group)
+	err := h.checkGroup(group)
 	if err == nil && h.hasMembers(group) {
 		var payload []byte
 		if payload, err = m.encode(group); err == nil {
@@ -153,7 +153,7 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 	if len(m) == 0 || m[0] != '{' || !json.Valid(m) || !utf8.Valid(m) {
 		return errors.New("rohrpost: send raw to a group: the message is not a JSON object")
 	}
-	err := h.countPublished(group)
+	err := h.checkGroup(group)
 	if err == nil && h.hasMembers(group) {
 		err = h.publishPlain(group, bytes.Clone(m)) // the caller may use the bytes again
 	}
@@ -170,12 +170,17 @@ func (h *Hub) publishPlain(group string, payload []byte) error {
 	return h.upstream.Publish([]broker.Message{{Stream: group, Payload: payload, Plain: true}})
 }
 
-// countPublished counts a message to the group. It fails for a malformed name, and
-// after Shutdown.
-func (h *Hub) countPublished(group string) error {
+// checkGroup counts a message to a group. It fails for a malformed name, and after
+// Shutdown.
+func (h *Hub) checkGroup(group string) error {
 	if !wire.ValidGroup(group) {
 		return fmt.Errorf("malformed group name %.250q", group)
 	}
+	return h.countPublished()
+}
+
+// countPublished counts a message to a group. It fails after Shutdown.
+func (h *Hub) countPublished() error {
 	if h.conns.isClosed() {
 		return ErrClosed
 	}
@@ -239,4 +244,23 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	h.upstream.Flush(flushing)
 	h.upstream.Close()
 	return h.tasks.End(ctx)
+}
+
+// Stats returns the figures of the hub. It is cheap and may be called at any time.
+func (h *Hub) Stats() Stats {
+	e := h.engine.Stats()
+	return Stats{
+		Connections:   h.conns.count(),
+		Groups:        e.Groups,
+		Memberships:   e.Memberships,
+		Recovered:     e.Recovered,
+		Unrecovered:   e.Unrecovered,
+		Published:     h.counters.published.Load(),
+		Delivered:     e.Delivered,
+		SlowConsumers: h.counters.slow.Load(),
+		Skipped:       h.counters.skipped.Load(),
+		Untracked:     h.counters.untracked.Load(),
+		Refused:       h.counters.refused.all(),
+		Closed:        h.counters.closed.all(),
+	}
 }

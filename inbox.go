@@ -39,13 +39,13 @@ func (b *inbox) put(in inbound) (room <-chan struct{}) {
 	return b.room
 }
 
-// start reports whether the caller must start the goroutine.
-func (b *inbox) start() bool {
+// claimDispatch reports whether the caller must start the goroutine.
+func (b *inbox) claimDispatch() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	start := !b.dispatching
+	idle := !b.dispatching
 	b.dispatching = true
-	return start
+	return idle
 }
 
 // takeAll removes all messages. If there is none, the goroutine must end.

@@ -2,6 +2,7 @@ package rohrpost
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
@@ -57,7 +58,10 @@ func (m *MemoryBroker) Run(ctx context.Context, deliver func(batch []broker.Mess
 
 // Publish implements broker.Broker. It delivers before it returns.
 func (m *MemoryBroker) Publish(_ context.Context, batch []broker.Message) error {
-	return m.store.Publish(batch)
+	if err := m.store.Publish(batch); err != nil {
+		return fmt.Errorf("rohrpost: %w", err)
+	}
+	return nil
 }
 
 // Subscribe implements broker.Broker.

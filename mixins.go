@@ -19,7 +19,8 @@ import (
 // Its options are separated by ";":
 //
 //   - group names the group. {pk} stands for the primary key and {column} for
-//     the value of that database column. Defaults to the type's name in lower
+//     the value of that database column, which is no truth and no floating-point number.
+//     A row whose column is null is in no group. Defaults to the type's name in lower
 //     case, "-" and the primary key: "article-7".
 //   - fields lists columns: an update is announced only when it sets one of
 //     them. Defaults to all.
@@ -29,6 +30,9 @@ import (
 //     columns.
 //   - rows is the most changes of one commit that a group gets one by one; above, it
 //     gets one resync. Defaults to 100.
+//   - reread:false announces a created row as it is in memory. Else the plugin reads it
+//     again where the table keeps other values: decimals, padded texts, dates, and keys
+//     that the database spells its own way.
 //   - always_send:false announces an update only when one of the updated fields
 //     is a key of the object. Defaults to true.
 type (
@@ -43,10 +47,12 @@ type (
 )
 
 // GroupNamer may be implemented by a marked model to name its group. It takes precedence
-// over the marker's tag. messageType is Create, Update or Delete.
+// over the marker's tag. messageType is Create, Update or Delete. A row whose name is
+// empty is in no group.
 //
-// The plugin calls the method inside the transaction, with the row as the statement left
-// it, or before a delete as it was. It never calls the method with a half-filled struct.
+// The plugin calls the method inside the transaction, with the row as the table keeps it,
+// or before a delete as it was. Fields that are no columns, and columns that are never
+// read, are empty: so are associations. It never calls the method with a half-filled struct.
 // Statements that run concurrently call it concurrently. A panic is logged and counted in
 // Stats, and the change is skipped.
 type GroupNamer interface {

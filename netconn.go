@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -86,4 +88,14 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.socket.buffered = bufio.NewReaderSize(h.socket, bufferedSize)
 	return h.socket, bufio.NewReadWriter(h.socket.buffered, used.Writer), nil
+}
+
+// newUpgrader returns the settings of the handshake. An idle connection keeps no
+// buffers. There is no compression, since a few bytes could become many.
+func newUpgrader() websocket.Upgrader {
+	return websocket.Upgrader{
+		HandshakeTimeout: 10 * time.Second,
+		WriteBufferPool:  &sync.Pool{},                             // for control frames; ReadBufferSize 0 takes the reader of the netConn
+		CheckOrigin:      func(*http.Request) bool { return true }, // admit did
+	}
 }

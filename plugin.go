@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"context"
 	"log/slog"
 	"reflect"
 
@@ -76,3 +77,7 @@ func markedOperations(marker reflect.Type) []capture.Operation {
 	}
 	return nil
 }
+
+// readFromSource returns the context for a function that reads a snapshot: a replica may
+// lag behind the position of the snapshot.
+func readFromSource(ctx context.Context) context.Context { return capture.ReadFromSource(ctx) }

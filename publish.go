@@ -17,12 +17,18 @@ import (
 func (h *Hub) Publish(_ context.Context, changes ...Change) error {
 	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
 	for i := range changes {
-		p.add((*wire.Change)(&changes[i]))
+		change := (*wire.Change)(&changes[i])
+		if err := change.Check(); err != nil {
+			p.errs = append(p.errs, err)
+		} else {
+			p.add(change)
+		}
 	}
 	return p.publish()
 }
 
-// publishCaptured is Publish for the changes of a committed transaction.
+// publishCaptured is Publish for the changes of a committed transaction, which were
+// checked when they were captured.
 func (h *Hub) publishCaptured(changes []wire.Change) error {
 	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
 	for i := range changes {
@@ -59,13 +65,10 @@ func (p *publication) add(ch *wire.Change) {
 }
 
 func (p *publication) encode(ch *wire.Change) error {
-	if err := ch.Check(); err != nil {
-		return err
-	}
 	if ch.HasPattern() {
 		return p.encodeForAll(ch)
 	}
-	if err := p.hub.countPublished(ch.Group); err != nil || !p.hub.hasMembersOrHistory(ch.Group) {
+	if err := p.hub.countPublished(); err != nil || !p.hub.hasMembersOrHistory(ch.Group) {
 		return err
 	}
 	if ch.Object == (wire.Unrendered{}) {

@@ -22,7 +22,7 @@ func (c *Conn) read() {
 	c.startDispatch()
 	c.finishClose(err)
 	c.member.Abort()
-	c.hub.countClosed(c)
+	c.hub.counters.end(c.member.EndCode())
 	c.hub.conns.remove(c)
 	c.member.Close()
 	c.tasks.Wait()
@@ -100,7 +100,7 @@ func (c *Conn) startDispatch() {
 		return
 	}
 	c.accepted = false
-	if c.inbox.start() {
+	if c.inbox.claimDispatch() {
 		c.tasks.Go(c.dispatch)
 	}
 }

@@ -23,7 +23,7 @@ func (c *Conn) SendSuccess(r *Request, data any) error {
 		err = c.pushFrame(f)
 	}
 	if err != nil {
-		return fmt.Errorf("send success: %w", err)
+		return fmt.Errorf("rohrpost: send success: %w", err)
 	}
 	return nil
 }
@@ -34,14 +34,14 @@ func (c *Conn) SendSuccess(r *Request, data any) error {
 // returns ErrAnswered. If data cannot be encoded, r is not answered yet.
 func (c *Conn) SendError(r *Request, err error, data any) error {
 	if err == nil {
-		return errors.New("send error: no error given")
+		return errors.New("rohrpost: send error: no error given")
 	}
 	f, err := c.errorFrame(r, err, data)
 	if err == nil {
 		err = c.pushFrame(f)
 	}
 	if err != nil {
-		return fmt.Errorf("send error: %w", err)
+		return fmt.Errorf("rohrpost: send error: %w", err)
 	}
 	return nil
 }

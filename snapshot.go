@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/snapshots"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // SnapshotRequest says which snapshot a client asks for.
@@ -76,11 +78,11 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 	case functions.shared != nil:
 		key := snapshots.Key{Group: group}
 		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(ctx, r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(readFromSource(ctx), r) })
 		})
 	case functions.forConn != nil:
 		encoded, err = h.calls.Run(ctx, func(ctx context.Context) (*snapshots.Encoded, error) {
-			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(ctx, c, r) })
+			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.forConn(readFromSource(ctx), c, r) })
 		})
 	default:
 		err = errNoSnapshot
@@ -160,4 +162,26 @@ func half(limit int) int {
 		return limit
 	}
 	return limit / 2
+}
+
+// Position is a place in the history of a group: that of a snapshot, or of a row, with
+// everything before it. It grants no access.
+type Position = broker.Position
+
+// Position returns the current position of a group, and begins its history if it has
+// none. A page that was rendered with data read after the call, and that subscribes with
+// "since" this position, misses nothing as long as it does so before the history ends.
+// Position does not call Allow. Without a history the Position is zero.
+func (h *Hub) Position(ctx context.Context, group string) (Position, error) {
+	if !wire.ValidGroup(group) {
+		return Position{}, fmt.Errorf("rohrpost: position: malformed group name %.250q", group)
+	}
+	if h.conns.isClosed() {
+		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", group, ErrClosed)
+	}
+	at, err := h.upstream.Position(ctx, group)
+	if err != nil {
+		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", group, err)
+	}
+	return at, nil
 }

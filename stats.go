@@ -32,25 +32,6 @@ type Stats struct {
 	Closed map[string]uint64
 }
 
-// Stats returns the figures of the hub. It is cheap and may be called at any time.
-func (h *Hub) Stats() Stats {
-	e := h.engine.Stats()
-	return Stats{
-		Connections:   h.conns.count(),
-		Groups:        e.Groups,
-		Memberships:   e.Memberships,
-		Recovered:     e.Recovered,
-		Unrecovered:   e.Unrecovered,
-		Published:     h.counters.published.Load(),
-		Delivered:     e.Delivered,
-		SlowConsumers: h.counters.slow.Load(),
-		Skipped:       h.counters.skipped.Load(),
-		Untracked:     h.counters.untracked.Load(),
-		Refused:       h.counters.refused.all(),
-		Closed:        h.counters.closed.all(),
-	}
-}
-
 // counters are figures of Stats that the hub counts itself.
 type counters struct {
 	published, slow    atomic.Uint64
@@ -58,12 +39,12 @@ type counters struct {
 	refused, closed    tally
 }
 
-// countClosed counts a connection that has ended.
-func (h *Hub) countClosed(c *Conn) {
-	if code, ok := c.member.EndCode(); ok {
-		h.counters.closed.add(strconv.Itoa(code))
+// end counts a connection that has ended, by its close code; 0 is none.
+func (c *counters) end(code int) {
+	if code == 0 {
+		c.closed.add("aborted")
 	} else {
-		h.counters.closed.add("aborted")
+		c.closed.add(strconv.Itoa(code))
 	}
 }
 

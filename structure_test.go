@@ -43,13 +43,14 @@ var allowedImports = map[string]string{
 	"internal/wire":       "",
 	"js":                  "",
 
-	"brokertest":        "broker",
-	"handlers":          "",
-	"internal/capture":  "internal/wire internal/panics",
-	"internal/fanout":   "broker internal/shards internal/sockio internal/tasks internal/wire",
-	"internal/history":  "broker internal/shards",
-	"internal/notify":   "internal/capture internal/panics internal/wire",
-	"internal/upstream": "broker internal/history internal/panics internal/tasks",
+	"brokertest":         "broker",
+	"handlers":           "",
+	"internal/capture":   "internal/wire internal/panics",
+	"internal/fanout":    "broker internal/shards internal/sockio internal/tasks internal/wire",
+	"internal/history":   "broker internal/shards",
+	"internal/notify":    "internal/capture internal/panics internal/wire",
+	"internal/snapshots": "broker internal/wire",
+	"internal/upstream":  "broker internal/history internal/panics internal/tasks",
 }
 
 // standardOnly lists the packages that import only the standard library.

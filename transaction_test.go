@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"testing"
@@ -249,13 +250,14 @@ func TestMigrationIsBounded(t *testing.T) {
 	t.Logf("%d rows: %d KiB more at most", count, highest>>10)
 }
 
-// peakHeap returns how many bytes more were in use at most while do ran.
+// peakHeap returns how many bytes more were live at most while do ran: what the latest
+// collection has found reachable, without the garbage that other goroutines make.
 func peakHeap(t *testing.T, do func()) uint64 {
 	inUse := func() uint64 {
 		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		return live[0].Value.Uint64()
 	}
 	before, highest := inUse(), uint64(0)
 	ctx, cancel := context.WithCancel(t.Context())

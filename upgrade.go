@@ -6,25 +6,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
-	"unicode/utf8"
 
-	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
-
-// newUpgrader returns the settings of the handshake. An idle connection keeps no
-// buffers. There is no compression, since a few bytes could become many.
-func newUpgrader() websocket.Upgrader {
-	return websocket.Upgrader{
-		HandshakeTimeout: 10 * time.Second,
-		WriteBufferPool:  &sync.Pool{},                             // for control frames; ReadBufferSize 0 takes the reader of the netConn
-		CheckOrigin:      func(*http.Request) bool { return true }, // admit did
-	}
-}
 
 // ServeHTTP opens a connection. It refuses with 503 after Shutdown and above
 // Limits.MaxConnections, with 403 a page of a foreign origin, with 401 a client that
@@ -112,26 +99,6 @@ func (h *Hub) refuseIdentity(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	http.Error(w, unauthorizedText(err), http.StatusUnauthorized)
 	return false
-}
-
-// unauthorizedText returns what the client may read of an error of Config.Authenticate.
-func unauthorizedText(err error) string {
-	if e, ok := readable(err); ok {
-		return e.Error()
-	}
-	return "Unauthorized"
-}
-
-// unauthorizedReason returns unauthorizedText as the reason of a close frame.
-func unauthorizedReason(err error) string {
-	text := unauthorizedText(err)
-	if len(text) > wire.MaxCloseReason {
-		text = text[:wire.MaxCloseReason]
-		for !utf8.ValidString(text) && len(text) > wire.MaxCloseReason-utf8.UTFMax {
-			text = text[:len(text)-1]
-		}
-	}
-	return strings.ToValidUTF8(text, "?")
 }
 
 // logHandshake logs why a handshake has failed. It is the program's fault if it cannot

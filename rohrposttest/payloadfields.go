@@ -32,7 +32,7 @@ func PayloadFields(t testing.TB, model any) string {
 		t.Fatalf("payload fields: %T: %v", model, err)
 	}
 	plugin := rohrpost.Plugin(rohrpost.NewHub(rohrpost.Config{})).(*capture.Plugin)
-	types, err := notify.Of(plugin).MessageTypes(capture.NewTable(s))
+	types, err := notify.Of(plugin).MessageTypes(capture.NewTable(nil, s))
 	if err != nil {
 		t.Fatalf("payload fields: %T: %v", model, err)
 	}

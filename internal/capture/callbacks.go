@@ -1,61 +1,74 @@
 package capture
 
 import (
+	"errors"
+
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"gorm.io/gorm"
 )
 
-// before returns the callback that runs just before GORM writes. It puts a stand-in
-// under the statement where memory does not tell the rows or the columns.
-func (p *Plugin) before(op Operation) func(*gorm.DB) {
-	return func(db *gorm.DB) {
-		if db.Statement.Schema == nil || db.Error != nil || db.DryRun {
-			return
-		}
-		t := p.tableOf(db.Statement.Schema)
-		if t == nil {
-			return
-		}
-		tx, err := trackedTxOf(db.Statement.ConnPool)
-		if err != nil || tx != nil && tx.overflowed() {
-			return // the consumer takes no row of it
-		}
-		if w := newStatementConn(db, t, op, p.consumer, p.log); w != nil {
-			db.Statement.ConnPool = w
-		}
-	}
-}
-
-// after returns the callback that runs just after GORM wrote, still inside the
-// transaction. It takes the stand-in away and delivers the rows to the consumer.
-func (p *Plugin) after(op Operation) func(*gorm.DB) {
+// around returns the callback that stands in for GORM's own write. It puts a stand-in
+// under the statement where memory does not tell the rows or the columns, and takes it
+// away as soon as GORM has written: other callbacks never see it.
+func (p *Plugin) around(op Operation, write func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if db.Statement.Schema == nil {
+			write(db)
 			afterText(db)
 			return
 		}
-		t := p.tableOf(db.Statement.Schema)
+		t := p.tableOf(db)
 		if t == nil {
+			write(db)
 			return
 		}
-		w, _ := db.Statement.ConnPool.(*statementConn)
-		if w != nil {
-			db.Statement.ConnPool = w.outer
+		w, l, err := p.before(db, t, op)
+		write(db)
+		p.after(db, t, op, w, l, err)
+	}
+}
+
+// before prepares for a statement, still before it is built. The error says why the
+// layout of the table, which a create needs, is unknown.
+func (p *Plugin) before(db *gorm.DB, t *Table, op Operation) (*statementConn, *layout, error) {
+	if db.Error != nil || db.DryRun {
+		return nil, nil, nil
+	}
+	tx, err := trackedTxOf(db.Statement.ConnPool)
+	if err != nil || tx != nil && tx.overflowed() {
+		return nil, nil, nil // the consumer takes no row of it
+	}
+	var l *layout
+	if op == Create {
+		l, err = t.layoutForCreate(db)
+	}
+	w := newStatementConn(db, t, l, op, p.consumer, p.log)
+	if w != nil {
+		db.Statement.ConnPool = w
+	}
+	return w, l, err
+}
+
+// after takes the stand-in away and delivers the rows to the consumer, still inside the
+// transaction.
+func (p *Plugin) after(db *gorm.DB, t *Table, op Operation, w *statementConn, l *layout, failure error) {
+	if w != nil {
+		db.Statement.ConnPool = w.outer
+	}
+	isView := errors.Is(failure, errView) || w != nil && errors.Is(w.failure, errView) // which need not tell what it has written
+	wrote := db.Error == nil && (db.RowsAffected != 0 || isView) && !db.DryRun
+	if detail := detailOf(db, t, op, w); wrote && detail > Nothing {
+		if err := p.deliver(db, t, op, w, l, detail, failure); err != nil {
+			p.consumer.Missed(t, op, err)
 		}
-		wrote := db.Error == nil && db.RowsAffected != 0 && !db.DryRun
-		if detail := detailOf(db, t, op, w); wrote && detail > Nothing {
-			if err := p.deliver(db, t, op, w, detail); err != nil {
-				p.consumer.Missed(t, op, err)
-			}
-		}
-		switch {
-		case w == nil:
-		case db.Error != nil:
-			w.rollBackImplicit()
-		default:
-			if err := w.commitImplicit(); err != nil {
-				_ = db.AddError(err)
-			}
+	}
+	switch {
+	case w == nil:
+	case db.Error != nil:
+		w.rollBackImplicit()
+	default:
+		if err := w.commitImplicit(); err != nil {
+			_ = db.AddError(err)
 		}
 	}
 }
@@ -81,7 +94,7 @@ func detailOf(db *gorm.DB, t *Table, op Operation, w *statementConn) Detail {
 
 // deliver hands a statement to the consumer's Transaction. A statement outside a
 // transaction has committed.
-func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, detail Detail) (err error) {
+func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, l *layout, detail Detail, failure error) (err error) {
 	defer panics.Recover(&err)
 	pool := db.Statement.ConnPool
 	if w != nil {
@@ -102,8 +115,13 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	switch {
 	case kept.Overflowed():
 		s.Unknown = ErrManyRows
+	case detail >= Keys && failure != nil:
+		s.Unknown = failure
 	case detail >= Keys:
-		s.Unknown = s.fill(db, w)
+		s.Unknown = s.fill(db, w, l)
+	}
+	if isChangedTable(s.Unknown) {
+		t.forget(db.Statement)
 	}
 	kept.Captured(s)
 	*s = Statement{}
@@ -115,9 +133,9 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 }
 
 // fill sets the rows of the statement. The error says why some of them are unknown.
-func (s *Statement) fill(db *gorm.DB, w *statementConn) error {
+func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 	if w == nil {
-		return fillCreated(s, db, db.Statement.ConnPool)
+		return fillCreated(s, db, db.Statement.ConnPool, l)
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
 	switch {
@@ -126,7 +144,7 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn) error {
 	case w.upsert != nil:
 		return w.upsert.fillUpserted(w, s)
 	case w.op == Create:
-		return fillCreated(s, db, w.ConnPool)
+		return fillCreated(s, db, w.ConnPool, w.layout)
 	case w.plan.compares:
 		return w.fillCompared(s)
 	}

@@ -33,6 +33,8 @@ func (l *listing) Wants(context.Context, capture.Operation) capture.Detail { ret
 
 func (l *listing) WantsUpdate([]string) (capture.Detail, bool) { return l.detail, l.before }
 
+func (l *listing) Rereads() bool { return true }
+
 func (l *listing) Begin(context.Context) capture.Transaction { return &listed{listing: l} }
 
 func (l *listing) Missed(_ *capture.Table, _ capture.Operation, err error) {

@@ -14,7 +14,7 @@ var errLateRows = errors.New("the statement changed rows that were not there bef
 // and holds them until the transaction ends.
 func (w *statementConn) readMet() ([]Row, error) {
 	stmt := w.db.Statement
-	q := selectFrom(w.db, w.table, w.plan.whole)
+	q := selectFrom(w.db, w.table, w.layout, w.plan.whole)
 	clauses := w.db.Callback().Update().Clauses
 	if w.removes() {
 		clauses = w.db.Callback().Delete().Clauses
@@ -36,7 +36,7 @@ func (w *statementConn) readMet() ([]Row, error) {
 	}
 	q.Build("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT")
 	q.SQL.WriteString(w.dialect.lock(q, w.setsKey))
-	rows, count, err := queryRows(q, w.ConnPool, w.table, w.plan.whole)
+	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.whole)
 	if err != nil {
 		return nil, err
 	}
@@ -58,8 +58,12 @@ func (w *statementConn) fillChanged(s *Statement) (err error) {
 		return errLateRows
 	}
 	if w.plan.readsAfter {
-		if rows, err = selectRows(w.db, w.ConnPool, w.table, rows); err != nil {
+		met := len(rows)
+		if rows, err = selectRows(w.db, w.ConnPool, w.table, w.layout, rows, w.plan.whole); err != nil {
 			return err
+		}
+		if len(rows) != met {
+			return unreadRows(len(rows), met)
 		}
 	}
 	switch {
@@ -90,8 +94,15 @@ func (w *statementConn) deleted(rows []Row) []Row {
 func (w *statementConn) fillCompared(s *Statement) (err error) {
 	after := w.after
 	if w.plan.readsAfter {
-		if after, err = selectRows(w.db, w.ConnPool, w.table, w.before); err != nil {
+		keys := w.before
+		if w.setsKey {
+			keys = w.moved
+		}
+		if after, err = selectRows(w.db, w.ConnPool, w.table, w.layout, keys, true); err != nil {
 			return err
+		}
+		if len(after) != len(keys) {
+			return unreadRows(len(after), len(keys))
 		}
 	}
 	s.Compared, s.Rows = true, slices.Grow(s.one[:0], len(after))

@@ -28,10 +28,12 @@ type statementConn struct {
 	doNothing     bool // an upsert leaves existing rows alone; a dialect may rewrite that
 
 	dialect  dialect
+	layout   *layout // nil where nothing is read
 	plan     plan
 	set      []string // the columns that the statement sets
 	named    []string // those that the caller named
 	setsKey  bool
+	moved    []Row // with the keys that the rows will have, where the statement sets them
 	upsert   *upsert
 	implicit gorm.TxCommitter // around the statement and the reads for it
 	before   []Row
@@ -44,20 +46,20 @@ type statementConn struct {
 // newStatementConn returns nil where the statement needs no stand-in: for a plain
 // create, whose rows are in memory, and for a write whose rows the consumer does not
 // want.
-func newStatementConn(db *gorm.DB, t *Table, op Operation, consumer Consumer, log *slog.Logger) *statementConn {
+func newStatementConn(db *gorm.DB, t *Table, l *layout, op Operation, consumer Consumer, log *slog.Logger) *statementConn {
 	stmt := db.Statement
 	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	wants := t.interest.Wants(stmt.Context, op)
 	switch {
 	case op == Create && upserts:
 		wants = max(wants, t.interest.Wants(stmt.Context, Update))
-	case op == Create && wants >= Keys && !createdDiffers(db, t):
+	case op == Create && wants >= Keys && !createdDiffers(db, t, l):
 		return nil
 	}
 	if wants < Keys {
 		return nil
 	}
-	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, consumer: consumer, log: log}
+	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, consumer: consumer, log: log, layout: l}
 	w.doNothing = conflict.DoNothing
 	_, w.givenSet = stmt.Clauses["SET"]
 	return w
@@ -77,18 +79,24 @@ func (w *statementConn) ExecContext(ctx context.Context, query string, args ...a
 }
 
 func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	if !w.isOwn(query) {
+		return w.ConnPool.ExecContext(ctx, query, args...)
+	}
 	if err := w.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if !w.plan.returning {
 		return w.ConnPool.ExecContext(ctx, query, args...)
 	}
-	query += w.dialect.returning(w.db.Statement, w.table, w.plan.whole)
-	rows, err := w.ConnPool.QueryContext(ctx, query, args...)
+	returning := query + w.dialect.returning(w.db.Statement, w.layout, w.plan.whole)
+	rows, err := w.ConnPool.QueryContext(ctx, returning, args...)
 	if err != nil {
-		return nil, err
+		return w.execWithout(ctx, query, args, err)
 	}
-	scanned, count, err := scanRows(ctx, rows, w.table, w.plan.whole)
+	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.whole)
+	if isChangedTable(err) {
+		return w.execWithout(ctx, query, args, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +115,20 @@ func (w *statementConn) QueryContext(ctx context.Context, query string, args ...
 		}
 	}()
 	var rows *sql.Rows
-	err := w.prepare(ctx)
+	var err error
+	if w.isOwn(query) {
+		err = w.prepare(ctx)
+	}
 	if err == nil {
 		rows, err = w.ConnPool.QueryContext(ctx, query, args...)
 	}
 	done = true
 	return rows, err
 }
+
+// isOwn reports whether a text is the statement's own. GORM and others may use the
+// connection for another one meanwhile.
+func (w *statementConn) isOwn(query string) bool { return query == w.db.Statement.SQL.String() }
 
 // prepare plans the statement and reads the rows before it. It returns only an error
 // that the statement itself would meet.
@@ -136,7 +151,9 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 	if w.failure = w.becomeWriter(ctx); w.failure != nil {
 		return nil
 	}
-	w.before, w.failure = w.readBefore()
+	if w.before, w.failure = w.readBefore(); w.failure == nil {
+		w.failure = w.followKeys(ctx)
+	}
 	if w.failure != nil && !errors.Is(w.failure, ErrManyRows) {
 		return w.goOnWithout(w.failure)
 	}

@@ -32,6 +32,10 @@ type Interest interface {
 	// WantsUpdate returns the detail for an update that sets the columns, at most that of
 	// Wants. It also reports whether the consumer wants the rows before the update.
 	WantsUpdate(set []string) (detail Detail, before bool)
+
+	// Rereads reports whether the plugin is to read a created row again where the table
+	// may keep other values than the program has in memory.
+	Rereads() bool
 }
 
 // Transaction collects the rows of one transaction until it ends. The plugin calls its

@@ -2,32 +2,79 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
+var errNewKeys = errors.New("the statement does not tell the keys of its rows")
+
 // fillCreated sets the rows of a create that met no existing rows. They are in memory,
-// unless the create left columns out or came from maps.
-func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool) error {
-	rows, err := rowsInMemory(s.one[:0], db, s.Table)
-	if err == nil && createdDiffers(db, s.Table) {
-		rows, err = selectRows(db, pool, s.Table, rows)
+// unless the create left columns out or came from maps, or the table keeps other values.
+func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool, l *layout) error {
+	rows, err := rowsInMemory(s.one[:0], db, s.Table, l)
+	if err != nil {
+		return err
+	}
+	returned := dialectOf(db).insert
+	for i := range rows {
+		if !tellsKey(db, s.Table, returned, rows[i].After) {
+			return s.withoutKeys(l, rows)
+		}
+	}
+	if createdDiffers(db, s.Table, l) {
+		rows, err = selectCreated(db, pool, s.Table, l, rows)
 	}
 	s.Rows = rows
 	return err
 }
 
-// createdDiffers reports whether the consumer wants columns of a created row that may
-// differ from the value in memory.
-func createdDiffers(db *gorm.DB, t *Table) bool {
+// withoutKeys takes created rows whose keys are unknown. The error means that their other
+// columns are unknown too.
+func (s *Statement) withoutKeys(l *layout, rows []Row) error {
+	if l == nil || l.rereads {
+		return errNewKeys
+	}
+	s.Keyless = rows
+	return nil
+}
+
+// selectCreated reads created rows, all of which are there.
+func selectCreated(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, rows []Row) ([]Row, error) {
+	found, err := selectRows(db, pool, t, l, rows, true)
+	if err == nil && len(found) != len(rows) {
+		err = unreadRows(len(found), len(rows))
+	}
+	return found, err
+}
+
+// tellsKey reports whether a created row has its key in memory. A zero that the database
+// should have filled is none, unless the database has returned it.
+func tellsKey(db *gorm.DB, t *Table, returned bool, row reflect.Value) bool {
+	return returned || !slices.ContainsFunc(t.schema.PrimaryFields, func(field *schema.Field) bool {
+		if !field.HasDefaultValue || field.DefaultValueInterface != nil {
+			return false
+		}
+		_, isZero := field.ValueOf(db.Statement.Context, row)
+		return isZero
+	})
+}
+
+// createdDiffers reports whether a created row may differ from the value in memory, in
+// the columns that the consumer wants.
+func createdDiffers(db *gorm.DB, t *Table, l *layout) bool {
 	stmt := db.Statement
-	return (t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
-		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) ||
-		t.defaults && !dialectOf(db).insert) && t.interest.Wants(stmt.Context, Create) == Columns
+	wants, rereads := t.interest.Wants(stmt.Context, Create), t.interest.Rereads()
+	if wants < Columns {
+		return l != nil && l.rereadKey && rereads
+	}
+	return l != nil && l.rereads && rereads || t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
+		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) || t.defaults && !dialectOf(db).insert
 }
 
 func isMaps(dest any) bool {
@@ -39,16 +86,21 @@ func isMaps(dest any) bool {
 }
 
 // rowsInMemory appends the rows that a create has written, as they are in memory.
-func rowsInMemory(rows []Row, db *gorm.DB, t *Table) ([]Row, error) {
+func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) ([]Row, error) {
 	ctx, value := db.Statement.Context, db.Statement.ReflectValue
 	switch value.Kind() {
 	case reflect.Struct:
-		rows = append(rows, newRow(ctx, t, value))
+		row, err := l.rowOf(ctx, t, value)
+		return append(rows, row), err
 	case reflect.Slice, reflect.Array:
 		rows = slices.Grow(rows, value.Len())
 		for i := range value.Len() {
 			if element := reflect.Indirect(value.Index(i)); element.Kind() == reflect.Struct {
-				rows = append(rows, newRow(ctx, t, element))
+				row, err := l.rowOf(ctx, t, element)
+				if err != nil {
+					return nil, err
+				}
+				rows = append(rows, row)
 			}
 		}
 	}
@@ -56,6 +108,18 @@ func rowsInMemory(rows []Row, db *gorm.DB, t *Table) ([]Row, error) {
 		return rows, nil
 	}
 	return rowsOfMaps(ctx, db.Statement, t)
+}
+
+// rowOf returns a created row as the table keeps it. Without a layout only its key counts.
+func (l *layout) rowOf(ctx context.Context, t *Table, value reflect.Value) (Row, error) {
+	if l == nil {
+		return newRow(ctx, t, value), nil
+	}
+	kept, err := l.stored(ctx, value)
+	if err != nil {
+		return Row{}, err
+	}
+	return newRow(ctx, t, kept), nil
 }
 
 // rowsOfMaps makes rows with only the key, of a create from one map or several. The
@@ -82,9 +146,15 @@ func rowsOfMaps(ctx context.Context, stmt *gorm.Statement, t *Table) ([]Row, err
 			if !ok {
 				part = columns[field.Name]
 			}
+			if part == nil && field.DefaultValueInterface != nil {
+				part = field.DefaultValueInterface
+			}
 			place := slices.IndexFunc(written.Columns, func(c clause.Column) bool { return c.Name == field.DBName })
 			if place >= 0 && i < len(written.Values) && written.Values[i][place] != nil {
 				part = written.Values[i][place]
+			}
+			if part == nil {
+				return nil, errNewKeys
 			}
 			if err := field.Set(ctx, element, part); err != nil {
 				return nil, fmt.Errorf("set %s: %w", field.Name, err)

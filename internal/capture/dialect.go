@@ -1,10 +1,12 @@
 package capture
 
 import (
+	"reflect"
 	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // dialect holds how a database reports the rows that a statement changed, and how it
@@ -19,6 +21,8 @@ type dialect struct {
 	xmax      bool // a row tells whether it was inserted or updated
 	writer    bool // only one transaction writes at a time
 	duplicate bool // an upsert meets any unique index, whatever it names
+
+	catalog *catalog
 }
 
 func dialectOf(db *gorm.DB) dialect {
@@ -32,36 +36,47 @@ func dialectOf(db *gorm.DB) dialect {
 	}
 	switch db.Name() {
 	case "postgres":
-		d.qualified, d.keyLocks, d.xmax = true, true, true
+		d.qualified, d.keyLocks, d.xmax, d.catalog = true, true, true, postgresCatalog
 	case "sqlite":
-		d.writer = true
+		d.writer, d.catalog = true, sqliteCatalog
 	case "mysql":
 		// The dialect of MariaDB lists RETURNING also for UPDATE, which has none.
-		d.update, d.duplicate = false, true
+		d.update, d.duplicate, d.catalog = false, true, mysqlCatalog
 	default:
 		return dialect{}
 	}
 	return d
 }
 
-// returning asks a statement for the rows that it changes: whole, or the keys.
-// "*" instead of names: the model may have fields that are not columns of the table.
-func (d dialect) returning(stmt *gorm.Statement, t *Table, whole bool) string {
+// returning asks a statement for the rows that it changes: whole, or the keys. Names
+// instead of "*": PostgreSQL refuses a prepared statement whose result gets another type.
+func (d dialect) returning(stmt *gorm.Statement, l *layout, whole bool) string {
 	table := ""
 	if d.qualified {
-		table = stmt.Quote(clause.Table{Name: currentName(stmt)}) + "."
+		table = currentName(stmt)
 	}
-	if whole {
-		return " RETURNING " + table + "*"
+	return " RETURNING " + l.list(stmt, table, whole)
+}
+
+// cast keeps the type of a result where ALTER TYPE makes a column wider: PostgreSQL
+// refuses a prepared statement whose result gets another type.
+func (d dialect) cast(field *schema.Field, c *column) string {
+	if !d.qualified {
+		return ""
 	}
-	text := " RETURNING "
-	for i, field := range t.schema.PrimaryFields {
-		if i > 0 {
-			text += ","
+	switch c.typeName {
+	case "int2", "int4", "int8":
+		switch field.IndirectFieldType.Kind() {
+		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+			return "::int8"
 		}
-		text += table + stmt.Quote(clause.Column{Name: field.DBName})
+	case "varchar", "text":
+		return "::text"
+	case "numeric", "timestamp", "timestamptz":
+		return "::" + c.typeName // without its length
 	}
-	return text
+	return ""
 }
 
 // lock returns the end of a SELECT that locks its rows until the transaction ends.
@@ -79,12 +94,12 @@ func (d dialect) lock(stmt *gorm.Statement, setsKey bool) string {
 
 // claim returns a statement that changes nothing and makes the transaction the only
 // writer, so that later reads stay true. It is empty where locks do that.
-func (d dialect) claim(stmt *gorm.Statement, t *Table) string {
+func (d dialect) claim(stmt *gorm.Statement, l *layout) string {
 	if !d.writer {
 		return ""
 	}
-	column := stmt.Quote(clause.Column{Name: t.schema.DBNames[0]})
-	return "UPDATE " + stmt.Quote(clause.Table{Name: t.schema.Table}) + " SET " + column + "=" + column + " WHERE 0"
+	column := stmt.Quote(clause.Column{Name: l.whole[0].column.name})
+	return "UPDATE " + stmt.Quote(tableName(stmt)) + " SET " + column + "=" + column + " WHERE 0"
 }
 
 // currentName is the name by which the statement calls its table.

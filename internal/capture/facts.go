@@ -13,12 +13,43 @@ import (
 
 // facts gathers the facts of a statement that is about to run.
 func (w *statementConn) facts() facts {
+	f := w.ownFacts()
+	if !w.needsLayout(&f) {
+		f.exactKey = true
+		return f
+	}
+	w.layout, f.failure = w.table.layoutOf(w.db, w.ConnPool, w.dialect)
+	if f.failure != nil {
+		return f
+	}
+	f.failure, f.exactKey = w.layout.fault(), w.layout.exactKey
+	if w.setsKey && f.exactKey && w.keepsKey() {
+		w.setsKey, f.setsKey, f.keyed = false, false, meetsOneKey(w.db.Statement)
+		f.wants, f.before = w.table.interest.WantsUpdate(slices.DeleteFunc(slices.Clone(w.set), w.table.isKey))
+	}
+	if f.op == Create {
+		w.upsertFacts(&f)
+	}
+	return f
+}
+
+// needsLayout reports whether the plan depends on what the table is. A view of SQLite does
+// not even tell that it has written.
+func (w *statementConn) needsLayout(f *facts) bool {
+	if f.op == Create || f.before || f.hides {
+		return true
+	}
+	known := f.keyed && !f.unscoped && f.wants == Keys && isNumberKey(w.table.schema) && !w.dialect.writer
+	return f.wants >= Keys && !known
+}
+
+// ownFacts gathers the facts that the statement and the model tell.
+func (w *statementConn) ownFacts() facts {
 	w.dialect = dialectOf(w.db)
 	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
 	stmt := w.db.Statement
 	switch w.op {
 	case Create:
-		w.upsertFacts(&f)
 		return f
 	case Delete:
 		f.wants = w.table.interest.Wants(stmt.Context, Delete)

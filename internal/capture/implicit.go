@@ -34,7 +34,7 @@ func (w *statementConn) becomeWriter(ctx context.Context) error {
 	if err != nil || tx.isWriter.Load() {
 		return err
 	}
-	statement := w.dialect.claim(w.db.Statement, w.table)
+	statement := w.dialect.claim(w.db.Statement, w.layout)
 	if statement == "" {
 		return nil
 	}

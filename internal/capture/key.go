@@ -17,7 +17,10 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-var errNoKey = errors.New("the row has no primary key")
+var (
+	errNoKey = errors.New("the row has no primary key")
+	errNull  = errors.New("the value is null")
+)
 
 // Key is the primary key of a row as group names carry it and as JSON. The parts of
 // a composite key are joined by ":" there and an array here.
@@ -74,6 +77,9 @@ func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (Key, err
 	for i, field := range s.PrimaryFields {
 		value, _ := field.ValueOf(ctx, row)
 		text, isNumber, err := keyText(value)
+		if errors.Is(err, errNull) {
+			err = errNoKey
+		}
 		if err != nil {
 			return Key{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
 		}
@@ -130,10 +136,10 @@ func keyText(value any) (text string, isNumber bool, err error) {
 	case reflect.String:
 		return v.String(), false, nil
 	case reflect.Invalid:
-		return "", false, errNoKey
-	case reflect.Pointer:
+		return "", false, errNull
+	case reflect.Pointer, reflect.Slice:
 		if v.IsNil() {
-			return "", false, errNoKey
+			return "", false, errNull
 		}
 	}
 	switch value := value.(type) {

@@ -13,6 +13,9 @@ type facts struct {
 	soft    bool   // the table has soft deletes
 	hasKey  bool   // the table has a primary key
 
+	exactKey bool  // a key in memory is spelled as the database spells it
+	failure  error // why the table cannot be read
+
 	// Of an update or a delete:
 	hides    bool // it may hide rows that are there, or show those that a soft delete has hidden
 	setsKey  bool // it may change keys
@@ -48,7 +51,11 @@ func planFor(f facts) plan {
 	case f.upserts:
 		return planUpsert(f)
 	}
-	return plan{readsAfter: true, whole: true}
+	p := plan{readsAfter: true, whole: true, failure: f.failure}
+	if p.failure == nil && !f.hasKey {
+		p.failure = errNoKey
+	}
+	return p
 }
 
 // planChange decides about an update or a delete.
@@ -56,20 +63,20 @@ func planChange(f facts) (p plan) {
 	p.compares = f.op == Update && (f.hides || f.before)
 	p.skip = f.wants < Keys && !p.compares
 	p.whole = p.compares || f.wants == Columns || f.unscoped
-	if p.skip || f.keyed && !p.whole {
+	if p.skip || f.keyed && f.exactKey && !p.whole && f.failure == nil {
 		return p
 	}
 	p.whole = p.whole || !f.hasKey
 	p.returning = f.canReturn()
 	p.readsBefore = p.compares || !p.returning && (f.op == Delete || !f.keyed)
-	p.readsAfter = !p.returning && f.op == Update && p.whole
+	p.readsAfter = !p.returning && f.op == Update && (p.whole || f.keyed)
 	switch {
 	case !f.dialect.known:
 		p.failure = errUnknownRows
+	case f.failure != nil:
+		p.failure = f.failure
 	case !f.hasKey && (p.compares || p.readsAfter):
 		p.failure = errNoKey
-	case f.setsKey && p.readsAfter:
-		p.failure = errors.New("the statement changes keys")
 	}
 	p.returning = p.returning && p.failure == nil
 	return p
@@ -90,6 +97,8 @@ func planUpsert(f facts) (p plan) {
 	switch {
 	case !f.dialect.known:
 		p.failure = errUnknownRows
+	case f.failure != nil:
+		p.failure = f.failure
 	case f.looksUp && !f.hasKey:
 		p.failure = errNoKey
 	case f.rows > maxRows:

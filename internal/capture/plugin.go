@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/schema"
 )
 
 // Name is the name under which GORM knows the plugin.
@@ -86,13 +85,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 		register func(string, func(*gorm.DB)) error
 		callback func(*gorm.DB)
 	}{
-		{"before_create", create.Before("gorm:create").Register, p.before(Create)},
-		{"after_create", create.Before("gorm:save_after_associations").Register, p.after(Create)},
-		{"before_update", update.Before("gorm:update").Register, p.before(Update)},
-		{"after_update", update.Before("gorm:save_after_associations").Register, p.after(Update)},
-		{"before_delete", remove.Before("gorm:delete").Register, p.before(Delete)},
-		{"after_delete", remove.Before("gorm:after_delete").Register, p.after(Delete)},
-		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, afterText},
+		{"source_of_query", db.Callback().Query().Before("gorm:query").Register, chooseSource(db.Callback().Query())},
+		{"source_of_row", db.Callback().Row().Before("gorm:row").Register, chooseSource(db.Callback().Row())},
+		{"after_raw", db.Callback().Raw().After("gorm:raw").Register, p.afterRaw},
 		{"after_row", db.Callback().Row().After("gorm:row").Register, afterText},
 		{"after_query", db.Callback().Query().After("gorm:query").Register, afterText},
 	}
@@ -109,9 +104,36 @@ func (p *Plugin) register(db *gorm.DB) error {
 			}
 		}
 	}
+	if err := p.standInForWrites(db); err != nil {
+		return err
+	}
 	for _, step := range steps {
 		if err := step.register("rohrpost:"+step.name, step.callback); err != nil {
 			return fmt.Errorf("rohrpost: register the callback %s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+// standInForWrites puts the plugin around GORM's own writes. A callback before them would
+// not do: those of others may run in between, and write too.
+func (p *Plugin) standInForWrites(db *gorm.DB) error {
+	callbacks := db.Callback()
+	for _, step := range []struct {
+		name    string
+		op      Operation
+		write   func(*gorm.DB)
+		replace func(string, func(*gorm.DB)) error
+	}{
+		{"gorm:create", Create, callbacks.Create().Get("gorm:create"), callbacks.Create().Replace},
+		{"gorm:update", Update, callbacks.Update().Get("gorm:update"), callbacks.Update().Replace},
+		{"gorm:delete", Delete, callbacks.Delete().Get("gorm:delete"), callbacks.Delete().Replace},
+	} {
+		if step.write == nil {
+			return fmt.Errorf("rohrpost: GORM has no callback %s", step.name)
+		}
+		if err := step.replace(step.name, p.around(step.op, step.write)); err != nil {
+			return fmt.Errorf("rohrpost: replace the callback %s: %w", step.name, err)
 		}
 	}
 	return nil
@@ -155,16 +177,17 @@ func (p *Plugin) trackResolver(db *gorm.DB) error {
 }
 
 // tableOf returns the table of a model, nil where the consumer has no interest.
-func (p *Plugin) tableOf(s *schema.Schema) *Table {
+func (p *Plugin) tableOf(db *gorm.DB) *Table {
+	s := db.Statement.Schema
 	if known, ok := p.tables.Load(s); ok {
 		return known.(*Table)
 	}
-	t := NewTable(s)
+	t := NewTable(db, s)
 	interest, err := p.consumer.Interest(t)
 	if interest == nil {
 		t = nil
 	} else {
-		t.interest, t.unique = interest, uniqueColumns(s)
+		t.interest = interest
 	}
 	known, loaded := p.tables.LoadOrStore(s, t)
 	if err != nil && !loaded {

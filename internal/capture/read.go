@@ -12,29 +12,29 @@ import (
 const keyedRows = 1000 // in one SELECT by keys: databases limit the parameters
 
 // selectFrom begins a SELECT on the table of a statement; it runs no callbacks.
-func selectFrom(db *gorm.DB, t *Table, whole bool) *gorm.Statement {
+func selectFrom(db *gorm.DB, t *Table, l *layout, whole bool) *gorm.Statement {
 	q := db.Session(&gorm.Session{NewDB: true}).Unscoped().Statement
 	q.Schema, q.Table, q.TableExpr = t.schema, db.Statement.Table, db.Statement.TableExpr
-	columns := t.keyColumns()
-	if whole || len(columns) == 0 {
-		columns = []clause.Column{{Name: q.Quote(clause.Table{Name: q.Table}) + ".*", Raw: true}}
-	}
-	q.AddClause(clause.Select{Columns: columns})
+	q.AddClause(clause.Select{Columns: []clause.Column{{Name: l.list(q, q.Table, whole), Raw: true}}})
 	q.AddClause(clause.From{})
 	return q
 }
 
-// selectRows reads the whole rows with the keys of the given ones, in their
-// order; those that are not there are left out.
-func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, keyed []Row) ([]Row, error) {
+// selectRows reads the rows with the keys of the given ones. It returns those that it
+// finds in the order of the keys, and behind them those whose keys the database spells
+// otherwise. The error says that some could not be read.
+func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, keyed []Row, whole bool) ([]Row, error) {
 	ordered := make([]Row, 0, len(keyed))
 	for keys := range slices.Chunk(keyed, keyedRows) {
-		q := selectFrom(db, t, true)
+		q := selectFrom(db, t, l, whole)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, t, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
-		found, _, err := queryRows(q, pool, t, true)
+		found, count, err := queryRows(q, pool, t, l, whole)
 		if err != nil {
 			return nil, err
+		}
+		if len(found) != count {
+			return nil, unreadRows(len(found), count)
 		}
 		byKey := make(map[string]Row, len(found))
 		for _, row := range found {
@@ -45,6 +45,12 @@ func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, keyed []Row) ([]Row, 
 				return nil, err
 			}
 			if row, ok := byKey[keys[i].Key.text]; ok {
+				ordered = append(ordered, row)
+				delete(byKey, keys[i].Key.text)
+			}
+		}
+		for _, row := range found {
+			if _, left := byKey[row.Key.text]; left {
 				ordered = append(ordered, row)
 			}
 		}
@@ -80,12 +86,12 @@ func in(columns []clause.Column, tuples [][]any) clause.Expression {
 }
 
 // queryRows runs a SELECT that is built, and returns how many rows it has met.
-func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, structs bool) ([]Row, int, error) {
+func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, whole bool) ([]Row, int, error) {
 	rows, err := pool.QueryContext(q.Context, q.SQL.String(), q.Vars...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the rows: %w", err)
 	}
-	read, count, err := scanRows(q.Context, rows, t, structs)
+	read, count, err := scanRows(q.Context, rows, t, l, whole)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the rows: %w", err)
 	}

@@ -37,6 +37,9 @@ type Statement struct {
 	// Rows are in the order of their keys.
 	Rows []Row
 
+	// Keyless holds rows that were created, and whose keys are unknown.
+	Keyless []Row
+
 	// Unknown says why Rows lack rows that the statement has written. It is nil if they
 	// lack none.
 	Unknown error

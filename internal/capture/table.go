@@ -3,11 +3,17 @@ package capture
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
@@ -20,12 +26,13 @@ type Table struct {
 	SoftDelete bool      // deletes only mark rows as deleted
 
 	schema    *schema.Schema
+	layout    atomic.Pointer[layout] // of the model's own table
+	layouts   sync.Map               // name of another table -> *layout
 	interest  Interest
 	byName    map[string]*Column
-	soft      []*schema.Field   // the columns that a soft delete sets
-	unique    [][]*schema.Field // the primary key and the unique indexes
-	unwritten bool              // it has columns that a create does not write
-	defaults  bool              // it has columns that the database fills, besides the key
+	soft      []*schema.Field // the columns that a soft delete sets
+	unwritten bool            // it has columns that a create does not write
+	defaults  bool            // it has columns that the database fills, besides the key
 }
 
 // Column is a column of a table.
@@ -39,10 +46,10 @@ type Column struct {
 	field *schema.Field
 }
 
-// NewTable returns the table of a parsed model.
-func NewTable(s *schema.Schema) *Table {
+// NewTable returns the table of a parsed model. The handle tells what a delete of a row
+// does. Without one a table has no soft deletes.
+func NewTable(db *gorm.DB, s *schema.Schema) *Table {
 	t := &Table{Model: s.ModelType, Name: typeName(s.ModelType), schema: s, byName: map[string]*Column{}}
-	softDelete := reflect.TypeFor[schema.DeleteClausesInterface]()
 	for _, field := range s.Fields {
 		if field.DBName == "" || s.FieldsByDBName[field.DBName] != field {
 			continue
@@ -55,12 +62,33 @@ func NewTable(s *schema.Schema) *Table {
 		t.byName[c.Name] = c
 		t.unwritten = t.unwritten || !field.Creatable
 		t.defaults = t.defaults || field.HasDefaultValue && field.DefaultValueInterface == nil && !field.PrimaryKey
-		if field.IndirectFieldType.Implements(softDelete) || reflect.PointerTo(field.IndirectFieldType).Implements(softDelete) {
+		if db != nil && deletesSoftly(db, s, field) {
 			t.soft = append(t.soft, field)
 		}
 	}
 	t.SoftDelete = len(t.soft) > 0
 	return t
+}
+
+// deletesSoftly reports whether the type of a field turns a DELETE into another
+// statement. It may as well only narrow it, so that the clauses are tried.
+func deletesSoftly(db *gorm.DB, s *schema.Schema, field *schema.Field) (soft bool) {
+	value, ok := reflect.New(field.IndirectFieldType).Interface().(schema.DeleteClausesInterface)
+	if !ok {
+		return false
+	}
+	_ = panics.Guard(func() error { // the clauses are the user's code
+		for _, c := range value.DeleteClauses(field) {
+			row := reflect.New(s.ModelType)
+			stmt := db.Session(&gorm.Session{NewDB: true, DryRun: true}).Model(row.Interface()).Statement
+			stmt.Schema, stmt.Table, stmt.Dest, stmt.ReflectValue = s, s.Table, stmt.Model, row.Elem()
+			stmt.AddClause(c)
+			_, sets := stmt.Clauses["SET"]
+			soft = soft || sets || stmt.SQL.Len() > 0
+		}
+		return nil
+	})
+	return soft
 }
 
 // Interest returns the consumer's interest in the table.
@@ -79,34 +107,27 @@ func (t *Table) Hidden(ctx context.Context, row reflect.Value) bool {
 	return false
 }
 
-// Text renders the column of a row as a group name can carry it.
-func (c *Column) Text(ctx context.Context, row reflect.Value) (string, error) {
+// Text renders the column of a row as a group name can carry it. It is not there where
+// the column is null.
+func (c *Column) Text(ctx context.Context, row reflect.Value) (text string, there bool, err error) {
 	value, _ := c.field.ValueOf(ctx, row)
-	text, _, err := keyText(value)
-	return text, err
+	text, _, err = keyText(value)
+	if errors.Is(err, errNull) {
+		return "", false, nil
+	}
+	return text, true, err
 }
 
-// uniqueColumns returns the sets of columns that two rows cannot share.
-func uniqueColumns(s *schema.Schema) (sets [][]*schema.Field) {
-	if len(s.PrimaryFields) > 0 {
-		sets = append(sets, s.PrimaryFields)
+// NamesGroups returns an error where the column cannot be part of a group name: one that
+// is never read, and one of truths or of numbers that have many spellings.
+func (c *Column) NamesGroups() error {
+	switch {
+	case !c.field.Readable:
+		return fmt.Errorf("the column %q is never read", c.Name)
+	case c.field.GORMDataType == schema.Bool, c.field.GORMDataType == schema.Float:
+		return fmt.Errorf("the column %q is a %s, which no group name can carry", c.Name, c.field.GORMDataType)
 	}
-	for _, field := range s.Fields {
-		if field.Unique && field.DBName != "" {
-			sets = append(sets, []*schema.Field{field})
-		}
-	}
-	for _, index := range s.ParseIndexes() {
-		if index.Class != "UNIQUE" {
-			continue
-		}
-		var set []*schema.Field
-		for _, option := range index.Fields {
-			set = append(set, option.Field)
-		}
-		sets = append(sets, set)
-	}
-	return sets
+	return nil
 }
 
 // isKey reports whether the column is of the primary key.
@@ -151,12 +172,13 @@ func (t *Table) showAsLive(ctx context.Context, row reflect.Value) {
 }
 
 // keyColumns name the primary key in a statement on the table.
-func (t *Table) keyColumns() []clause.Column { return currentColumns(t.schema.PrimaryFields) }
+func (t *Table) keyColumns() []clause.Column { return columnsNamed(t.schema.PrimaryFieldDBNames) }
 
-func currentColumns(fields []*schema.Field) []clause.Column {
-	columns := make([]clause.Column, len(fields))
-	for i, field := range fields {
-		columns[i] = clause.Column{Table: clause.CurrentTable, Name: field.DBName}
+// columnsNamed name columns in a statement on the table.
+func columnsNamed(names []string) []clause.Column {
+	columns := make([]clause.Column, len(names))
+	for i, name := range names {
+		columns[i] = clause.Column{Table: clause.CurrentTable, Name: name}
 	}
 	return columns
 }

@@ -59,6 +59,8 @@ func trackedTxOf(pool gorm.ConnPool) (*trackedTx, error) {
 		switch p := pool.(type) {
 		case *trackedTx:
 			return p, nil
+		case *statementConn: // another statement runs meanwhile
+			pool = p.ConnPool
 		case *gorm.PreparedStmtTX: // GORM nests them
 			pool = p.Tx
 		case gorm.TxCommitter:

@@ -1,12 +1,16 @@
 package capture
 
 import (
+	"errors"
 	"reflect"
 	"slices"
+	"time"
 
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
+
+var errIndex = errors.New("the statement may meet rows by what only the database knows")
 
 // upsert finds the rows of an INSERT … ON CONFLICT. GORM also uses one to save an
 // unknown key, and to save associations. The plugin reads the rows that the statement
@@ -17,6 +21,8 @@ type upsert struct {
 	lookups []lookup // where existing rows may be met
 	free    []int    // elements that can meet no row, because they name none
 	keyed   bool     // all elements name their keys, and only by them rows are met
+	blind   bool     // it may meet rows that cannot be looked up
+	tells   bool     // the rows are in memory as they are after it, if the keys are
 	count   int      // of the elements
 }
 
@@ -35,7 +41,7 @@ func (w *statementConn) upsertFacts(f *facts) {
 	}
 	values, _ := stmt.Clauses["VALUES"].Expression.(clause.Values)
 	conflict.DoNothing = w.doNothing
-	w.upsert = newUpsert(w.table, conflict, values, w.dialect.duplicate)
+	w.upsert = newUpsert(w.table, w.layout, conflict, values, w.dialect.duplicate)
 	w.set = w.space[:0]
 	for _, assignment := range conflict.DoUpdates {
 		w.set = append(w.set, assignment.Column.Name)
@@ -46,22 +52,28 @@ func (w *statementConn) upsertFacts(f *facts) {
 	_, f.before = interest.WantsUpdate(w.set)
 	f.wants = max(interest.Wants(stmt.Context, Create), interest.Wants(stmt.Context, Update))
 	f.upserts, f.exact, f.looksUp, f.rows = true, w.upsert.exact, len(w.upsert.lookups) > 0, w.upsert.count
+	if w.upsert.blind {
+		f.failure = errIndex
+	}
 }
 
-func newUpsert(t *Table, conflict clause.OnConflict, values clause.Values, anyIndex bool) *upsert {
+func newUpsert(t *Table, l *layout, conflict clause.OnConflict, values clause.Values, anyIndex bool) *upsert {
 	u := &upsert{nothing: conflict.DoNothing, count: len(values.Values)}
-	targets := t.targets(conflict, anyIndex)
+	targets := l.targets(t.schema, conflict, anyIndex)
 	u.exact = len(targets) == 1 && len(conflict.Where.Exprs) == 0 && len(conflict.TargetWhere.Exprs) == 0
-	u.keyed = u.exact && len(t.schema.PrimaryFields) > 0 && slices.Equal(targets[0], t.schema.PrimaryFields)
+	u.keyed = u.exact && l.exactKey && isKeyOf(t.schema, targets[0])
+	u.blind = l.hidden && (anyIndex || isOpen(conflict))
 	places := map[string]int{}
 	for i, column := range values.Columns {
-		places[column.Name] = i
+		places[l.fold(column.Name)] = i
 	}
 	met := make([]bool, u.count)
 	for _, target := range targets {
-		found := lookup{columns: currentColumns(target)}
+		found := lookup{columns: columnsNamed(target)}
 		for i, element := range values.Values {
-			if tuple := tupleOf(target, places, element); tuple != nil {
+			tuple, known := l.tupleOf(target, places, element)
+			u.blind = u.blind || !known
+			if tuple != nil {
 				found.tuples = append(found.tuples, tuple)
 				met[i] = true
 			}
@@ -76,41 +88,103 @@ func newUpsert(t *Table, conflict clause.OnConflict, values clause.Values, anyIn
 		}
 	}
 	u.keyed = u.keyed && len(u.free) == 0
+	u.tells = u.keyed && !u.nothing && !t.defaults && !l.rereads && l.setsAll(conflict, places)
 	return u
 }
 
-// targets are the sets of unique columns by which the statement may meet a row.
-func (t *Table) targets(conflict clause.OnConflict, anyIndex bool) [][]*schema.Field {
-	if anyIndex || len(conflict.Columns) == 0 || conflict.OnConstraint != "" {
-		return t.unique
-	}
-	var target []*schema.Field
-	for _, column := range conflict.Columns {
-		field := t.schema.LookUpField(column.Name)
-		if field == nil {
-			return t.unique
+// setsAll reports whether an upsert sets all columns that the model reads, in new rows and
+// in those that are there, to the values of its elements.
+func (l *layout) setsAll(conflict clause.OnConflict, places map[string]int) bool {
+	copied := map[string]bool{}
+	for _, assignment := range conflict.DoUpdates {
+		value, ok := assignment.Value.(clause.Column)
+		if ok && value.Table == "excluded" && value.Name == assignment.Column.Name {
+			copied[l.fold(value.Name)] = true
 		}
-		target = append(target, field)
 	}
-	return [][]*schema.Field{target}
+	for i := range l.whole {
+		name := l.fold(l.whole[i].column.name)
+		if _, given := places[name]; !given || !copied[name] && !l.whole[i].field.PrimaryKey {
+			return false
+		}
+	}
+	return true
 }
 
-// tupleOf picks the columns of an element; nil where one is not given, or null,
-// which is equal to nothing.
-func tupleOf(target []*schema.Field, places map[string]int, element []any) []any {
-	tuple := make([]any, len(target))
-	for i, field := range target {
-		place, given := places[field.DBName]
-		if !given {
-			return nil
-		}
-		if _, computed := element[place].(clause.Expression); computed || element[place] == nil {
-			return nil
-		}
-		if v := reflect.ValueOf(element[place]); v.Kind() == reflect.Pointer && v.IsNil() {
-			return nil
-		}
-		tuple[i] = element[place]
+// isOpen reports whether a conflict may be that of any unique index.
+func isOpen(conflict clause.OnConflict) bool {
+	return len(conflict.Columns) == 0 || conflict.OnConstraint != ""
+}
+
+// targets are the sets of unique columns by which the statement may meet a row.
+func (l *layout) targets(s *schema.Schema, conflict clause.OnConflict, anyIndex bool) [][]string {
+	if anyIndex || isOpen(conflict) {
+		return l.unique
 	}
-	return tuple
+	var target []string
+	for _, given := range conflict.Columns {
+		name := given.Name
+		if field := s.LookUpField(name); field != nil {
+			name = field.DBName
+		}
+		if l.column(name) == nil { // an expression
+			return l.unique
+		}
+		target = append(target, name)
+	}
+	return [][]string{target}
+}
+
+// isKeyOf reports whether the columns are those of the primary key.
+func isKeyOf(s *schema.Schema, columns []string) bool {
+	return len(s.PrimaryFieldDBNames) > 0 && slices.Equal(columns, s.PrimaryFieldDBNames)
+}
+
+// tupleOf picks the columns of an element. It is nil where one is null, which is equal
+// to nothing, or where the database makes a new value. It is not known where one is
+// computed or has a default.
+func (l *layout) tupleOf(target []string, places map[string]int, element []any) (tuple []any, known bool) {
+	tuple, known = make([]any, len(target)), true
+	for i, name := range target {
+		place, given := places[l.fold(name)]
+		if !given {
+			return nil, l.isFresh(name)
+		}
+		if computed, is := element[place].(clause.Expression); is {
+			expression, _ := computed.(clause.Expr)
+			return nil, expression.SQL == "NULL" || expression.SQL == "DEFAULT" && l.isFresh(name)
+		}
+		if v := reflect.ValueOf(element[place]); element[place] == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+			return nil, true
+		}
+		if tuple[i], known = l.asKept(name, element[place]); !known {
+			return nil, false
+		}
+	}
+	return tuple, true
+}
+
+// asKept returns a value as the column keeps it, if that is known without asking.
+func (l *layout) asKept(name string, value any) (kept any, known bool) {
+	c := l.column(name)
+	t, isTime := timeOf(value)
+	switch {
+	case c == nil:
+		return nil, false
+	case c.kind == instant || c.kind == wallTime:
+		return l.clock.keep(t, c.kind, c.precision), isTime
+	case c.kind == day && isTime && l.clock.instant != nil && l.clock.wall == nil: // the driver writes the time too
+		year, month, date := t.In(l.clock.instant).Date()
+		return time.Date(year, month, date, 0, 0, 0, 0, l.clock.instant), true
+	case c.kind == otherKind:
+		kind := reflect.Indirect(reflect.ValueOf(value)).Kind()
+		return value, kind >= reflect.Bool && kind <= reflect.Uint64
+	}
+	return value, true
+}
+
+// isFresh reports whether an INSERT without the column meets no other row by it.
+func (l *layout) isFresh(name string) bool {
+	c := l.column(name)
+	return c != nil && c.fills != "value"
 }

@@ -22,11 +22,11 @@ func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 func (u *upsert) lookUp(w *statementConn, lock string) (found []Row, err error) {
 	for _, lookup := range u.lookups {
 		for tuples := range slices.Chunk(lookup.tuples, keyedRows) {
-			q := selectFrom(w.db, w.table, w.plan.whole)
+			q := selectFrom(w.db, w.table, w.layout, true)
 			q.AddClause(clause.Where{Exprs: []clause.Expression{in(lookup.columns, tuples)}})
 			q.Build("SELECT", "FROM", "WHERE")
 			q.SQL.WriteString(lock)
-			rows, count, err := queryRows(q, w.ConnPool, w.table, true)
+			rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, true)
 			if err != nil {
 				return nil, err
 			}
@@ -45,20 +45,17 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 	if err != nil {
 		return err
 	}
-	before := make(map[string]*Row, len(w.before))
-	for i := range w.before {
-		before[w.before[i].Key.text] = &w.before[i]
-	}
-	created := slices.DeleteFunc(slices.Clone(after), func(row Row) bool { return before[row.Key.text] != nil })
-	late, err := u.late(w, created)
-	s.Rows = slices.Grow(s.one[:0], len(after))
-	for _, row := range after {
-		old := before[row.Key.text]
+	free, freeErr := u.readFree(w, s)
+	before := rowsByKey(w.before)
+	late, err := u.late(w, slices.Concat(after, free), before)
+	s.Rows = slices.Grow(s.one[:0], len(after)+len(free))
+	for _, row := range slices.Concat(after, free) {
+		old, met := before[row.Key.text]
 		switch {
-		case old == nil && slices.Contains(late, row.Key.text):
+		case !met && late[row.Key.text]:
 			err = errLateRows
 			continue
-		case old == nil:
+		case !met:
 		case u.nothing || !u.exact && isSame(s.Context, w.table, old.Before, row.After):
 			continue
 		default:
@@ -66,75 +63,116 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 		}
 		s.Rows = append(s.Rows, row)
 	}
-	return errors.Join(err, u.fillFree(w, s))
+	return errors.Join(err, freeErr)
+}
+
+func rowsByKey(rows []Row) map[string]*Row {
+	byKey := make(map[string]*Row, len(rows))
+	for i := range rows {
+		byKey[rows[i].Key.text] = &rows[i]
+	}
+	return byKey
 }
 
 // readAfter returns the rows that the statement has written, or left alone.
 func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
-	if u.keyed && !u.nothing && !w.plan.whole {
-		after, err = rowsInMemory(nil, w.db, w.table)
-		return sortRows(after), err
+	if u.keyed && !u.nothing && !w.plan.whole || u.tells {
+		after, err = rowsInMemory(nil, w.db, w.table, w.layout)
+		if sorted := sortRows(after); err != nil || len(sorted) == u.count {
+			return sorted, err
+		} // else a key stands in several elements
 	}
 	if after, err = u.lookUp(w, ""); err != nil {
 		return nil, err
 	}
+	found := rowsByKey(after)
 	moved := slices.DeleteFunc(slices.Clone(w.before), func(old Row) bool { // the statement has changed the columns by which it met the row
-		return slices.ContainsFunc(after, func(row Row) bool { return row.Key.text == old.Key.text })
+		return found[old.Key.text] != nil
 	})
-	more, err := selectRows(w.db, w.ConnPool, w.table, moved)
+	more, err := selectRows(w.db, w.ConnPool, w.table, w.layout, moved, true)
 	return sortRows(append(after, more...)), err
 }
 
-// late finds the rows that another transaction created between our read and the
-// statement, so that the statement updated them. PostgreSQL marks such rows.
-func (u *upsert) late(w *statementConn, created []Row) (keys []string, err error) {
-	if !w.dialect.xmax || u.nothing {
+// late finds the rows that the statement met though they were not there before: another
+// transaction has created them meanwhile, or the database has made a key that was in use.
+// PostgreSQL marks such rows.
+func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (keys map[string]bool, err error) {
+	if !w.dialect.xmax || u.nothing || w.layout.relation != "table" {
 		return nil, nil
 	}
+	created := slices.DeleteFunc(after, func(row Row) bool { return before[row.Key.text] != nil })
+	keys = map[string]bool{}
 	for rows := range slices.Chunk(created, keyedRows) {
-		q := selectFrom(w.db, w.table, false)
+		q := selectFrom(w.db, w.table, w.layout, false)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{
 			hasKeyOf(w.db.Statement.Context, w.table, rows),
 			clause.Expr{SQL: q.Quote(clause.Column{Table: clause.CurrentTable, Name: "xmax"}) + "::text <> '0'"},
 		}})
 		q.Build("SELECT", "FROM", "WHERE")
-		met, _, err := queryRows(q, w.ConnPool, w.table, false)
+		met, _, err := queryRows(q, w.ConnPool, w.table, w.layout, false)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range met {
-			keys = append(keys, row.Key.text)
+			keys[row.Key.text] = true
 		}
 	}
 	return keys, nil
 }
 
-// fillFree adds the elements that cannot have met a row. Their keys are in memory,
-// unless GORM cannot assign the generated keys to the elements.
-func (u *upsert) fillFree(w *statementConn, s *Statement) error {
+// readFree returns the rows of the elements that cannot have met a row. Their keys are in
+// memory, unless GORM cannot assign the generated keys to the elements.
+func (u *upsert) readFree(w *statementConn, s *Statement) ([]Row, error) {
 	if len(u.free) == 0 {
-		return nil
+		return nil, nil
 	}
-	mixed := len(u.lookups) > 0
-	nothing := u.nothing && !(w.dialect.duplicate && w.dialect.insert) // that combination returns all rows
-	if nothing && (mixed || w.db.RowsAffected != int64(u.count)) || mixed && !w.dialect.insert {
-		return errors.New("the statement does not tell the keys of its rows")
+	all, err := rowsInMemory(nil, w.db, w.table, w.layout)
+	if err != nil {
+		return nil, err
 	}
-	all, err := rowsInMemory(nil, w.db, w.table)
-	if err != nil || len(all) != u.count {
-		return errors.Join(err, errors.New("the rows of the statement are not those in memory"))
+	if len(all) != u.count {
+		return nil, errors.New("the rows of the statement are not those in memory")
 	}
 	rows := make([]Row, len(u.free))
 	for i, place := range u.free {
 		rows[i] = all[place]
 	}
-	if createdDiffers(w.db, w.table) {
-		if rows, err = selectRows(w.db, w.ConnPool, w.table, rows); err != nil {
-			return err
+	if !u.tellsKeys(w, all) {
+		return nil, s.withoutKeys(w.layout, rows)
+	}
+	if createdDiffers(w.db, w.table, w.layout) {
+		return selectCreated(w.db, w.ConnPool, w.table, w.layout, rows)
+	}
+	return rows, nil
+}
+
+// tellsKeys reports whether the elements that can have met no row have their keys in
+// memory. GORM hands the keys that the statement returns to the elements without one,
+// one after another. If it has returned the key of another element too, the key stands
+// in two elements.
+func (u *upsert) tellsKeys(w *statementConn, all []Row) bool {
+	for _, place := range u.free {
+		if !tellsKey(w.db, w.table, !u.nothing && w.dialect.insert, all[place].After) {
+			return false
 		}
 	}
-	s.Rows = append(s.Rows, rows...)
-	return nil
+	if len(u.lookups) == 0 {
+		anyReturns := w.dialect.duplicate && w.dialect.insert // that combination returns all rows
+		return !u.nothing || anyReturns || w.db.RowsAffected == int64(u.count)
+	}
+	if !w.dialect.insert {
+		return false
+	}
+	keys := make(map[string]int, len(all))
+	for i := range all {
+		keys[all[i].Key.text]++
+	}
+	for _, place := range u.free {
+		if keys[all[place].Key.text] > 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // isSame reports whether a row has stayed as it was.

@@ -25,18 +25,6 @@ type memberList struct {
 	members []*Member // belongs to the worker
 }
 
-// post is a message on its way to a group.
-type post struct {
-	group string
-	frame wire.Frame
-	at    broker.Position // zero: the message has none
-	plain bool            // not a change
-}
-
-func postOf(m *broker.Message) post {
-	return post{group: m.Stream, frame: m.Payload, at: m.Position, plain: m.Plain}
-}
-
 func newGroup(name string) *group { return &group{name: name, sequencer: newSequencer()} }
 
 func (g *group) empty() bool { return g.size == 0 && len(g.pending) == 0 }

@@ -45,12 +45,19 @@ type Member struct {
 
 	mu            sync.Mutex // guards what follows
 	groups        map[*memberList]membership
-	count         int             // of the groups that the member wants to be in
-	gone          bool            // it has left all groups for good
-	subscriptions []*subscription // under way
-	turn          chan struct{}   // full while one of them hands over frames; nil: none has yet
+	count         int           // of the groups that the member wants to be in
+	gone          bool          // it has left all groups for good
+	subscriptions []*underway   // subscriptions under way
+	turn          chan struct{} // full while one of them hands over frames; nil: none has yet
 
 	mixed mixed // belongs to the worker
+}
+
+// underway is a subscription that Leave can cancel.
+type underway struct {
+	group     string
+	cancel    context.CancelFunc // nil: it does not take long
+	cancelled bool               // guarded by the member
 }
 
 // closing is the end of a member: a close frame that is written by a deadline.
@@ -150,14 +157,13 @@ func (m *Member) Ended() bool { return m.ending.Load() != nil }
 // close frame has been written, or cannot be.
 func (m *Member) Flushed() <-chan struct{} { return m.flushed }
 
-// EndCode returns the code with which the member was ended. It reports false for one that
-// was aborted, or is not ended.
-func (m *Member) EndCode() (code int, ok bool) {
-	c := m.ending.Load()
-	if c == nil || c.aborted {
-		return 0, false
+// EndCode returns the code with which the member was ended, 0 for a member that has not
+// ended, or that was aborted.
+func (m *Member) EndCode() int {
+	if c := m.ending.Load(); c != nil && !c.aborted {
+		return c.code
 	}
-	return c.code, true
+	return 0
 }
 
 // End begins the end of the member: it leaves its groups, and a close frame is

@@ -71,11 +71,11 @@ func (m *Member) addTo(g *group) (l *memberList, added bool) {
 // messages of the group; nil is none.
 func (m *Member) Leave(group string, last wire.Frame) {
 	m.mu.Lock()
-	for _, s := range m.subscriptions {
-		if s.Group == group {
-			s.cancelled = true
-			if s.cancel != nil {
-				s.cancel()
+	for _, u := range m.subscriptions {
+		if u.group == group {
+			u.cancelled = true
+			if u.cancel != nil {
+				u.cancel()
 			}
 		}
 	}

@@ -1,5 +1,10 @@
 package fanout
 
+import (
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
+
 // What is buffered for a pending subscription. Anything beyond it is read from the
 // history.
 const (
@@ -29,3 +34,15 @@ func (s *pendingSubscription) buffer(p *post) {
 
 // overflow drops the buffer, which from now on is incomplete.
 func (s *pendingSubscription) overflow() { *s = pendingSubscription{incomplete: true} }
+
+// post is a message on its way to a group.
+type post struct {
+	group string
+	frame wire.Frame
+	at    broker.Position // zero: the message has none
+	plain bool            // not a change
+}
+
+func postOf(m *broker.Message) post {
+	return post{group: m.Stream, frame: m.Payload, at: m.Position, plain: m.Plain}
+}

@@ -10,7 +10,7 @@ import (
 // prepare reads the replay and, where that is not complete, the snapshot. It reports
 // whether the subscription can be finished.
 func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
-	s.start()
+	s.takePosition()
 	s.outcome = Outcome{Resumed: s.Since != nil, Reason: s.outcome.Reason}
 	if s.Since != nil && !s.partial {
 		recovered, err := s.readReplay(ctx, *s.Since)
@@ -24,8 +24,8 @@ func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 	return s.readSnapshot(ctx)
 }
 
-// start takes the position of the group. From now on changes are buffered.
-func (s *subscription) start() {
+// takePosition takes the position of the group. From now on changes are buffered.
+func (s *subscription) takePosition() {
 	defer s.engine.groups.lock(s.group)()
 	s.pending = pendingSubscription{}
 	s.base, s.replay = s.group.sequencer.at, nil
@@ -77,7 +77,7 @@ func (s *subscription) incomplete() bool {
 // than is buffered.
 func (s *subscription) catchUp(ctx context.Context) (ready bool, err error) {
 	reason := s.outcome.Reason
-	s.start()
+	s.takePosition()
 	ready, err = s.readReplay(ctx, s.snapshot.Position)
 	s.outcome.Reason = reason
 	return ready, err

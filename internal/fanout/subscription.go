@@ -86,8 +86,7 @@ type subscription struct {
 	group   *group
 	pending pendingSubscription
 
-	cancel    context.CancelFunc // nil: it does not take long
-	cancelled bool               // guarded by the member
+	underway underway
 
 	base     broker.Position // all messages after it follow the answer
 	replay   []post          // of these, the ones from the history
@@ -101,7 +100,7 @@ type subscription struct {
 // returns ErrTooManyGroups, ErrClosed, one of the errors above, the error of ctx, or one
 // of the functions of s.
 func (m *Member) Subscribe(ctx context.Context, s Subscription) (run func() error) {
-	sub := &subscription{Subscription: s, member: m, engine: m.engine}
+	sub := &subscription{Subscription: s, member: m, engine: m.engine, underway: underway{group: s.Group}}
 	ctx, untrack := sub.track(ctx)
 	return func() error {
 		defer untrack()
@@ -128,21 +127,21 @@ func (s *subscription) run(ctx context.Context) error {
 // track lets Leave cancel the subscription.
 func (s *subscription) track(ctx context.Context) (tracked context.Context, untrack func()) {
 	if s.Snapshot != nil {
-		ctx, s.cancel = context.WithCancel(ctx)
+		ctx, s.underway.cancel = context.WithCancel(ctx)
 	}
 	m := s.member
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.subscriptions = append(m.subscriptions, s)
+	m.subscriptions = append(m.subscriptions, &s.underway)
 	return ctx, func() {
 		m.mu.Lock()
-		m.subscriptions = slices.DeleteFunc(m.subscriptions, func(other *subscription) bool { return other == s })
+		m.subscriptions = slices.DeleteFunc(m.subscriptions, func(other *underway) bool { return other == &s.underway })
 		if len(m.subscriptions) == 0 {
 			m.subscriptions = nil
 		}
 		m.mu.Unlock()
-		if s.cancel != nil {
-			s.cancel()
+		if s.underway.cancel != nil {
+			s.underway.cancel()
 		}
 	}
 }
@@ -150,7 +149,7 @@ func (s *subscription) track(ctx context.Context) (tracked context.Context, untr
 func (s *subscription) isCancelled() bool {
 	s.member.mu.Lock()
 	defer s.member.mu.Unlock()
-	return s.cancelled
+	return s.underway.cancelled
 }
 
 // register waits until the group has a position.
@@ -244,7 +243,7 @@ func (s *subscription) finish() (done bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer s.engine.groups.lock(s.group)()
-	if s.cancelled {
+	if s.underway.cancelled {
 		return true, ErrCancelled
 	}
 	if !s.settleBase() || s.Authorized != nil && !s.Authorized() {

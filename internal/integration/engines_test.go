@@ -2,13 +2,12 @@ package integration
 
 import (
 	"cmp"
+	"crypto/rand"
 	"database/sql"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,9 +55,8 @@ func absent(tb testing.TB, service string, err error) {
 	tb.Skipf("%s is not there: %v", service, err)
 }
 
-var databases atomic.Int64 // names them apart
-
-func nextName() string { return fmt.Sprintf("rohrpost_%d_%d", os.Getpid(), databases.Add(1)) }
+// nextName returns a name that no other run of the tests has.
+func nextName() string { return "rohrpost_" + strings.ToLower(rand.Text()) }
 
 func openSQLite(tb testing.TB, config gorm.Config) *gorm.DB {
 	dsn := filepath.Join(tb.TempDir(), "test.db") + "?_foreign_keys=1&_journal_mode=WAL&_busy_timeout=20000&_synchronous=OFF"
@@ -127,6 +125,22 @@ var (
 func TestPrograms(t *testing.T) {
 	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Programs(t, e, *programs, *programsSeed) })
 }
+
+var oraclePrograms = flag.Int("oracle-programs", 200, "random programs of the oracle to run on each database")
+
+func TestOracle(t *testing.T) {
+	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Oracle(t, e, *oraclePrograms, *programsSeed) })
+}
+
+func TestTables(t *testing.T) { onEach(t, writetest.Tables) }
+
+func TestAltering(t *testing.T) { onEach(t, writetest.Altering) }
+
+func TestIndexing(t *testing.T) { onEach(t, writetest.Indexing) }
+
+func TestDropping(t *testing.T) { onEach(t, writetest.Dropping) }
+
+func TestBeside(t *testing.T) { onEach(t, writetest.Beside) }
 
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/sqlite"
@@ -134,4 +136,56 @@ type jsonText string
 func (j *jsonText) UnmarshalJSON(raw []byte) error {
 	*j = jsonText(raw)
 	return nil
+}
+
+// TestSnapshotsReadFromTheSource has a replica that lags: a snapshot that came from it
+// would lack rows before its position.
+func TestSnapshotsReadFromTheSource(t *testing.T) {
+	for _, pluginFirst := range []bool{true, false} {
+		t.Run(fmt.Sprint("plugin first ", pluginFirst), func(t *testing.T) {
+			hub := rohrpost.NewHub(rohrpost.Config{})
+			source, replica := filepath.Join(t.TempDir(), "source.db"), filepath.Join(t.TempDir(), "replica.db")
+			db, err := gorm.Open(sqlite.Open(source), &gorm.Config{Logger: logger.Discard})
+			require.NoError(t, err)
+			require.NoError(t, db.AutoMigrate(&card{}))
+			lagging, err := gorm.Open(sqlite.Open(replica), &gorm.Config{Logger: logger.Discard})
+			require.NoError(t, err)
+			require.NoError(t, lagging.AutoMigrate(&card{}))
+			plugins := []gorm.Plugin{rohrpost.Plugin(hub), dbresolver.Register(dbresolver.Config{Replicas: []gorm.Dialector{sqlite.Open(replica)}})}
+			if !pluginFirst {
+				slices.Reverse(plugins)
+			}
+			for _, plugin := range plugins {
+				require.NoError(t, db.Use(plugin))
+			}
+			require.NoError(t, db.Create(&card{ID: 1, Title: "new"}).Error)
+			var cards []card
+			require.NoError(t, db.Find(&cards).Error)
+			require.Empty(t, cards, "any other query reads from the replica")
+
+			hub.Allow("{any}", rohrpost.Anyone)
+			titles := func(ctx context.Context) (any, error) {
+				var found []card
+				if err := db.WithContext(ctx).Find(&found).Error; err != nil {
+					return nil, err
+				}
+				var raw []string
+				err := db.WithContext(ctx).Raw("SELECT title FROM cards").Scan(&raw).Error
+				var row string
+				err = errors.Join(err, db.WithContext(ctx).Model(&card{}).Select("title").Row().Scan(&row))
+				return []any{len(found), raw, row}, err
+			}
+			hub.Snapshot("shared", func(ctx context.Context, _ rohrpost.SnapshotRequest) (any, error) { return titles(ctx) })
+			hub.SnapshotFor("own", func(ctx context.Context, _ *rohrpost.Conn, _ rohrpost.SnapshotRequest) (any, error) {
+				return titles(ctx)
+			})
+			conn := rohrposttest.Dial(t, hub)
+			for _, group := range []string{"shared", "own"} {
+				reply := conn.Call("subscribe", map[string]any{"group": group, "snapshot": true})
+				require.Empty(t, reply.Error)
+				assert.Contains(t, string(reply.Data), `"snapshot":[1,["new"],"new"]`)
+			}
+			require.NoError(t, hub.Shutdown(context.Background()))
+		})
+	}
 }

@@ -38,7 +38,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"takes an existing row for a created one", "internal/capture/upserted.go",
-		"before[w.before[i].Key.text] =", `before[""] =`, "internal/writetest", "TestPrograms", programs,
+		"byKey[rows[i].Key.text] =", `byKey[""] =`, "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"takes an update for nothing", "internal/capture/upserted.go",
@@ -46,7 +46,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"announces what changed nothing", "internal/capture/callbacks.go",
-		"db.RowsAffected != 0 &&", "", "internal/writetest", "TestCatalogue", programs,
+		"db.RowsAffected != 0 || isView", "true || isView", "internal/writetest", "TestCatalogue", programs,
 	},
 	{
 		"leaves moved rows in the old group", "internal/capture/plan.go",
@@ -63,5 +63,25 @@ var databaseMutants = []mutant{
 	{
 		"leaves rows in the order of the database", "internal/capture/changed.go",
 		"s.Rows = sortRows(rows)", "s.Rows = rows", "internal/writetest", "TestCatalogue", programs,
+	},
+	{
+		"believes the spelling in memory", "internal/capture/plan.go",
+		"f.keyed && f.exactKey && !p.whole", "f.keyed && !p.whole", "internal/writetest", "TestOracle", programs,
+	},
+	{
+		"believes the indexes of the model", "internal/capture/catalog.go",
+		"l.unique = append(l.unique, set)", "_ = append(l.unique, set)", "internal/writetest", "TestOracle", programs,
+	},
+	{
+		"reads what is never read", "internal/capture/layout.go",
+		"if c != nil && field.Readable {", "if c != nil {", "internal/writetest", "TestOracle", programs,
+	},
+	{
+		"takes a narrowing clause for a soft delete", "internal/capture/table.go",
+		"soft = soft || sets ||", "soft = true || sets ||", "internal/writetest", "TestOracle", programs,
+	},
+	{
+		"does not try what Scan refuses", "internal/capture/fidelity.go",
+		"custom = scanned", "custom = exact", "internal/writetest", "TestOracle", programs,
 	},
 }

@@ -90,7 +90,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"locks the group while it reads", "internal/fanout/replay.go",
-		"	s.start()\n	s.outcome =", "	defer s.engine.groups.lock(s.group)()\n	s.outcome =", "", "TestResume", resumes,
+		"	s.takePosition()\n	s.outcome =", "	defer s.engine.groups.lock(s.group)()\n	s.outcome =", "", "TestResume", resumes,
 	},
 	{
 		"replays a trimmed history", "internal/fanout/replay.go",
@@ -107,7 +107,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"takes the position after the snapshot", "internal/fanout/replay.go",
-		"if s.snapshot.Position == s.base && !s.incomplete() {", "if s.start(); !s.incomplete() {", "", "TestResume", resumes,
+		"if s.snapshot.Position == s.base && !s.incomplete() {", "if s.takePosition(); !s.incomplete() {", "", "TestResume", resumes,
 	},
 	{
 		"gives an epoch twice", "internal/history/stream.go",

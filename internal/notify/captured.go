@@ -28,11 +28,29 @@ func (t *Tx) Captured(captured *capture.Statement) {
 	for i := range s.Rows {
 		s.row(&s.Rows[i])
 	}
+	s.keyless()
 	switch {
 	case errors.Is(s.Unknown, capture.ErrManyRows):
 		t.addResyncs(m, wire.ReasonRows)
 	case s.Unknown != nil:
 		t.addResyncs(m, wire.ReasonUnknown)
+	}
+}
+
+// keyless adds resyncs for the groups of created rows whose keys are unknown.
+func (s *statement) keyless() {
+	for i := range s.Keyless {
+		r := &s.Keyless[i]
+		if !s.model.announces(capture.Create) || !s.model.isLive(s.Context, r.After) {
+			continue
+		}
+		groups, err := s.model.groupsWithoutKey(s.Context, r.After)
+		if err != nil {
+			groups = s.model.patterns()
+		}
+		for _, group := range groups {
+			s.tx.add(txEntry{change: wire.NewResync(group, wire.ReasonUnknown), model: s.model})
+		}
 	}
 }
 

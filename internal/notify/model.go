@@ -113,6 +113,12 @@ func (m *model) WantsUpdate(set []string) (detail capture.Detail, before bool) {
 	return detail, m.changesGroups(set)
 }
 
+// Rereads implements capture.Interest.
+func (m *model) Rereads() bool {
+	tag := m.tags[capture.Create]
+	return tag == nil || tag.reread
+}
+
 // announces reports whether writes of this kind are announced.
 func (m *model) announces(op capture.Operation) bool { return m.tags[op] != nil }
 

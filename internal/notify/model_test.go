@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"database/sql"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,7 @@ func (methodModel) GroupName(string) string { return "" }
 func modelOf(t *testing.T, value any) *model {
 	s, err := schema.Parse(value, &sync.Map{}, schema.NamingStrategy{})
 	require.NoError(t, err)
-	m, err := newModel(capture.NewTable(s), Config{Markers: markers})
+	m, err := newModel(capture.NewTable(nil, s), Config{Markers: markers})
 	require.NoError(t, err)
 	return m
 }
@@ -54,5 +55,37 @@ func TestPatternsOfModels(t *testing.T) {
 		for _, pattern := range patterns {
 			assert.NoError(t, (&wire.Change{Group: pattern, Type: wire.Resync}).Check())
 		}
+	}
+}
+
+// A placeholder stands for a column that has one spelling and is read.
+func TestPlaceholders(t *testing.T) {
+	type truth struct {
+		OnChange `rohrpost:"group:done-{done}"`
+		ID       uint
+		Done     bool
+	}
+	type number struct {
+		OnChange `rohrpost:"group:at-{weight}"`
+		ID       uint
+		Weight   *float64
+	}
+	type nullTruth struct {
+		OnChange `rohrpost:"group:done-{done}"`
+		ID       uint
+		Done     sql.NullBool
+	}
+	type secret struct {
+		OnChange `rohrpost:"group:of-{token}"`
+		ID       uint
+		Token    string `gorm:"->:false;<-"`
+	}
+	for want, value := range map[string]any{
+		`column "done" is a bool`: &truth{}, `column "weight" is a float`: &number{}, `"done" is a bool`: &nullTruth{}, `"token" is never read`: &secret{},
+	} {
+		s, err := schema.Parse(value, &sync.Map{}, schema.NamingStrategy{})
+		require.NoError(t, err)
+		_, err = newModel(capture.NewTable(nil, s), Config{Markers: markers})
+		assert.ErrorContains(t, err, want)
 	}
 }

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,26 +12,54 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// groupsOf appends the names of a row's groups. The model's methods are the user's
+// groupsOf appends the names of a row's groups. A row whose group has no name is in none. The model's methods are the user's
 // code: a panic in them becomes an error.
 func (m *model) groupsOf(ctx context.Context, groups []string, op capture.Operation, key capture.Key, row reflect.Value) (_ []string, err error) {
 	defer panics.Recover(&err)
 	switch {
 	case m.namesGroups:
 		for _, group := range row.Addr().Interface().(groupsNamer).GroupNames(op.String()) {
-			if !slices.Contains(groups, group) {
+			if group != "" && !slices.Contains(groups, group) {
 				groups = append(groups, group)
 			}
 		}
 		return groups, nil
 	case m.namesGroup:
-		return append(groups, row.Addr().Interface().(groupNamer).GroupName(op.String())), nil
+		if name := row.Addr().Interface().(groupNamer).GroupName(op.String()); name != "" {
+			groups = append(groups, name)
+		}
+		return groups, nil
 	}
 	name, err := m.tags[op].group.name(ctx, m.table.Name, key, row)
 	if err != nil {
 		return nil, fmt.Errorf("name the group: %w", err)
 	}
-	return append(groups, name), nil
+	if name != "" {
+		groups = append(groups, name)
+	}
+	return groups, nil
+}
+
+var errNeedsKey = errors.New("the group depends on the key")
+
+// groupsWithoutKey returns the groups of a created row whose key is unknown. The error
+// means that they may depend on the key.
+func (m *model) groupsWithoutKey(ctx context.Context, row reflect.Value) ([]string, error) {
+	if tag := m.tags[capture.Create]; m.needsKey(tag) {
+		return nil, errNeedsKey
+	}
+	return m.groupsOf(ctx, nil, capture.Create, capture.Key{}, row)
+}
+
+// needsKey reports whether the groups may depend on the key. Those of a method do, unless
+// the tag says on what they depend.
+func (m *model) needsKey(t *tag) bool {
+	if m.namesGroup || m.namesGroups {
+		return t.depends == nil || slices.ContainsFunc(t.depends, func(name string) bool { return m.table.Column(name).PrimaryKey })
+	}
+	return t.group.parts == nil || slices.ContainsFunc(t.group.parts, func(part groupPart) bool {
+		return part.text == "" && (part.column == nil || part.column.PrimaryKey)
+	})
 }
 
 // payload encodes the object of a change at once, since the user's value may change

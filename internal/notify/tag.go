@@ -19,11 +19,12 @@ type tag struct {
 	depends    []string // the columns on which the group depends; nil: see changesGroups
 	rows       int      // the most changes of one commit for one group
 	alwaysSend bool     // also when no updated field is in the object
+	reread     bool     // a created row is read again where the table may keep other values
 }
 
 // parseTag reads the options: separated by ";", the key up to the first ":".
 func parseTag(text string, t *capture.Table) (*tag, error) {
-	parsed := &tag{rows: defaultRows, alwaysSend: true}
+	parsed := &tag{rows: defaultRows, alwaysSend: true, reread: true}
 	for option := range strings.SplitSeq(text, ";") {
 		if option == "" {
 			continue
@@ -45,6 +46,8 @@ func parseTag(text string, t *capture.Table) (*tag, error) {
 			}
 		case "always_send":
 			parsed.alwaysSend, err = strconv.ParseBool(value)
+		case "reread":
+			parsed.reread, err = strconv.ParseBool(value)
 		default:
 			return nil, fmt.Errorf("unknown option %q in the marker's tag", key)
 		}

@@ -60,12 +60,12 @@ func columnPart(column string, t *capture.Table) (groupPart, error) {
 		return groupPart{}, nil
 	}
 	if c := t.Column(column); c != nil {
-		return groupPart{column: c}, nil
+		return groupPart{column: c}, c.NamesGroups()
 	}
 	return groupPart{}, fmt.Errorf("the model has no column %q", column)
 }
 
-// name fills the template with the row's columns.
+// name fills the template with the row's columns. It is "" where one of them is null.
 func (g *groupTemplate) name(ctx context.Context, typeName string, key capture.Key, row reflect.Value) (string, error) {
 	name := make([]byte, 0, 64)
 	parts := g.parts
@@ -78,9 +78,12 @@ func (g *groupTemplate) name(ctx context.Context, typeName string, key capture.K
 		case part.text != "":
 			name = append(name, part.text...)
 		case part.column != nil && row.IsValid():
-			text, err := part.column.Text(ctx, row)
+			text, there, err := part.column.Text(ctx, row)
 			if err != nil {
 				return "", fmt.Errorf("column %s: %w", part.column.Name, err)
+			}
+			if !there {
+				return "", nil
 			}
 			name = append(name, text...)
 		case key.Err() != nil:

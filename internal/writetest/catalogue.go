@@ -76,9 +76,12 @@ func (b *bench) reset(tb testing.TB, e Engine) {
 		require.NoError(tb, db.Unscoped().Where("1 = 1").Delete(models[i]).Error)
 	}
 	require.NoError(tb, seed(db))
+	pool, err := db.DB()
+	require.NoError(tb, err)
 	for _, table := range []string{"tasks", "tickets", "members", "accounts", "books"} {
-		for _, statement := range continueAt[e.SQL] {
-			require.NoError(tb, db.Exec(strings.ReplaceAll(statement, "TABLE_", table)).Error)
+		for _, statement := range continueAt[e.SQL] { // not by GORM, where an ALTER makes the plugin ask for layouts again
+			_, err := pool.Exec(strings.ReplaceAll(statement, "TABLE_", table))
+			require.NoError(tb, err)
 		}
 	}
 	b.take()

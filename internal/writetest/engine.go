@@ -48,10 +48,16 @@ func (e Engine) open(tb testing.TB, config gorm.Config, plugin rohrpost.PluginCo
 	b := &bench{hub: rohrpost.NewHub(rohrpost.Config{}), logs: &syncBuilder{}}
 	b.db = e.Open(tb, config)
 	require.NoError(tb, b.db.AutoMigrate(models...))
+	b.use(tb, plugin)
+	return b
+}
+
+// use uses the plugin on the handle, and records what it publishes.
+func (b *bench) use(tb testing.TB, plugin rohrpost.PluginConfig) {
+	tb.Helper()
 	plugin.Logger = slog.New(slog.NewTextHandler(b.logs, nil))
 	require.NoError(tb, b.db.Use(rohrpost.Plugin(b.hub, plugin)))
 	b.recorder = rohrposttest.Record(tb, b.db)
-	return b
 }
 
 // take returns what was published since the last call, a line each: type, group,

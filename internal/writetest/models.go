@@ -14,7 +14,7 @@ import (
 // models are all that the suites write to.
 var models = []any{
 	&Task{}, &Ticket{}, &Note{}, &Cell{}, &Blob{}, &Device{}, &Odd{}, &Event{}, &Member{}, &Account{}, &Filtered{}, &Item{},
-	&Publisher{}, &Tag{}, &Author{}, &Book{}, &Profile{},
+	&Publisher{}, &Tag{}, &Author{}, &Book{}, &Profile{}, &Person{}, &Skill{}, &PersonSkill{},
 }
 
 type (
@@ -149,6 +149,23 @@ type (
 		rohrpost.NotifyOnChange
 		ID   uint
 		Name string `gorm:"size:50"`
+	}
+
+	// Person has Skills by a join table that is a model too.
+	Person struct {
+		ID     uint
+		Name   string
+		Skills []Skill `gorm:"many2many:person_skills"`
+	}
+	Skill struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:skills-{name}"`
+		ID                      uint
+		Name                    string
+	}
+	PersonSkill struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:person-{person_id}"`
+		PersonID                uint `gorm:"primaryKey"`
+		SkillID                 uint `gorm:"primaryKey"`
 	}
 )
 

@@ -1,0 +1,71 @@
+package capture
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// afterRaw is the callback behind raw SQL. A statement that defines tables makes the
+// plugin ask again what tables there are.
+func (p *Plugin) afterRaw(db *gorm.DB) {
+	afterText(db)
+	if !definesTables(db.Statement.SQL.String()) {
+		return
+	}
+	p.tables.Range(func(_, known any) bool {
+		if t := known.(*Table); t != nil {
+			t.layout.Store(nil)
+			t.layouts.Clear()
+		}
+		return true
+	})
+}
+
+func definesTables(query string) bool {
+	verb, _, _ := strings.Cut(strings.TrimLeft(query, " \t\r\n("), " ")
+	switch len(verb) {
+	case len("DROP"):
+		return strings.EqualFold(verb, "DROP")
+	case len("ALTER"):
+		return strings.EqualFold(verb, "ALTER")
+	case len("CREATE"):
+		return strings.EqualFold(verb, "CREATE") || strings.EqualFold(verb, "RENAME")
+	}
+	return false
+}
+
+// execWithout runs a statement again that the database refused with RETURNING, because
+// the table has changed since its layout was read: without RETURNING, if the refusal
+// has not broken a transaction.
+func (w *statementConn) execWithout(ctx context.Context, query string, args []any, refusal error) (sql.Result, error) {
+	if !isChangedTable(refusal) {
+		return nil, refusal
+	}
+	w.table.forget(w.db.Statement)
+	if tx, err := trackedTxOf(w.ConnPool); w.dialect.keyLocks && w.implicit == nil && (tx != nil || err != nil) {
+		return nil, refusal
+	}
+	w.rollBackImplicit()
+	w.plan.returning, w.failure = false, refusal
+	return w.ConnPool.ExecContext(ctx, query, args...)
+}
+
+// isChangedTable reports whether an error means that a table has other columns than it
+// had when the program asked for them.
+func isChangedTable(err error) bool {
+	if err == nil {
+		return false
+	}
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		// an unknown column, a result of another type, and a cast that fails
+		return slices.Contains([]string{"42703", "0A000", "42846", "22P02", "22003"}, state.SQLState())
+	}
+	text := err.Error()
+	return strings.Contains(text, "no such column") || strings.Contains(text, "Unknown column")
+}

@@ -1,0 +1,91 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+var errKeys = errors.New("the statement computes keys")
+
+// keepsKey reports whether the statement sets the key to what its own condition says
+// that it is.
+func (w *statementConn) keepsKey() bool {
+	stmt := w.db.Statement
+	where, _ := stmt.Clauses["WHERE"].Expression.(clause.Where)
+	if slices.ContainsFunc(where.Exprs, func(e clause.Expression) bool { _, or := e.(clause.OrConditions); return or }) {
+		return false
+	}
+	set, _ := stmt.Clauses["SET"].Expression.(clause.Set)
+	for _, assignment := range set {
+		if !w.table.isKey(assignment.Column.Name) {
+			continue
+		}
+		same := slices.ContainsFunc(where.Exprs, func(e clause.Expression) bool {
+			eq, ok := e.(clause.Eq)
+			return ok && columnName(eq.Column) == assignment.Column.Name && isSameKey(eq.Value, assignment.Value)
+		})
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+func columnName(column any) string {
+	switch column := column.(type) {
+	case string:
+		return column
+	case clause.Column:
+		return column.Name
+	}
+	return ""
+}
+
+func isSameKey(a, b any) bool {
+	textOf, _, err := keyText(a)
+	other, _, otherErr := keyText(b)
+	return err == nil && otherErr == nil && textOf == other
+}
+
+// followKeys finds out which keys the rows that were read before will have, where the
+// statement sets keys and the database does not tell.
+func (w *statementConn) followKeys(ctx context.Context) error {
+	if !w.setsKey || !w.plan.readsAfter {
+		return nil
+	}
+	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
+	stay := true
+	for i := range w.before {
+		row := reflect.New(w.table.schema.ModelType).Elem()
+		for _, field := range w.table.schema.PrimaryFields {
+			value, _ := field.ValueOf(ctx, w.before[i].Before)
+			if err := assign(ctx, field, row, value, set); err != nil {
+				return err
+			}
+		}
+		moved := newRow(ctx, w.table, row)
+		stay = stay && moved.Key.text == w.before[i].Key.text
+		w.moved = append(w.moved, moved)
+	}
+	w.setsKey = !stay
+	return nil
+}
+
+// assign sets a column to what the statement sets it to, else to the value.
+func assign(ctx context.Context, field *schema.Field, row reflect.Value, value any, set clause.Set) error {
+	for _, assignment := range set {
+		if assignment.Column.Name != field.DBName {
+			continue
+		}
+		if _, computed := assignment.Value.(clause.Expression); computed {
+			return errKeys
+		}
+		value = assignment.Value
+	}
+	return field.Set(ctx, row, value)
+}

@@ -1,0 +1,326 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+var (
+	errNoTable = errors.New("the database does not describe the table")
+	errView    = errors.New("the database does not tell the rows that it writes through a view or a virtual table")
+)
+
+// layout is a table as the database has it, which may not be as the model says.
+type layout struct {
+	columns map[string]*column // by name, folded
+	fold    func(string) string
+	unique  [][]string // sets of columns that two rows cannot share
+	hidden  bool       // it has a unique index that columns alone do not describe
+	// relation is "table", "plain view" for one that the database itself writes through, or
+	// "view" for any other, also for virtual tables.
+	relation string
+	assumed  bool    // it is what the model says
+	whole    []place // the columns that the model reads
+	keys     []place // those of the primary key
+	lists    []columnList
+	clock    clock // how it keeps times
+
+	exactKey  bool // a key in memory is spelled as the database spells it
+	rereads   bool // it may keep other values than a create has in memory
+	rereadKey bool // the same of the key
+	err       error
+}
+
+// column is a column as the database describes it.
+type column struct {
+	name      string
+	typeName  string
+	kind      kind
+	precision int    // of a time: digits of the second
+	loose     bool   // two spellings of a text may be equal
+	fills     string // what an INSERT without it writes: "" for null, "new" or "value"
+}
+
+// columnList is the text that names columns to read.
+type columnList struct {
+	table string
+	whole bool
+	text  string
+}
+
+// place is a column that is read, and the field that takes it.
+type place struct {
+	field  *schema.Field
+	column *column
+	cast   string // keeps the type of the result where the column gets another one
+}
+
+// layoutOf returns the layout of the statement's table. It asks the database once for
+// each table, and again while the table lacks columns that the model writes.
+func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, error) {
+	name := tableName(db.Statement)
+	if name == t.schema.Table { // without an allocation
+		if l := t.layout.Load(); l != nil {
+			return l, nil
+		}
+	} else if known, ok := t.layouts.Load(name); ok {
+		return known.(*layout), nil
+	}
+	if d.catalog == nil {
+		l := assumedLayout(t.schema)
+		t.keep(name, l)
+		return l, nil
+	}
+	if name == "" {
+		return nil, errNoTable
+	}
+	l, err := d.catalog.read(db, pool, name)
+	if err != nil {
+		return nil, fmt.Errorf("read what columns the table has: %w", err)
+	}
+	complete := l.fit(t.schema, d)
+	if l.keepLists(db.Statement); complete {
+		t.keep(name, l)
+	}
+	return l, nil
+}
+
+// layoutForCreate returns the layout that a create needs, nil if it needs none. A view of
+// SQLite does not even tell that it has written.
+func (t *Table) layoutForCreate(db *gorm.DB) (*layout, error) {
+	wants, d := t.interest.Wants(db.Statement.Context, Create), dialectOf(db)
+	needed := wants == Columns || wants == Keys && !isNumberKey(t.schema)
+	if !needed && (wants < Keys || !d.writer) {
+		return nil, nil
+	}
+	l, err := t.layoutOf(db, db.Statement.ConnPool, d)
+	if err == nil {
+		err = l.fault()
+	}
+	if !needed {
+		l = nil
+	}
+	return l, err
+}
+
+// fault returns why the rows of the table cannot be known, nil if they can.
+func (l *layout) fault() error {
+	if l.relation == "view" {
+		return errView
+	}
+	return l.err
+}
+
+// assumedLayout is the layout that the model says the table has, on a database that the
+// plugin cannot ask.
+func assumedLayout(s *schema.Schema) *layout {
+	l := &layout{relation: "table", assumed: true}
+	for _, field := range s.Fields {
+		if field.Readable && field.DBName != "" && s.FieldsByDBName[field.DBName] == field {
+			l.whole = append(l.whole, place{field: field, column: &column{name: field.DBName}})
+		}
+	}
+	return l
+}
+
+// forget makes the next statement read the layout again.
+func (t *Table) forget(stmt *gorm.Statement) { t.keep(tableName(stmt), nil) }
+
+func (t *Table) keep(name string, l *layout) {
+	switch {
+	case name == t.schema.Table:
+		t.layout.Store(l)
+	case l == nil:
+		t.layouts.Delete(name)
+	default:
+		t.layouts.Store(name, l)
+	}
+}
+
+// tableName returns the table's own name where the statement calls it otherwise, "" if
+// it is not known.
+func tableName(stmt *gorm.Statement) string {
+	if stmt.TableExpr == nil {
+		return stmt.Table
+	}
+	if len(stmt.TableExpr.Vars) > 0 {
+		return ""
+	}
+	text, quoted := strings.TrimSpace(stmt.TableExpr.SQL), false
+	end := strings.IndexFunc(text, func(r rune) bool {
+		if r == '"' || r == '`' {
+			quoted = !quoted
+		}
+		return r == ' ' && !quoted
+	})
+	if end >= 0 {
+		text = text[:end]
+	}
+	return strings.NewReplacer(`"`, "", "`", "").Replace(text)
+}
+
+// fit finds the columns that the model reads, by the rules by which GORM finds fields.
+// It reports whether the table has all columns that the model writes.
+func (l *layout) fit(s *schema.Schema, d dialect) (complete bool) {
+	found := map[*schema.Field]*column{}
+	for _, c := range l.columns {
+		if field := s.LookUpField(c.name); field != nil {
+			found[field] = c
+		}
+	}
+	complete = true
+	for _, field := range s.Fields {
+		if field.DBName == "" || s.FieldsByDBName[field.DBName] != field {
+			continue
+		}
+		c := l.columns[l.fold(field.DBName)]
+		if c == nil {
+			c = found[field]
+		}
+		complete = complete && (c != nil || !field.Creatable && !field.Updatable)
+		if c != nil && field.Readable {
+			l.whole = append(l.whole, place{field, c, d.cast(field, c)})
+		}
+	}
+	l.exactKey = true
+	for _, field := range s.PrimaryFields {
+		i := slices.IndexFunc(l.whole, func(p place) bool { return p.field == field })
+		if i < 0 {
+			l.err = fmt.Errorf("the table has no column %s, which is of the key", field.DBName)
+			continue
+		}
+		l.keys = append(l.keys, l.whole[i])
+		l.exactKey = l.exactKey && l.whole[i].isExactKey()
+		l.rereadKey = l.rereadKey || l.fidelity(&l.whole[i]) == lost
+	}
+	for i := range l.whole {
+		l.rereads = l.rereads || l.fidelity(&l.whole[i]) == lost
+	}
+	return complete
+}
+
+// places returns the columns to read: all, or those of the key.
+func (l *layout) places(whole bool) []place {
+	if whole || len(l.keys) == 0 {
+		return l.whole
+	}
+	return l.keys
+}
+
+// list returns the columns to read, of the table by its name in the statement.
+func (l *layout) list(stmt *gorm.Statement, table string, whole bool) string {
+	for i := range l.lists {
+		if known := &l.lists[i]; known.table == table && known.whole == whole {
+			return known.text
+		}
+	}
+	return l.write(stmt, table, whole)
+}
+
+// keepLists writes the lists that most statements need.
+func (l *layout) keepLists(stmt *gorm.Statement) {
+	for _, table := range []string{"", stmt.Table} {
+		for _, whole := range []bool{false, true} {
+			l.lists = append(l.lists, columnList{table, whole, l.write(stmt, table, whole)})
+		}
+	}
+}
+
+func (l *layout) write(stmt *gorm.Statement, table string, whole bool) string {
+	var text strings.Builder
+	for i, p := range l.places(whole) {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		if table != "" {
+			stmt.QuoteTo(&text, clause.Table{Name: table})
+			text.WriteByte('.')
+		}
+		stmt.QuoteTo(&text, clause.Column{Name: p.column.name})
+		text.WriteString(p.cast)
+	}
+	return text.String()
+}
+
+// column returns the column with the name, nil if there is none.
+func (l *layout) column(name string) *column { return l.columns[l.fold(name)] }
+
+// clock is how a database and its driver keep times.
+type clock struct {
+	instant *time.Location // in which times are read; nil: as they were written
+	wall    *time.Location // the same of times without a zone
+	coarse  time.Duration  // the finest that the driver sends
+	rounds  bool           // it rounds what is finer than a column; else it cuts it off
+}
+
+// keep returns the time as a read gives it.
+func (c clock) keep(t time.Time, k kind, precision int) time.Time {
+	t = t.Round(0) // without the monotonic clock
+	if c.instant == nil {
+		return t
+	}
+	if k == wallTime {
+		t = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), c.wall)
+	}
+	t = t.Truncate(max(c.coarse, 1))
+	unit := time.Second
+	for range precision {
+		unit /= 10
+	}
+	if c.rounds {
+		t = t.Round(unit)
+	} else {
+		t = t.Truncate(unit)
+	}
+	if k == wallTime {
+		return t
+	}
+	return t.In(c.instant)
+}
+
+// stored returns a created row as a read would give it: nothing but the columns that
+// the model reads, and times as the column keeps them.
+func (l *layout) stored(ctx context.Context, row reflect.Value) (reflect.Value, error) {
+	kept := reflect.New(row.Type()).Elem()
+	for i := range l.whole {
+		if err := l.keep(ctx, &l.whole[i], row, kept); err != nil {
+			return kept, err
+		}
+	}
+	return kept, nil
+}
+
+// keep copies one column.
+func (l *layout) keep(ctx context.Context, p *place, row, kept reflect.Value) error {
+	switch l.fidelity(p) {
+	case timed:
+		value, isZero := p.field.ValueOf(ctx, row)
+		if t, ok := timeOf(value); ok && !isZero {
+			return p.field.Set(ctx, kept, l.clock.keep(t, p.column.kind, p.column.precision))
+		}
+	case scanned:
+		if value, _ := p.field.ValueOf(ctx, row); value != nil {
+			return rescan(ctx, p.field, value, kept)
+		}
+	}
+	for _, index := range p.field.StructField.Index {
+		if index < 0 { // behind an embedded pointer, which may be nil
+			value, isZero := p.field.ValueOf(ctx, row)
+			if isZero {
+				return nil
+			}
+			return p.field.Set(ctx, kept, value)
+		}
+	}
+	kept.FieldByIndex(p.field.StructField.Index).Set(row.FieldByIndex(p.field.StructField.Index))
+	return nil
+}

@@ -1,0 +1,103 @@
+package rohrpost
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Limits bounds a connection, or a hub. A negative limit or duration means none.
+type Limits struct {
+	// MaxMessageBytes is the size of the largest message that a client may send. A larger
+	// one closes the connection with 1009. Defaults to 64 KiB.
+	MaxMessageBytes int64
+
+	// MaxDepth is the number of levels that the arrays and objects of a message of a client
+	// may nest. The hub answers a deeper one with an error. Defaults to 64.
+	MaxDepth int
+
+	// MaxGroups is the number of groups of which a connection may be a member.
+	// Defaults to 128.
+	MaxGroups int
+
+	// MaxConnections is the number of connections at a time, including those that are
+	// being opened. The hub refuses more with 503. Defaults to 10,000.
+	MaxConnections int
+
+	// MaxSendQueueBytes is the bytes that may wait for a client that reads more slowly
+	// than the hub sends. One byte more closes the connection with 4008. No message may be
+	// larger. Defaults to 1 MiB.
+	MaxSendQueueBytes int
+
+	// MaxSendQueueAge is how long a message may wait for a client that reads more slowly
+	// than the hub sends. A longer wait closes the connection with 4008, except while a
+	// snapshot is sent in parts. Defaults to 30 seconds.
+	MaxSendQueueAge time.Duration
+
+	// IdleTimeout is the time after which the hub aborts a connection from which it has no
+	// frame, exact to a 64th, and which takes nothing of what waits for it. It should be at
+	// least twice Config.PingInterval. Defaults to 60 seconds.
+	IdleTimeout time.Duration
+
+	// WriteTimeout is the time in which a client must take something of what is written
+	// and, when the connection is being closed, all that is left. Then the hub aborts the
+	// connection. Defaults to 10 seconds.
+	WriteTimeout time.Duration
+
+	// MaxSnapshotBytes is the size of the largest snapshot as JSON. The client gets the
+	// error "snapshot_too_large" in place of a larger one; above half the size the hub
+	// logs a warning. A snapshot that is an array and larger than half a send queue is
+	// sent in parts to clients that ask for parts. Other clients get one that fits into
+	// the send queue, else the same error. Defaults to 16 MiB.
+	MaxSnapshotBytes int
+
+	// MaxSnapshots is the number of functions given to Hub.Snapshot and Hub.SnapshotFor
+	// that run at a time. Others wait for up to RequestTimeout; then their clients read
+	// "UNAVAILABLE". Defaults to 32.
+	MaxSnapshots int
+
+	// RequestTimeout is the deadline of the context of a handler and of a function that
+	// reads a snapshot, and the time that a handler that returns Later has for the answer.
+	// Defaults to 30 seconds.
+	RequestTimeout time.Duration
+
+	// AuthorizeTimeout is the deadline of the context of a function given to Allow. A
+	// later decision is a refusal. Defaults to 5 seconds.
+	AuthorizeTimeout time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.MaxMessageBytes, 64<<10)
+	setDefault(&l.MaxDepth, 64)
+	setDefault(&l.MaxGroups, 128)
+	setDefault(&l.MaxConnections, 10_000)
+	setDefault(&l.MaxSendQueueBytes, 1<<20)
+	setDefault(&l.MaxSendQueueAge, 30*time.Second)
+	setDefault(&l.IdleTimeout, 60*time.Second)
+	setDefault(&l.WriteTimeout, 10*time.Second)
+	setDefault(&l.MaxSnapshotBytes, 16<<20)
+	setDefault(&l.MaxSnapshots, 32)
+	setDefault(&l.RequestTimeout, 30*time.Second)
+	setDefault(&l.AuthorizeTimeout, 5*time.Second)
+	return l
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// over reports whether n is more than a limit allows.
+func over(n, limit int) bool { return limit >= 0 && n > limit }
+
+// checkFrame returns an error for a frame that is larger than a send queue.
+func (l Limits) checkFrame(bytes int) error {
+	if over(bytes, l.MaxSendQueueBytes) {
+		return fmt.Errorf("%w: %d bytes", errFrameSize, bytes)
+	}
+	return nil
+}
+
+var errFrameSize = errors.New("a message is larger than Limits.MaxSendQueueBytes")
