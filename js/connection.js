@@ -1,6 +1,6 @@
 import { RohrpostError, closed } from "./errors.js";
 
-const attemptTimeout = 10_000; // ms
+const timeout = 10_000; // ms
 const hanging = 1000; // ms, the age of an attempt that an event abandons
 
 // One socket at a time: opens it, checks that it is alive, and reconnects.
@@ -22,7 +22,6 @@ export class Connection {
   #unopened = 0; // attempts in a row
   #denied; // the last connection ended with 4401
   #eventsFrom; // from then on an event starts an attempt at once
-  #woken; // an event came before
   #listeners;
 
   constructor(url, hub) {
@@ -64,9 +63,9 @@ export class Connection {
     this.active = false;
     this.#listeners?.abort();
     this.#hub._token.expires(Infinity);
-    const opened = this.#drop();
+    const open = this.#drop();
     this.#socket?.close();
-    return opened;
+    return open;
   }
 
   send(message) {
@@ -80,8 +79,7 @@ export class Connection {
     const generation = ++this.#generation;
     const current = (handler) => (event) => generation === this.#generation && handler(event);
     this.#eventsFrom = Date.now() + hanging;
-    this.#woken = false;
-    this.#timer = setTimeout(() => this.#abort(), attemptTimeout);
+    this.#timer = setTimeout(() => this.#abort(), timeout);
     try {
       if (token.value === undefined) await token.fetch();
     } catch (error) {
@@ -99,7 +97,7 @@ export class Connection {
       // In some engines no "close" follows.
       socket.onerror = current(() => setTimeout(current(() => socket.readyState === 3 && this.#onClose())));
     } catch (error) {
-      this.#giveUp(error.message || error.name);
+      this.#giveUp(error);
     }
   }
 
@@ -110,8 +108,8 @@ export class Connection {
     return url.href;
   }
 
-  #giveUp(why) {
-    this.#hub._end(new RohrpostError("cannot_connect", `cannot connect to ${this.#url}: ${why}`));
+  #giveUp(error) {
+    this.#hub._end(new RohrpostError("cannot_connect", `cannot connect to ${this.#url}: ${error}`));
   }
 
   #onOpen() {
@@ -153,13 +151,12 @@ export class Connection {
   }
 
   #wake() {
-    const wait = this.#eventsFrom - Date.now();
-    if (this.open) this.#beat(Math.min(2000, this.#pingInterval));
-    else if (wait <= 0) this.#reconnect();
-    else if (wait < Infinity) {
-      this.#woken = true;
+    if (this.open) this.#beat(Math.min(this.#pingInterval, 2000));
+    else if (Date.now() >= this.#eventsFrom) this.#reconnect();
+    else if (this.#eventsFrom < Infinity) {
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#reconnect(), wait);
+      this.#attempts = 1; // the delays begin anew
+      this.#timer = setTimeout(() => this.#wake(), hanging);
     }
   }
 
@@ -195,7 +192,7 @@ export class Connection {
     const opened = this.#drop();
     const expired = code === 4001 && !token.renewed;
     if (expired) token.value = undefined;
-    const atOnce = renew || (this.#woken && !opened) || (/400[18]/.test(code) && !expired && !this.#attempts);
+    const atOnce = renew || (/400[18]/.test(code) && !expired && !this.#attempts);
     const retry = /retry_after"?[=:] *(\d+\.?\d*)/.exec(reason);
     const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : backoff(this.#attempts, hub._options.reconnectDelay);
     this.#attempts++;
