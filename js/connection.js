@@ -220,6 +220,6 @@ export class Connection {
 }
 
 // Returns a random delay in ms: pages must not reconnect together.
-export function backoff(attempts, { min = 500, max = 20_000 } = {}) {
+export function backoff(attempts, { min = 500, max = 4_000 } = {}) {
   return min + Math.random() * (Math.min(max, min * 2 ** (attempts + 1)) - min);
 }

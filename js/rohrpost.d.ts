@@ -145,7 +145,7 @@ export interface Options {
   timeout?: number;
   /** Connect when the hub is made. Defaults to true; otherwise call connect(). */
   autoConnect?: boolean;
-  /** The delay before an attempt to reconnect in milliseconds: random, from min to a limit that doubles up to max. Defaults to 500 and 20000. */
+  /** The delay before an attempt to reconnect in milliseconds: random, from min to a limit that doubles up to max. Defaults to 500 and 4000. */
   reconnectDelay?: { min?: number; max?: number };
   /** The server answers under every path below the URL. The hub says so itself; set it to connect faster in Firefox before it could. */
   subtree?: boolean;

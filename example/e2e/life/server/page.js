@@ -29,7 +29,7 @@ document.addEventListener("visibilitychange", () => record(document.hidden ? "hi
 
 const hub = (window.hub = new Rohrpost(query.get("hub") ?? "/ws/", {
   WebSocket: RecordedSocket,
-  reconnectDelay: { min: Number(query.get("min") ?? 500), max: Number(query.get("max") ?? 20_000) },
+  reconnectDelay: { min: Number(query.get("min") ?? 500), max: Number(query.get("max") ?? 4_000) },
 }));
 if (query.has("pagehide")) {
   window.addEventListener("pagehide", () => hub.disconnect());
