@@ -6,26 +6,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
-
-	"gorm.io/gorm"
 )
 
-// afterRaw is the callback behind raw SQL. A statement that defines tables makes the
-// plugin ask again what tables there are.
-func (p *Plugin) afterRaw(db *gorm.DB) {
-	afterText(db)
-	if !definesTables(db.Statement.SQL.String()) {
-		return
-	}
-	p.tables.Range(func(_, known any) bool {
-		if t := known.(*Table); t != nil {
-			t.layout.Store(nil)
-			t.layouts.Clear()
-		}
-		return true
-	})
-}
-
+// definesTables reports whether a statement defines tables.
 func definesTables(query string) bool {
 	verb, _, _ := strings.Cut(strings.TrimLeft(query, " \t\r\n("), " ")
 	switch len(verb) {

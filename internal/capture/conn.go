@@ -65,6 +65,9 @@ func newStatementConn(db *gorm.DB, t *Table, l *layout, op Operation, consumer C
 	return w
 }
 
+// behind implements standIn.
+func (w *statementConn) behind() gorm.ConnPool { return w.ConnPool }
+
 // ExecContext implements gorm.ConnPool.
 func (w *statementConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	done := false

@@ -195,3 +195,19 @@ func (p *Plugin) tableOf(db *gorm.DB) *Table {
 	}
 	return known.(*Table)
 }
+
+// afterRaw is the callback behind raw SQL. A statement that defines tables makes the
+// plugin ask again what tables there are.
+func (p *Plugin) afterRaw(db *gorm.DB) {
+	afterText(db)
+	if !definesTables(db.Statement.SQL.String()) {
+		return
+	}
+	p.tables.Range(func(_, known any) bool {
+		if t := known.(*Table); t != nil {
+			t.layout.Store(nil)
+			t.layouts.Clear()
+		}
+		return true
+	})
+}

@@ -16,7 +16,9 @@ func ReadFromSource(ctx context.Context) context.Context {
 
 // chooseSource returns a callback that makes the setting of dbresolver.Write, and lets
 // gorm.io/plugin/dbresolver choose the database again.
-func chooseSource(callbacks interface{ Get(name string) func(*gorm.DB) }) func(*gorm.DB) {
+func chooseSource(callbacks interface {
+	Get(name string) func(*gorm.DB)
+}) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if ctx := db.Statement.Context; ctx == nil || ctx.Value(sourceKey{}) == nil {
 			return

@@ -52,6 +52,9 @@ func SQLTx(pool gorm.ConnPool) (*sql.Tx, bool) {
 	}
 }
 
+// standIn is a pool that stands in for another one during a statement.
+type standIn interface{ behind() gorm.ConnPool }
+
 // trackedTxOf finds the transaction behind a statement's pool: nil outside a
 // transaction, ErrUntracked in one that is not ours.
 func trackedTxOf(pool gorm.ConnPool) (*trackedTx, error) {
@@ -59,8 +62,8 @@ func trackedTxOf(pool gorm.ConnPool) (*trackedTx, error) {
 		switch p := pool.(type) {
 		case *trackedTx:
 			return p, nil
-		case *statementConn: // another statement runs meanwhile
-			pool = p.ConnPool
+		case standIn: // another statement runs meanwhile
+			pool = p.behind()
 		case *gorm.PreparedStmtTX: // GORM nests them
 			pool = p.Tx
 		case gorm.TxCommitter:
