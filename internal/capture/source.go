@@ -18,7 +18,8 @@ func ReadFromSource(ctx context.Context) context.Context {
 // gorm.io/plugin/dbresolver choose the database again.
 func chooseSource(callbacks interface {
 	Get(name string) func(*gorm.DB)
-}) func(*gorm.DB) {
+},
+) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if ctx := db.Statement.Context; ctx == nil || ctx.Value(sourceKey{}) == nil {
 			return
