@@ -14,17 +14,17 @@ func ReadFromSource(ctx context.Context) context.Context {
 	return context.WithValue(ctx, sourceKey{}, true)
 }
 
+// callbacks are those of one kind of statement.
+type callbacks interface{ Get(name string) func(*gorm.DB) }
+
 // chooseSource returns a callback that makes the setting of dbresolver.Write, and lets
 // gorm.io/plugin/dbresolver choose the database again.
-func chooseSource(callbacks interface {
-	Get(name string) func(*gorm.DB)
-},
-) func(*gorm.DB) {
+func chooseSource(of callbacks) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if ctx := db.Statement.Context; ctx == nil || ctx.Value(sourceKey{}) == nil {
 			return
 		}
-		if choose := callbacks.Get("gorm:db_resolver"); choose != nil {
+		if choose := of.Get("gorm:db_resolver"); choose != nil {
 			db.Statement.Settings.Store("gorm:db_resolver:write", struct{}{})
 			choose(db)
 		}
