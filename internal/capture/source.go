@@ -15,7 +15,9 @@ func ReadFromSource(ctx context.Context) context.Context {
 }
 
 // callbacks are those of one kind of statement.
-type callbacks interface{ Get(name string) func(*gorm.DB) }
+type callbacks interface {
+	Get(name string) func(*gorm.DB)
+}
 
 // chooseSource returns a callback that makes the setting of dbresolver.Write, and lets
 // gorm.io/plugin/dbresolver choose the database again.
