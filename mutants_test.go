@@ -20,10 +20,10 @@ func TestMutantsAreCaught(t *testing.T) {
 	}
 	const capture, notify = "internal/capture/", "internal/notify/"
 	for _, mutant := range []struct{ name, file, old, wrong, test string }{
-		{"sends before commit", capture + "callbacks.go", "	if tx == nil {\n		kept.End", "	if tx != nil {\n		kept.End", "TestPrograms"},
+		{"sends before commit", capture + "callbacks.go", "		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "TestPrograms"},
 		{"ignores savepoints", capture + "savepoint.go", `if verb == "" {`, `if verb != "-" {`, "TestPrograms"},
 		{"sends on a failed COMMIT", capture + "tx.go", "case err == nil:", "case err == nil || !wasDone:", "TestPrograms"},
-		{"sends although the context was cancelled", capture + "tx.go", "case !wasDone && !answered(err):", "case wasDone || !answered(err):", "TestPrograms"},
+		{"sends although the context was cancelled", capture + "tx.go", "case !wasDone && !errors.Is(err, sql.ErrTxDone) &&", "case (wasDone || !answered(err)) && !errors.Is(err, sql.ErrTxDone) || false &&", "TestPrograms"},
 		{"ROLLBACK TO gives up the savepoint", capture + "tx.go", "t.savepoints = t.savepoints[:i+1]", "t.savepoints = t.savepoints[:i]", "TestPrograms"},
 		{"RELEASE is not seen", capture + "savepoint.go", `case next("RELEASE"):`, `case next("RELEASED"):`, "TestPrograms"},
 		{"the oldest savepoint of a name counts", capture + "tx.go", "for i := len(t.savepoints) - 1; i >= 0; i-- {", "for i := range t.savepoints {", "TestPrograms"},
@@ -35,6 +35,29 @@ func TestMutantsAreCaught(t *testing.T) {
 		{"does not see what comes back", capture + "plan.go", "(f.hides || f.before)", "f.before", "TestPrograms"},
 		{"shows what is soft-deleted", capture + "table.go", "!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "TestPrograms"},
 		{"leaves rows in the order of the database", capture + "changed.go", "s.Rows = sortRows(rows)", "s.Rows = rows", "TestCatalogue"},
+
+		{"enters after COMMIT", capture + "tx.go", "	t.plugin.order.enter(&t.turn, t.rows)\n	return true", "	return true", "TestCommitOrder"},
+		{"does not wait", capture + "order.go", "	if len(t.earlier) == 0 {", "	if true {", "TestCommitOrder"},
+		{"a refused COMMIT leaves at once", capture + "plugin.go", "	if t != nil {\n		p.order.wait(t)", "	if t != nil && o != RolledBack {\n		p.order.wait(t)", "TestCommitOrder"},
+		{"leaves before publishing", capture + "plugin.go", "	if kept != nil {\n		kept.End(o)\n	}\n	overtaken := t != nil && p.order.leave(t)\n", "	overtaken := t != nil && p.order.leave(t)\n	if kept != nil {\n		kept.End(o)\n	}\n", "TestCommitOrder"},
+		{"leaves after the functions", capture + "plugin.go", "	overtaken := t != nil && p.order.leave(t)\n	if kept != nil {\n		kept.Finish(overtaken)\n	}", "	if kept != nil {\n		kept.Finish(t != nil && t.overtaken)\n	}\n	if t != nil {\n		p.order.leave(t)\n	}", "TestCommitOrder"},
+		{"says nothing of being overtaken", capture + "order.go", "	return t.overtaken", "	return false", "TestCommitOrder"},
+		{"only the first row counts", capture + "order.go", "	for _, row := range rows {", "	for _, row := range rows[:1] {", "TestCommitOrder"},
+		{"does not tell tables apart", capture + "order.go", "rowID{s.Table.schema.Table, key.text}", "rowID{\"\", key.text}", "TestCommitOrder"},
+		{"waits for ever", capture + "order.go", "time.NewTimer(maxWait)", "time.NewTimer(maxWait * 10000)", "TestCommitOrder"},
+		{"waits anew for each", capture + "order.go", "	for _, earlier := range t.earlier {\n		select {", "	for _, earlier := range t.earlier {\n		late.Reset(maxWait)\n		select {", "TestCommitOrder"},
+		{"waits for one only", capture + "order.go", "	for _, earlier := range t.earlier {\n		select {", "	for _, earlier := range t.earlier[:1] {\n		select {", "TestCommitOrder"},
+		{"stays in the map", capture + "order.go", "		if o.last[row] == t {", "		if o.last[row] != t {", "TestCommitOrder"},
+		{"takes the place of a later one along", capture + "order.go", "		if o.last[row] == t {\n", "		{\n", "TestCommitOrder"},
+		{"does not take the place", capture + "order.go", "		o.last[row] = t\n", "		if o.last[row] == nil {\n			o.last[row] = t\n		}\n", "TestCommitOrder"},
+		{"overtakes only whom it waits for", capture + "order.go", "			o.overtake(t.earlier)\n		}", "		}", "TestCommitOrder"},
+		{"unknown rows wait for nobody", capture + "order.go", "		if row == (rowID{}) {\n			for", "		if false {\n			for", "TestCommitOrder"},
+		{"nobody waits for unknown rows", capture + "order.go", "	t.follow(o.last[rowID{}])\n", "", "TestCommitOrder"},
+		{"unknown rows take no place", capture + "order.go", "	if s.Unknown != nil || s.rowless {", "	if s.rowless {", "TestCommitOrder"},
+		{"does not leave after a panic", capture + "tx.go", "	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.plugin.end(kept, &t.turn, outcome)\n	}()\n	wasDone := t.ctx.Err() != nil\n	err := t.Tx.Commit()\n", "	wasDone := t.ctx.Err() != nil\n	err := t.Tx.Commit()\n	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.plugin.end(kept, &t.turn, outcome)\n	}()\n", "TestCommitOrder"},
+		{"a second COMMIT ends the turn", capture + "tx.go", "		return sql.ErrTxDone\n	}\n	outcome", "		t.plugin.order.leave(&t.turn)\n		return sql.ErrTxDone\n	}\n	outcome", "TestCommitOrder"},
+		{"enters what was rolled back", capture + "tx.go", "	t.rows = t.rows[:t.savepoints[i].rows]\n", "", "TestCommitOrder"},
+		{"waits for what was overtaken", capture + "order.go", "			o.remove(t)\n			o.overtake", "			o.overtake", "TestCommitOrder"},
 
 		{"tells nothing to who came late", "publish.go", "ch.Object == (wire.Unrendered{})", "ch.Object == nil", "TestUnrenderedChanges"},
 		{"overtakes the backlog", "outlet.go", "busy, dead := o.draining, o.dead", "busy, dead := false, o.dead", "TestSchedules"},
@@ -91,6 +114,9 @@ func testOverlaid(t *testing.T, file, text, test string) (string, error) {
 	arguments := []string{"test", "-overlay", config, "-run", "^" + test + "$"}
 	if test == "TestPrograms" || test == "TestCatalogue" {
 		arguments = append(arguments, "./internal/writetest", "-programs", "1000")
+	}
+	if test == "TestCommitOrder" {
+		arguments = append(arguments, "./internal/capture")
 	}
 	if test == "TestResume" {
 		arguments = append(arguments, "-resumes", "3000")

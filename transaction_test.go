@@ -74,6 +74,53 @@ func TestNotify(t *testing.T) {
 	assert.Equal(t, []string{`delete g null`}, rec.take())
 }
 
+// After a commit AfterCommit and Notify act at once, as outside a transaction. After a
+// rollback they return an error.
+func TestEndedTransactions(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		for _, test := range []struct {
+			name string
+			end  func(tx *gorm.DB) error
+			err  error
+		}{
+			{"COMMIT", func(tx *gorm.DB) error { return tx.Commit().Error }, nil},
+			{"COMMIT, and a deferred ROLLBACK", func(tx *gorm.DB) error { err := tx.Commit().Error; tx.Session(&gorm.Session{}).Rollback(); return err }, nil},
+			{"ROLLBACK", func(tx *gorm.DB) error { return tx.Rollback().Error }, sql.ErrTxDone},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				tx := db.Begin()
+				require.NoError(t, test.end(tx))
+				called := false
+				require.ErrorIs(t, rohrpost.AfterCommit(tx, func() { called = true }), test.err)
+				assert.Equal(t, test.err == nil, called)
+				require.ErrorIs(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Delete}), test.err)
+				want := []string{}
+				if test.err == nil {
+					want = []string{"delete g null"}
+				}
+				assert.Equal(t, want, rec.take())
+			})
+		}
+	})
+}
+
+// A function of AfterCommit finds its transaction committed.
+func TestAfterCommitInAfterCommit(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	var order []string
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, add(tx, 1))
+		return rohrpost.AfterCommit(tx, func() {
+			assert.NoError(t, rohrpost.AfterCommit(tx, func() { order = append(order, "inner") }))
+			assert.NoError(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Delete}))
+			assert.NoError(t, add(db, 2))
+			order = append(order, "outer")
+		})
+	}))
+	assert.Equal(t, []string{"inner", "outer"}, order)
+	assert.Equal(t, []string{`create task-1 {"id":1}`, "delete g null", `create task-2 {"id":2}`}, rec.take())
+}
+
 func TestUntrackedTransactions(t *testing.T) {
 	db, rec := openDB(t, gorm.Config{})
 	pool, err := db.DB()

@@ -6,7 +6,8 @@ import (
 )
 
 // before returns the callback that runs just before GORM writes. It puts a stand-in
-// under the statement where memory does not tell the rows or the columns.
+// under the statement where memory does not tell the rows or the columns, or where the
+// statement has no transaction.
 func (p *Plugin) before(op Operation) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if db.Statement.Schema == nil || db.Error != nil || db.DryRun {
@@ -20,7 +21,7 @@ func (p *Plugin) before(op Operation) func(*gorm.DB) {
 		if err != nil || tx != nil && tx.overflowed() {
 			return // the consumer takes no row of it
 		}
-		if w := newStatementConn(db, t, op, p.consumer, p.log); w != nil {
+		if w := newStatementConn(db, t, op, p, tx != nil); w != nil {
 			db.Statement.ConnPool = w
 		}
 	}
@@ -47,7 +48,11 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 			if err := p.deliver(db, t, op, w, detail); err != nil {
 				p.consumer.Missed(t, op, err)
 			}
+			if w != nil && w.ended != nil {
+				_ = db.AddError(w.ended)
+			}
 		}
+		noteEnd(db)
 		switch {
 		case w == nil:
 		case db.Error != nil:
@@ -57,6 +62,17 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 				_ = db.AddError(err)
 			}
 		}
+	}
+}
+
+// noteEnd lets a transaction be in doubt if its last statement failed in a way that may
+// have rolled it back: a caller may ignore that and commit what is left.
+func noteEnd(db *gorm.DB) {
+	if db.Error == nil {
+		return
+	}
+	if tx, _ := trackedTxOf(db.Statement.ConnPool); tx != nil && dialectOf(db).endsTransaction(db.Error) {
+		tx.doubt()
 	}
 }
 
@@ -98,19 +114,24 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 		kept = p.consumer.Begin(db.Statement.Context)
 	}
 	s := p.statements.Get().(*Statement)
-	s.Context, s.Table, s.Operation = db.Statement.Context, t, op
+	s.Context, s.Table, s.Operation, s.tableName = db.Statement.Context, t, op, db.Statement.Table
 	switch {
 	case kept.Overflowed():
 		s.Unknown = ErrManyRows
 	case detail >= Keys:
 		s.Unknown = s.fill(db, w)
+	default:
+		s.rowless = true
 	}
-	kept.Captured(s)
+	if tx != nil {
+		tx.wrote(s)
+		kept.Captured(s)
+	} else {
+		kept.Captured(s)
+		p.publish(kept, s.appendIDs(nil))
+	}
 	*s = Statement{}
 	p.statements.Put(s)
-	if tx == nil {
-		kept.End(Committed)
-	}
 	return nil
 }
 
@@ -120,13 +141,23 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn) error {
 		return fillCreated(s, db, db.Statement.ConnPool)
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
-	switch {
-	case w.failure != nil:
+	if w.failure != nil {
 		return w.failure
+	}
+	g, inner := newGuard(w.ConnPool, w.dialect), w.ConnPool
+	w.ConnPool = g
+	err := s.fillFrom(w)
+	w.ConnPool, w.ended = inner, g.end(s.Context, err)
+	return err
+}
+
+// fillFrom is fill with what the stand-in has learnt.
+func (s *Statement) fillFrom(w *statementConn) error {
+	switch {
 	case w.upsert != nil:
 		return w.upsert.fillUpserted(w, s)
 	case w.op == Create:
-		return fillCreated(s, db, w.ConnPool)
+		return fillCreated(s, w.db, w.ConnPool)
 	case w.plan.compares:
 		return w.fillCompared(s)
 	}

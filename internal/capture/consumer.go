@@ -51,8 +51,14 @@ type Transaction interface {
 	// RollBackTo drops the rows captured since the mark.
 	RollBackTo(mark int)
 
-	// End is the last call.
+	// End ends the transaction. The plugin calls it in the order of the commits of each
+	// row, after COMMIT: the consumer publishes the rows before it returns.
 	End(o Outcome)
+
+	// Finish is the last call. Later commits no longer wait for the transaction. If
+	// overtaken, one of the same rows may have been published before it, for COMMIT took
+	// long.
+	Finish(overtaken bool)
 }
 
 // Detail is the detail in which a consumer wants a write.

@@ -17,6 +17,7 @@ const Name = "rohrpost"
 type Plugin struct {
 	consumer   Consumer
 	log        *slog.Logger
+	order      commitOrder
 	tables     sync.Map  // *schema.Schema -> *Table, nil for a table of no interest
 	statements sync.Pool // of *Statement: one that a consumer gets is on the heap
 }
@@ -49,20 +50,48 @@ func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
 }
 
 // InTransaction calls f with the consumer's part of the transaction of a handle. Outside
-// a transaction f gets one that commits when it returns. The error is ErrUntracked.
-func (p *Plugin) InTransaction(db *gorm.DB, f func(Transaction)) error {
+// a transaction, and after one that has committed, f gets one that commits when it returns.
+// writes means that f adds changes of rows that the plugin does not know. f must not call
+// the user's code. The error is ErrUntracked, or sql.ErrTxDone after a rollback.
+func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) error {
 	tx, err := trackedTxOf(db.Statement.ConnPool)
 	if err != nil {
 		return err
 	}
+	var rows []rowID
+	if writes {
+		rows = []rowID{{}}
+	}
 	if tx != nil {
-		f(tx.transaction())
-		return nil
+		if added, err := tx.add(rows, f); added || err != nil {
+			return err
+		}
 	}
 	kept := p.consumer.Begin(db.Statement.Context)
 	f(kept)
-	kept.End(Committed)
+	p.publish(kept, rows)
 	return nil
+}
+
+// publish ends a Transaction of the consumer whose rows have committed already.
+func (p *Plugin) publish(kept Transaction, rows []rowID) {
+	t := &turn{}
+	p.order.enter(t, rows)
+	p.end(kept, t, Committed)
+}
+
+// end ends a Transaction of the consumer in its turn. It may be nil, and so may the turn.
+func (p *Plugin) end(kept Transaction, t *turn, o Outcome) {
+	if t != nil {
+		p.order.wait(t)
+	}
+	if kept != nil {
+		kept.End(o)
+	}
+	overtaken := t != nil && p.order.leave(t)
+	if kept != nil {
+		kept.Finish(overtaken)
+	}
 }
 
 // Initialize implements gorm.Plugin. It may run several times: a resolver of
@@ -121,9 +150,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 // A store of prepared statements has to stay outermost: GORM looks for it.
 func (p *Plugin) trackPool(db *gorm.DB) {
 	if prepared, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
-		prepared.ConnPool = track(prepared.ConnPool, p.consumer)
+		prepared.ConnPool = track(prepared.ConnPool, p)
 	} else {
-		db.ConnPool = track(db.ConnPool, p.consumer)
+		db.ConnPool = track(db.ConnPool, p)
 	}
 	db.Statement.ConnPool = db.ConnPool
 }
@@ -132,7 +161,7 @@ func (p *Plugin) trackPool(db *gorm.DB) {
 // resolver that was used before the plugin, of db.Connection, of a session made
 // before Use.
 func (p *Plugin) trackStatement(db *gorm.DB) {
-	db.Statement.ConnPool = track(db.Statement.ConnPool, p.consumer)
+	db.Statement.ConnPool = track(db.Statement.ConnPool, p)
 }
 
 // trackResolver makes Clauses(dbresolver.Write).Begin() visible: the resolver

@@ -13,6 +13,7 @@ import (
 // changes nothing.
 func afterText(db *gorm.DB) {
 	if db.Error != nil || db.DryRun {
+		noteEnd(db)
 		return
 	}
 	verb, name := savepointCommand(db.Statement.SQL.String())

@@ -41,6 +41,9 @@ type Statement struct {
 	// lack none.
 	Unknown error
 
+	tableName string // as the statement calls it
+	rowless   bool   // the consumer did not want the rows
+
 	one [1]Row // most statements write one row: no further allocation for it
 }
 

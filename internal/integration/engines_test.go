@@ -121,11 +121,16 @@ func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB 
 
 var (
 	programs     = flag.Int("programs", 3000, "random programs of writes to run on each database")
+	bursts       = flag.Int("bursts", 40, "bursts of writers to run on each database")
 	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
 )
 
 func TestPrograms(t *testing.T) {
 	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Programs(t, e, *programs, *programsSeed) })
+}
+
+func TestBursts(t *testing.T) {
+	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Bursts(t, e, *bursts, *programsSeed) })
 }
 
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }

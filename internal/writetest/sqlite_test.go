@@ -12,6 +12,7 @@ var engine = Engine{Name: "SQLite", SQL: "sqlite", Open: sqlitetest.Open}
 
 var (
 	programs     = flag.Int("programs", 3000, "random programs of writes to run")
+	bursts       = flag.Int("bursts", 40, "bursts of writers to run")
 	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
 )
 
@@ -29,3 +30,5 @@ func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }
 
 // Every method of GORM is in the catalogue, or known to write nothing.
 func TestEveryMethodIsKnown(t *testing.T) { assert.Empty(t, unknownMethods()) }
+
+func TestBursts(t *testing.T) { Bursts(t, engine, *bursts, *programsSeed) }
