@@ -31,7 +31,10 @@ func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, keyed []Row) ([]Row, 
 		q := selectFrom(db, t, true)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, t, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
-		found, _, err := queryRows(q, pool, t, true)
+		found, count, err := queryRows(q, pool, t, true)
+		if err == nil && len(found) != count {
+			err = unreadRows(len(found), count)
+		}
 		if err != nil {
 			return nil, err
 		}
