@@ -71,7 +71,8 @@ func noteEnd(db *gorm.DB) {
 	if db.Error == nil {
 		return
 	}
-	if tx, _ := trackedTxOf(db.Statement.ConnPool); tx != nil && dialectOf(db).endsTransaction(db.Error) {
+	tx, _ := trackedTxOf(db.Statement.ConnPool)
+	if d := dialectOf(db); tx != nil && !d.keyLocks && d.endsTransaction(db.Error) { // PostgreSQL refuses the COMMIT itself
 		tx.doubt()
 	}
 }
