@@ -152,3 +152,5 @@ func TestWritesDocument(t *testing.T) {
 }
 
 func TestRaces(t *testing.T) { onEach(t, writetest.Races) }
+
+func TestUnreadable(t *testing.T) { onEach(t, writetest.Unreadable) }

@@ -32,3 +32,5 @@ func TestCommitMatrix(t *testing.T) { CommitMatrix(t, engine) }
 func TestEveryMethodIsKnown(t *testing.T) { assert.Empty(t, unknownMethods()) }
 
 func TestBursts(t *testing.T) { Bursts(t, engine, *bursts, *programsSeed) }
+
+func TestUnreadable(t *testing.T) { Unreadable(t, engine) }
