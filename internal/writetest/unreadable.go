@@ -39,6 +39,10 @@ func (s *State) Scan(value any) error {
 func Unreadable(t *testing.T, e Engine) {
 	parameters := map[string]int{"sqlite": 32_766, "postgres": 65_535, "mysql": 65_535}[e.SQL]
 	resync := []string{`resync board-{1} {"reason":"unknown"}`}
+	updated := []string{`update board-1 {"id":1} state`, `update board-2 {"id":2} state`}
+	if e.SQL == "mysql" { // it reads the rows before
+		updated = resync
+	}
 	for mode, config := range modes {
 		t.Run(mode, func(t *testing.T) {
 			b := e.open(t, config, rohrpost.PluginConfig{})
@@ -49,14 +53,14 @@ func Unreadable(t *testing.T, e Engine) {
 				rows int64
 				want []string
 			}{
-				{"update", func(db *gorm.DB) *gorm.DB { return db.Model(&Strict{}).Where("id < 3").Update("state", "newer") }, 2, []string{`update board-1 {"id":1} state`, `update board-2 {"id":2} state`}},
+				{"update", func(db *gorm.DB) *gorm.DB { return db.Model(&Strict{}).Where("id < 3").Update("state", "newer") }, 2, updated},
 				{"move", func(db *gorm.DB) *gorm.DB { return db.Model(&Strict{}).Where("id < 3").Update("board", 9) }, 2, resync},
 				{"move by key", func(db *gorm.DB) *gorm.DB { return db.Model(&Strict{ID: 1}).Update("board", 9) }, 1, resync},
 				{"delete", func(db *gorm.DB) *gorm.DB { return db.Where("id < 3").Delete(&Strict{}) }, 2, resync},
 				{"save", func(db *gorm.DB) *gorm.DB { return db.Save(&[]Strict{{ID: 1, Board: 9}, {ID: 4, Board: 9}}) }, -1, resync},
 				{"create", func(db *gorm.DB) *gorm.DB {
 					return db.Omit("Board").Create(&Strict{ID: 4, State: "legacy"})
-				}, 1, []string{`resync board-{1} {"reason":"unknown"}`}},
+				}, 1, resync},
 				{"many parameters", func(db *gorm.DB) *gorm.DB {
 					ids := make([]int, parameters-1)
 					for i := range ids {
