@@ -26,6 +26,12 @@ type PluginConfig struct {
 	// an update, create and delete are nothing. The order is that of the first steps.
 	// Defaults to false.
 	NetEffect bool
+
+	// Models are checked when the plugin is used: Use returns an error about a model
+	// without a marker, a malformed tag, and a method with a wrong signature. It does not
+	// look at tables, which may not be there yet; Check does. The plugin serves all other
+	// marked models too. Defaults to none.
+	Models []any
 }
 
 // Plugin returns the GORM plugin that publishes the committed changes of marked
@@ -37,7 +43,8 @@ type PluginConfig struct {
 // before the handle is shared: sessions that were made earlier keep the untracked
 // connection. A failure of the plugin, of a model's methods or of the hub never reaches
 // the caller's write. The plugin logs it and counts it in the hub's Stats. Use returns
-// an error if hub is nil. Plugin panics if it gets more than one config.
+// an error if hub is nil, and about PluginConfig.Models. Plugin panics if it gets more than
+// one config.
 func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 	if len(config) > 1 {
 		panic("rohrpost: Plugin takes one PluginConfig at most")
@@ -53,13 +60,15 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		Skipped:             &hub.counters.skipped,
 		Untracked:           &hub.counters.untracked,
 	}
+	var models []any
 	for _, given := range config {
+		models = given.Models
 		c.JSONNames, c.NetEffect = given.JSONNames, given.NetEffect
 		if given.Logger != nil {
 			c.Log = given.Logger
 		}
 	}
-	return capture.New(notify.New(c), c.Log)
+	return capture.New(notify.New(c), c.Log, models...)
 }
 
 // markedOperations returns the writes that a marker announces, none for other types.

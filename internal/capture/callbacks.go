@@ -14,7 +14,7 @@ func (p *Plugin) before(op Operation) func(*gorm.DB) {
 			return
 		}
 		t := p.tableOf(db.Statement.Schema)
-		if t == nil {
+		if t == nil || t.failure != nil {
 			return
 		}
 		tx, err := trackedTxOf(db.Statement.ConnPool)
@@ -44,6 +44,12 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 			db.Statement.ConnPool = w.outer
 		}
 		wrote := db.Error == nil && db.RowsAffected != 0 && !db.DryRun
+		if t.failure != nil {
+			if wrote {
+				p.consumer.Missed(t, op, t.failure)
+			}
+			return
+		}
 		if detail := detailOf(db, t, op, w); wrote && detail > Nothing {
 			if err := p.deliver(db, t, op, w, detail); err != nil {
 				p.consumer.Missed(t, op, err)

@@ -12,17 +12,20 @@ import (
 // panic in Captured never reaches the caller's write. The other methods must not panic.
 type Consumer interface {
 	// Interest returns the consumer's interest in a table, nil for none. The plugin asks
-	// once for each table, and logs the error.
+	// once for each table, logs the error, and then calls Missed for each write.
 	Interest(t *Table) (Interest, error)
 
 	// Begin returns the consumer's part of one transaction, or of one statement outside a
 	// transaction. The plugin calls it before the first Captured.
 	Begin(ctx context.Context) Transaction
 
-	// Missed reports a statement that was not delivered. The error is ErrUntracked or a
-	// panic.
+	// Missed reports a statement that was not delivered. The error is ErrUntracked, a
+	// ModelError or a panic.
 	Missed(t *Table, op Operation, err error)
 }
+
+// ModelError is an error of Interest. The plugin has logged it.
+type ModelError struct{ error }
 
 // Interest is a consumer's interest in the writes to one table.
 type Interest interface {

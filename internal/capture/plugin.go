@@ -17,14 +17,15 @@ const Name = "rohrpost"
 type Plugin struct {
 	consumer   Consumer
 	log        *slog.Logger
+	models     []any
 	order      commitOrder
 	tables     sync.Map  // *schema.Schema -> *Table, nil for a table of no interest
 	statements sync.Pool // of *Statement: one that a consumer gets is on the heap
 }
 
-// New returns a plugin that serves one consumer.
-func New(consumer Consumer, log *slog.Logger) *Plugin {
-	return &Plugin{consumer: consumer, log: log, statements: sync.Pool{New: func() any { return new(Statement) }}}
+// New returns a plugin that serves one consumer. Use checks the models.
+func New(consumer Consumer, log *slog.Logger, models ...any) *Plugin {
+	return &Plugin{consumer: consumer, log: log, models: models, statements: sync.Pool{New: func() any { return new(Statement) }}}
 }
 
 // PluginOf returns the plugin that the handle uses, nil if it uses none.
@@ -99,6 +100,14 @@ func (p *Plugin) end(kept Transaction, t *turn, o Outcome) {
 func (p *Plugin) Initialize(db *gorm.DB) error {
 	if p.consumer == nil {
 		return errors.New("rohrpost: the plugin needs a hub")
+	}
+	var problems []error
+	for _, model := range p.models {
+		_, err := p.CheckModel(db, model)
+		problems = append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
 	}
 	p.trackPool(db)
 	if err := p.register(db); err != nil {
@@ -190,9 +199,12 @@ func (p *Plugin) tableOf(s *schema.Schema) *Table {
 	}
 	t := NewTable(s)
 	interest, err := p.consumer.Interest(t)
-	if interest == nil {
+	switch {
+	case err != nil:
+		t.failure = ModelError{err}
+	case interest == nil:
 		t = nil
-	} else {
+	default:
 		t.interest, t.unique = interest, uniqueColumns(s)
 	}
 	known, loaded := p.tables.LoadOrStore(s, t)

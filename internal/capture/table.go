@@ -21,6 +21,7 @@ type Table struct {
 
 	schema    *schema.Schema
 	interest  Interest
+	failure   error // why the consumer can use none of its rows
 	byName    map[string]*Column
 	soft      []*schema.Field   // the columns that a soft delete sets
 	unique    [][]*schema.Field // the primary key and the unique indexes

@@ -2,6 +2,8 @@ package notify
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -61,14 +63,53 @@ func newModel(t *capture.Table, c Config) (*model, error) {
 			m.tags[op], m.netOnly[op] = first, true
 		}
 	}
-	pointer := reflect.PointerTo(t.Model)
-	m.namesGroup = pointer.Implements(reflect.TypeFor[groupNamer]())
-	m.namesGroups = pointer.Implements(reflect.TypeFor[groupsNamer]())
-	m.makesPayload = pointer.Implements(reflect.TypeFor[payloadProvider]())
+	if err := m.findMethods(); err != nil {
+		return nil, err
+	}
+	if err := m.checkKey(); err != nil {
+		return nil, err
+	}
 	if c.JSONNames {
 		m.json = jsonNames(t)
 	}
 	return m, nil
+}
+
+// findMethods finds the methods of the type. The error is about one that has the name of a
+// method that the plugin calls, but not its signature.
+func (m *model) findMethods() error {
+	value := reflect.New(m.table.Model)
+	for _, method := range []struct {
+		of    reflect.Type
+		found *bool
+	}{
+		{reflect.TypeFor[groupNamer](), &m.namesGroup},
+		{reflect.TypeFor[groupsNamer](), &m.namesGroups},
+		{reflect.TypeFor[payloadProvider](), &m.makesPayload},
+	} {
+		want := method.of.Method(0)
+		got := value.MethodByName(want.Name)
+		if *method.found = value.Type().Implements(method.of); got.IsValid() && !*method.found {
+			return fmt.Errorf("the method %s is a %s, not a %s", want.Name, got.Type(), want.Type)
+		}
+	}
+	return nil
+}
+
+// checkKey returns an error where a primary key is needed that the table does not have.
+func (m *model) checkKey() error {
+	if slices.ContainsFunc(m.table.Columns, func(c *capture.Column) bool { return c.PrimaryKey }) {
+		return nil
+	}
+	if !m.makesPayload {
+		return errors.New("the table has no primary key: the model needs a PushNotificationData method")
+	}
+	for _, tag := range m.tags {
+		if tag != nil && tag.group.usesKey() && !m.namesGroup && !m.namesGroups {
+			return errors.New("the table has no primary key: the marker's tag has to name the group by other columns")
+		}
+	}
+	return nil
 }
 
 // jsonNames returns the names of the columns in the JSON of the struct, by the rules

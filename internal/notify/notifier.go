@@ -45,6 +45,10 @@ func (n *Notifier) Begin(ctx context.Context) capture.Transaction {
 // Missed implements capture.Consumer. A log line for each statement in a transaction
 // that the plugin cannot see would be too many.
 func (n *Notifier) Missed(t *capture.Table, op capture.Operation, err error) {
+	if errors.As(err, &capture.ModelError{}) {
+		n.config.Skipped.Add(1)
+		return
+	}
 	if !errors.Is(err, capture.ErrUntracked) {
 		n.skip(t.Name, "", op, err)
 		return
