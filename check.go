@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"errors"
 	"log/slog"
+	"reflect"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/notify"
@@ -25,7 +26,7 @@ import (
 func Check(db *gorm.DB, models ...any) error {
 	p := capture.PluginOf(db)
 	if p == nil {
-		p = capture.New(notify.New(notify.Config{Markers: markedOperations}), slog.New(slog.DiscardHandler))
+		p = capture.New(notify.New(notify.Config{Markers: markedOperations, PayloadTx: payloadTx, PayloadTxType: reflect.TypeFor[PayloadProviderTx]()}), slog.New(slog.DiscardHandler))
 	}
 	var problems []error
 	for _, model := range models {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/rohrpost/rohrpost/internal/notify"
+	"gorm.io/gorm"
 )
 
 // The markers. A model embeds one by value or by pointer, directly or through an
@@ -27,6 +28,9 @@ import (
 //     the name. Only an update that sets one of them can move a row to another
 //     group, so that only then the plugin reads the row before it. Defaults to all
 //     columns.
+//   - preload lists associations, such as Author or Author.Team, that the plugin loads
+//     before it calls the methods below, on the connection of the write. The loaded row
+//     is a copy. Defaults to none: associations are empty.
 //   - rows is the most changes of one commit that a group gets one by one; above, it
 //     gets one resync. Defaults to 100.
 //   - always_send:false announces an update only when one of the updated fields
@@ -68,8 +72,32 @@ type GroupsNamer interface {
 // updatedFields holds the columns that the caller's update set, nil where they are not
 // known. The plugin calls the method like GroupName, but only if the group has members or
 // a history.
+//
+// The method runs while the transaction of the write holds its connection. It must not use
+// the program's database handle: with a single connection it would wait for itself, on
+// SQLite for a locked database, and elsewhere it would not see the write. The plugin logs a
+// method that runs for more than two seconds. Use PayloadProviderTx, or the tag option
+// preload. The same holds for GroupName and GroupNames.
 type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
+}
+
+// PayloadProviderTx may be implemented by a marked model whose object needs other rows. It
+// takes precedence over PayloadProvider, and is called like it. tx is a handle on the
+// connection and in the transaction of the write. It must not be used after the return.
+//
+// The method should return the errors of its queries. After an error the group gets a
+// Resync in the place of the change, and the caller's transaction goes on: on PostgreSQL a
+// savepoint is set around the call. If the server has ended the transaction, by a deadlock
+// on MySQL, the caller's write returns the error.
+type PayloadProviderTx interface {
+	PushNotificationDataTx(tx *gorm.DB, q PayloadQuery) (any, error)
+}
+
+// PayloadQuery describes the change for which an object is needed.
+type PayloadQuery struct {
+	Type          string   // Create, Update or Delete
+	UpdatedFields []string // the columns that the caller's update set, nil where they are not known
 }
 
 // WithoutNotify returns a context whose writes are not announced:

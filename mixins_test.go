@@ -130,6 +130,10 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		rohrpost.NotifyOnChange `rohrpost:"group:"`
 		ID                      uint
 	}
+	type alone struct {
+		rohrpost.NotifyOnChange `rohrpost:"preload:Nobody"`
+		ID                      uint
+	}
 	type space struct {
 		rohrpost.NotifyOnChange `rohrpost:"group:a {pk}"`
 		ID                      uint
@@ -140,6 +144,7 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		`is not closed`:                  &open{},
 		`a group name is missing`:        &empty{},
 		`does not fit into a group name`: &space{},
+		`no association \"Nobody\"`:      &alone{},
 	} {
 		db, rec := openDB(t, gorm.Config{})
 		require.NoError(t, db.Migrator().CreateTable(value))

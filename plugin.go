@@ -56,6 +56,8 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		Publish:             hub.publishCaptured,
 		HasMembersOrHistory: hub.hasMembersOrHistory,
 		Markers:             markedOperations,
+		PayloadTx:           payloadTx,
+		PayloadTxType:       reflect.TypeFor[PayloadProviderTx](),
 		Log:                 hub.log,
 		Skipped:             &hub.counters.skipped,
 		Untracked:           &hub.counters.untracked,
@@ -69,6 +71,11 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		}
 	}
 	return capture.New(notify.New(c), c.Log, models...)
+}
+
+// payloadTx calls the method of a PayloadProviderTx.
+func payloadTx(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error) {
+	return row.(PayloadProviderTx).PushNotificationDataTx(tx, PayloadQuery{Type: messageType, UpdatedFields: updatedFields})
 }
 
 // markedOperations returns the writes that a marker announces, none for other types.

@@ -54,9 +54,6 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 			if err := p.deliver(db, t, op, w, detail); err != nil {
 				p.consumer.Missed(t, op, err)
 			}
-			if w != nil && w.ended != nil {
-				_ = db.AddError(w.ended)
-			}
 		}
 		noteEnd(db)
 		switch {
@@ -121,7 +118,8 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 		kept = p.consumer.Begin(db.Statement.Context)
 	}
 	s := p.statements.Get().(*Statement)
-	s.Context, s.Table, s.Operation, s.tableName = db.Statement.Context, t, op, db.Statement.Table
+	s.Context, s.Table, s.Operation = db.Statement.Context, t, op
+	s.db, s.pool, s.tableName = db, pool, db.Statement.Table
 	switch {
 	case kept.Overflowed():
 		s.Unknown = ErrManyRows
@@ -136,6 +134,9 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	} else {
 		kept.Captured(s)
 		p.publish(kept, s.appendIDs(nil))
+	}
+	if s.ended != nil {
+		_ = db.AddError(s.ended)
 	}
 	*s = Statement{}
 	p.statements.Put(s)
@@ -154,7 +155,7 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn) error {
 	g, inner := newGuard(w.ConnPool, w.dialect), w.ConnPool
 	w.ConnPool = g
 	err := s.fillFrom(w)
-	w.ConnPool, w.ended = inner, g.end(s.Context, err)
+	w.ConnPool, s.ended = inner, g.end(s.Context, err)
 	return err
 }
 

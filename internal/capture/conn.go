@@ -35,7 +35,6 @@ type statementConn struct {
 	before   []Row
 	after    []Row
 	failure  error // why the rows are unknown
-	ended    error // the error of a read that has ended the transaction
 
 	space [8]string // most statements set few columns: no further allocations
 }

@@ -153,4 +153,6 @@ func TestWritesDocument(t *testing.T) {
 
 func TestRaces(t *testing.T) { onEach(t, writetest.Races) }
 
+func TestPayloads(t *testing.T) { onEach(t, writetest.Payloads) }
+
 func TestUnreadable(t *testing.T) { onEach(t, writetest.Unreadable) }

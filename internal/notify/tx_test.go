@@ -5,10 +5,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 )
 
 // sink is what stands for the hub.
@@ -134,4 +138,43 @@ func TestOvertaken(t *testing.T) {
 	tx.Finish(true)
 	assert.Equal(t, []wire.Change{wire.NewResync("a", "order"), wire.NewResync("b", "order")}, s.changes[3:])
 	assert.Equal(t, 5, seen, "the functions run last")
+}
+
+// slowModel has a method that runs until it is told to return.
+type slowModel struct {
+	OnChange
+	ID      uint
+	Release chan struct{} `gorm:"-"`
+}
+
+func (s slowModel) GroupName(string) string {
+	<-s.Release
+	return "slow"
+}
+
+// A method that waits for the connection of its own transaction is named in the log.
+func TestSlowMethods(t *testing.T) {
+	release := make(chan struct{})
+	logs := &releasing{release: release}
+	s := &sink{}
+	n := s.notifier(s.take)
+	n.config.Log, n.config.Patience = slog.New(slog.NewTextHandler(logs, nil)), time.Millisecond
+	db := sqlitetest.Open(t, gorm.Config{})
+	require.NoError(t, db.AutoMigrate(&slowModel{}))
+	require.NoError(t, db.Use(capture.New(n, n.config.Log)))
+	require.NoError(t, db.Create(&slowModel{ID: 1, Release: release}).Error)
+	assert.Contains(t, logs.String(), "a method of the model still runs")
+	assert.Contains(t, logs.String(), "model=slowmodel")
+	assert.Len(t, s.changes, 1)
+}
+
+// releasing closes a channel when something is logged.
+type releasing struct {
+	strings.Builder
+	release chan struct{}
+}
+
+func (r *releasing) Write(p []byte) (int, error) {
+	defer close(r.release)
+	return r.Builder.Write(p)
 }

@@ -34,3 +34,5 @@ func TestEveryMethodIsKnown(t *testing.T) { assert.Empty(t, unknownMethods()) }
 func TestBursts(t *testing.T) { Bursts(t, engine, *bursts, *programsSeed) }
 
 func TestUnreadable(t *testing.T) { Unreadable(t, engine) }
+
+func TestPayloads(t *testing.T) { Payloads(t, engine) }
