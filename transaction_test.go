@@ -158,6 +158,28 @@ func TestSQLTx(t *testing.T) {
 	})
 }
 
+// The caller of a write with a context that has ended gets the error of the context, and the
+// log has nothing to add.
+func TestEndedContexts(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		require.NoError(t, db.Create(&ticket{ID: 1, BoardID: 1}).Error)
+		rec.take()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, write := range map[string]func(db *gorm.DB) error{
+			"of an update":   func(db *gorm.DB) error { return db.Model(&ticket{ID: 1}).Update("board_id", 2).Error },
+			"of a condition": func(db *gorm.DB) error { return db.Model(&ticket{}).Where("id = 1").Update("board_id", 2).Error },
+			"of an upsert":   func(db *gorm.DB) error { return db.Save(&[]ticket{{ID: 1, BoardID: 2}}).Error },
+			"of a delete":    func(db *gorm.DB) error { return db.Delete(&ticket{ID: 1}).Error },
+			"of a create":    func(db *gorm.DB) error { return db.Create(&ticket{ID: 2}).Error },
+		} {
+			require.EqualError(t, write(db.WithContext(ctx)), context.Canceled.Error(), name)
+		}
+		assert.Empty(t, rec.logs.String())
+		assert.Empty(t, rec.take())
+	})
+}
+
 // A COMMIT whose answer was lost may have happened or not: "resync" is right
 // both ways, a payload is not.
 func TestUnknownOutcomeOfCommit(t *testing.T) {
@@ -171,6 +193,8 @@ func TestUnknownOutcomeOfCommit(t *testing.T) {
 		{stateError("08006"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
 		{stateError("23505"), []string{}},
 		{fmt.Errorf("commit: %w", codeError{Number: 1213}), []string{}},
+		{&methodError{code: 19}, []string{}},
+		{&methodError{}, []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
 		{errors.New("commit unexpectedly resulted in rollback"), []string{}},
 		{sql.ErrTxDone, []string{}},
 	} {
@@ -199,6 +223,15 @@ func (e stateError) SQLState() string { return string(e) }
 type codeError struct{ Number uint16 }
 
 func (e codeError) Error() string { return fmt.Sprint("number ", e.Number) }
+
+// methodError has the shape of an error of ncruces/go-sqlite3, whose code has a type of its
+// own.
+type methodError struct{ code errorCode }
+
+type errorCode uint8
+
+func (e *methodError) Error() string   { return fmt.Sprint("code ", e.code) }
+func (e *methodError) Code() errorCode { return e.code }
 
 // failingPool begins transactions whose COMMIT fails with err.
 type failingPool struct {

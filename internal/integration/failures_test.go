@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -110,7 +111,8 @@ func TestOwnFailures(t *testing.T) {
 			f := &faults{}
 			for mode, config := range map[string]gorm.Config{"default tx": {}, "no default tx": {SkipDefaultTransaction: true}, "prepared": {PrepareStmt: true}} {
 				bare, with := e.open(t, &faults{}, config), e.open(t, f, config)
-				hub := rohrpost.NewHub(rohrpost.Config{})
+				logs := &strings.Builder{}
+				hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
 				require.NoError(t, with.Use(rohrpost.Plugin(hub)))
 				for name, program := range failingPrograms {
 					for _, explicit := range []bool{false, true} {
@@ -118,6 +120,7 @@ func TestOwnFailures(t *testing.T) {
 						t.Run(fmt.Sprintf("%s/%s/explicit %v", mode, name, explicit), run.all)
 					}
 				}
+				assert.Empty(t, logs.String(), "the caller's error says all")
 			}
 		})
 	}
