@@ -1,48 +1,87 @@
 # Tools are pinned here and run from their module, never required by go.mod.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.9.2
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
-COUNT       ?= 50
-FUZZTIME    ?= 30s
-RESUMES     ?= 100000
 
-.PHONY: help run test check js integration race schedules faults fuzz bench bench-compare e2e screenshot fmt
+# SMALL=1 gives the campaigns small counts, as .ci/run does.
+COUNT     ?= $(if $(SMALL),2,50)
+PROGRAMS  ?= $(if $(SMALL),1000,10000)
+RESUMES   ?= $(if $(SMALL),10000,100000)
+SCHEDULES ?= $(if $(SMALL),2000,10000)
+FUZZTIME  ?= $(if $(SMALL),5s,30s)
+FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-network-duration 60s -network-conns 1000 -kills 100)
+PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
+FILES     ?= all
+
+# long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
+long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
+
+CAMPAIGNS := portable mutants programs schedules race fuzz faults integration js e2e
+
+.PHONY: help run quick test check campaign $(CAMPAIGNS) structure bench bench-compare screenshot fmt
 
 help: ## show this list
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## start the example, a shared task board, and print its address
 	@echo "Building the example. The first build also compiles SQLite, which takes one to two minutes."
 	@go run ./example
 
-test: ## run all tests of the library and the example (Go and a C compiler)
-	go test -race -shuffle=on -timeout 20m ./...
+quick: ## run the tests without the race detector, while you edit
+	go test ./...
 
-check: ## formatting, vet, staticcheck and tidiness of all modules
+test: ## run the tests before a push: with the race detector, vet and formatting
+	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
+	go vet ./...
+	go test -race -shuffle=on -timeout 10m ./...
+
+check: ## check formatting, vet, staticcheck and tidiness of all modules
 	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 
-js: ## run the tests of the JavaScript client (installs Node.js)
-	js/test/run.sh
+campaign: ## run all long tests below one after another; SMALL=1 runs them with small counts
+	@began=$$(date +%s); for step in $(CAMPAIGNS); do \
+		printf '\n== make %s (%s)\n' $$step "$$(date +%T)"; start=$$(date +%s); \
+		$(MAKE) --no-print-directory $$step || exit 1; \
+		echo "== make $$step took $$(($$(date +%s) - start)) s"; done; \
+	echo "== the campaign took $$(($$(date +%s) - began)) s"
 
-integration: ## the suites of all writes on PostgreSQL, MariaDB and SQLite; a service that is absent is skipped
-	cd internal/integration && go test -race -shuffle=on -timeout 20m ./...
+portable: ## vet the library and its tests for other platforms
+	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
 
-race: ## repeat the tests COUNT times, also by the way that sockets take which may wait
+mutants: ## check that tests catch planted faults; FILES=writer.go tries those of one file
+	@$(call long,internal/mutants,TestMutantsAreCaught,-files $(FILES))
+
+programs: ## compare PROGRAMS random programs of writes with what they should send
+	$(call long,internal/writetest,TestPrograms,-race -programs $(PROGRAMS))
+
+schedules: ## play RESUMES random schedules of resuming, and SCHEDULES of the hub alone
+	$(call long,.,(TestResume|TestSchedules),-resumes $(RESUMES) -schedules $(SCHEDULES))
+
+race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
-schedules: ## play RESUMES random schedules of resuming, and ten times fewer of the hub alone
-	go test -run '^(TestResume|TestSchedules)$$' -resumes $(RESUMES) -schedules $$(($(RESUMES) / 10)) -timeout 60m .
-
-faults: ## break 1,000 connections for a minute, then kill a server under load 100 times; prints the counts
-	go test -count=1 -v -timeout 15m -run 'TestNetworkFaults|TestKilled' ./internal/faults \
-		-network-duration 60s -network-conns 1000 -network-rate 200 -kills 100
-
 fuzz: ## run each fuzz target for FUZZTIME
-	@for target in FuzzRequest FuzzGroupName FuzzPattern FuzzWant; do \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; done
+	@for target in wire.FuzzRequest wire.FuzzGroupName wire.FuzzPattern; do \
+		go test -run '^$$' -fuzz "^$${target#*.}\$$" -fuzztime $(FUZZTIME) ./internal/$${target%.*} || exit 1; done
+	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
+
+faults: ## break connections for a minute, and kill a server under load 100 times; print figures
+	$(call long,internal/faults,(TestNetworkFaults|TestKilled).*,-v $(FAULTS))
+
+integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite; skip services that are absent
+	cd internal/integration && go test -race -shuffle=on -timeout 60m ./... -programs $(PROGRAMS)
+
+js: ## run the tests of the JavaScript client (installs Node.js)
+	js/test/run.sh
+
+e2e: ## test the example in headless Chromium (installs Chromium and playwright-core)
+	example/e2e/run.sh
+
+structure: ## print the packages of the module: files, lines, cycles of files, imports
+	@go test -count=1 -run '^TestStructure' -v .
 
 bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
@@ -57,9 +96,6 @@ bench: ## measure what doc/BENCHMARKS.md shows
 bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
 	cd bench && go run . $(if $(QUICK),-quick,-write)
-
-e2e: ## test the example in headless Chromium (installs Chromium and playwright-core)
-	example/e2e/run.sh
 
 screenshot: ## take the screenshot of the example for the README
 	example/e2e/run.sh screenshot.mjs ../../doc/board.png

@@ -148,3 +148,11 @@ func setDefault[T comparable](field *T, value T) {
 
 // over reports whether n is more than a limit allows.
 func over(n, limit int) bool { return limit >= 0 && n > limit }
+
+// checkFrame returns an error for a frame that is larger than a send queue.
+func (l Limits) checkFrame(bytes int) error {
+	if over(bytes, l.MaxSendQueueBytes) {
+		return fmt.Errorf("a message of %d bytes is larger than Limits.MaxSendQueueBytes", bytes)
+	}
+	return nil
+}

@@ -51,7 +51,7 @@ func newConn(h *Hub, ws *websocket.Conn, socket *netConn, identity Identity) *Co
 	c := &Conn{hub: h, ws: ws, socket: socket, identity: identity}
 	h.engine.Init(&c.member, socket.Conn, socket.reader.Raw(), (*owner)(c))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	socket.conn = c
+	socket.owner = c
 	return c
 }
 
@@ -92,7 +92,7 @@ func (c *Conn) Groups() []string { return c.member.Groups() }
 func (c *Conn) Send(m Message) error {
 	payload, err := m.encode()
 	if err == nil {
-		err = c.hub.checkSize(wire.FramedBytes(payload))
+		err = c.hub.config.Limits.checkFrame(wire.FramedBytes(payload))
 	}
 	if err == nil {
 		err = c.pushFrame(wire.TextFrame(payload))

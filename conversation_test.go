@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -294,25 +293,4 @@ func TestConversationHubIsDocumented(t *testing.T) {
 			assert.Contains(t, string(readme), "`"+name+"`")
 		}
 	}
-}
-
-// serve returns the WebSocket URL of the hub; both end with the test.
-func serve(t testing.TB, hub *Hub) string {
-	t.Helper()
-	s := httptest.NewServer(hub)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		assert.NoError(t, hub.Shutdown(ctx))
-		s.Close()
-	})
-	return "ws" + strings.TrimPrefix(s.URL, "http")
-}
-
-func dial(t testing.TB, url string) *websocket.Conn {
-	t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = ws.Close() })
-	return ws
 }

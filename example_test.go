@@ -28,7 +28,7 @@ func conversation(hub *rohrpost.Hub, requests ...string) {
 	check(hub.Shutdown(context.Background()))
 }
 
-// Who may subscribe is decided by rules over the names of groups.
+// Rules over the names of groups decide on subscriptions.
 func ExampleHub_Allow() {
 	hub := rohrpost.NewHub(rohrpost.Config{
 		DisableHistory: true, // or the answers would tell where it is

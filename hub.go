@@ -57,7 +57,7 @@ type counters struct {
 // is set together with c.History or c.DisableHistory.
 func NewHub(c Config) *Hub { return newHub(c, (*Hub).newUpstream) }
 
-func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
+func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstream) *Hub {
 	c = c.withDefaults()
 	h := &Hub{
 		config:   c,
@@ -67,7 +67,8 @@ func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 		handlers: make(map[string]HandlerFunc),
 	}
 	h.conns.init(c.Limits.MaxConnections)
-	h.upstream = newUpstream(h)
+	r := &receiver{limits: c.Limits}
+	h.upstream = newUpstream(h, r)
 	h.engine = fanout.New(fanout.Config{
 		Logger:            c.Logger,
 		Upstream:          h.upstream,
@@ -79,24 +80,25 @@ func newHub(c Config, newUpstream func(*Hub) upstream.Upstream) *Hub {
 		WriteTimeout:      c.Limits.WriteTimeout,
 		OpenTimeout:       c.Limits.AuthorizeTimeout,
 	})
+	r.engine, r.upstream = h.engine, h.upstream
 	h.handleBuiltIns()
 	return h
 }
 
 // newUpstream chooses between the broker of the configuration and a history in memory.
-func (h *Hub) newUpstream() upstream.Upstream {
+func (h *Hub) newUpstream(r upstream.Receiver) upstream.Upstream {
 	frame := func(payload []byte, offset uint64) []byte { return wire.ChangeFrame(payload, offset) }
 	if h.config.Broker == nil {
 		return upstream.NewLocal(history.New(history.Config{
 			Limits:   history.Limits(h.config.History),
 			Disabled: h.config.DisableHistory,
 			Frame:    frame,
-		}), receiver{h})
+		}), r)
 	}
 	overflow, _ := wire.EncodeValue(wire.NewResync("", wire.ReasonOverflow).Object) // always encodes
 	return upstream.New(upstream.Config{
 		Broker:   h.config.Broker,
-		Receiver: receiver{h},
+		Receiver: r,
 		Logger:   h.log,
 		Tasks:    h.tasks,
 		Frame:    frame,
@@ -145,7 +147,7 @@ func (h *Hub) SendRaw(group string, message []byte) error {
 }
 
 func (h *Hub) publishPlain(group string, payload []byte) error {
-	if err := h.checkSize(wire.FramedBytes(payload)); err != nil {
+	if err := h.config.Limits.checkFrame(wire.FramedBytes(payload)); err != nil {
 		return err
 	}
 	return h.upstream.Publish([]broker.Message{{Stream: group, Payload: payload, Plain: true}})
@@ -174,14 +176,6 @@ func (h *Hub) hasMembers(group string) bool {
 // later.
 func (h *Hub) hasMembersOrHistory(group string) bool {
 	return h.hasMembers(group) || h.upstream.HasHistory(group)
-}
-
-// checkSize returns an error for a frame that is larger than a send queue.
-func (h *Hub) checkSize(bytes int) error {
-	if over(bytes, h.config.Limits.MaxSendQueueBytes) {
-		return fmt.Errorf("a message of %d bytes is larger than Limits.MaxSendQueueBytes", bytes)
-	}
-	return nil
 }
 
 // Shutdown ends the hub. It refuses new connections with 503, sends open connections

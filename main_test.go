@@ -10,11 +10,11 @@ import (
 )
 
 // TestMain fails when goroutines of this package are left after all tests:
-// everything that is started has an owner who stops it and waits for it.
+// every goroutine has an owner that stops it and waits for it.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	var left []string
-	for range 50 { // those that end just now may do so
+	for range 50 { // goroutines that are ending may end
 		if left = ownGoroutines(); len(left) == 0 {
 			break
 		}
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// ownGoroutines returns the stacks that this module is on, but for this one.
+// ownGoroutines returns the stacks of the other goroutines of this module.
 func ownGoroutines() []string {
 	buf := make([]byte, 16<<20)
 	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")

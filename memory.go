@@ -31,7 +31,7 @@ type HistoryLimits struct {
 
 	// MaxTotalBytes is the bytes of messages kept of all groups together. Beyond it the
 	// groups without new messages for longest lose their oldest messages. The limit is
-	// divided among 64 parts by the names of the groups. Defaults to 64 MiB.
+	// divided among shards by the names of the groups. Defaults to 64 MiB.
 	MaxTotalBytes int
 }
 

@@ -5,7 +5,6 @@ import (
 	"reflect"
 
 	"github.com/rohrpost/rohrpost/internal/notify"
-	"gorm.io/gorm"
 )
 
 // The markers. A model embeds one by value or by pointer, directly or through an
@@ -80,24 +79,6 @@ type GroupsNamer interface {
 // preload. The same holds for GroupName and GroupNames.
 type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
-}
-
-// PayloadProviderTx may be implemented by a marked model whose object needs other rows. It
-// takes precedence over PayloadProvider, and is called like it. tx is a handle on the
-// connection and in the transaction of the write. It must not be used after the return.
-//
-// The method should return the errors of its queries. After an error the group gets a
-// Resync in the place of the change, and the caller's transaction goes on: on PostgreSQL a
-// savepoint is set around the call. If the server has ended the transaction, by a deadlock
-// on MySQL, the caller's write returns the error.
-type PayloadProviderTx interface {
-	PushNotificationDataTx(tx *gorm.DB, q PayloadQuery) (any, error)
-}
-
-// PayloadQuery describes the change for which an object is needed.
-type PayloadQuery struct {
-	Type          string   // Create, Update or Delete
-	UpdatedFields []string // the columns that the caller's update set, nil where they are not known
 }
 
 // WithoutNotify returns a context whose writes are not announced:

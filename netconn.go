@@ -16,13 +16,22 @@ type netConn struct {
 	net.Conn
 	reader   sockio.Reader
 	buffered *bufio.Reader // what gorilla reads from; nil: of the server
-	conn     *Conn         // nil during the handshake
+	owner    socketOwner   // nil during the handshake
+}
+
+// socketOwner is the connection to which a netConn belongs.
+type socketOwner interface {
+	// startDispatch is called when reading is about to wait.
+	startDispatch()
+
+	// protocolError is called for a frame that violates the protocol or is too large.
+	protocolError(code int, reason string)
 }
 
 // Read implements net.Conn.
 func (n *netConn) Read(p []byte) (int, error) {
-	if n.conn != nil && n.reader.Empty() {
-		n.conn.startDispatch() // in the middle of a frame
+	if n.owner != nil && n.reader.Empty() {
+		n.owner.startDispatch() // in the middle of a frame
 	}
 	return n.reader.Read(p)
 }
@@ -30,11 +39,11 @@ func (n *netConn) Read(p []byte) (int, error) {
 // Write implements net.Conn. After the handshake gorilla writes a close frame only,
 // for a frame that violates the protocol or is too large.
 func (n *netConn) Write(p []byte) (int, error) {
-	if n.conn == nil {
+	if n.owner == nil {
 		return n.Conn.Write(p)
 	}
 	if code, reason, ok := wire.ParseCloseFrame(p); ok {
-		n.conn.member.End(code, reason, true)
+		n.owner.protocolError(code, reason)
 	}
 	return len(p), nil
 }
@@ -42,7 +51,7 @@ func (n *netConn) Write(p []byte) (int, error) {
 // SetWriteDeadline implements net.Conn. The writer of the connection sets its own
 // deadlines.
 func (n *netConn) SetWriteDeadline(t time.Time) error {
-	if n.conn == nil {
+	if n.owner == nil {
 		return n.Conn.SetWriteDeadline(t)
 	}
 	return nil
@@ -56,7 +65,7 @@ func (n *netConn) idle() bool {
 // hijacker lets the upgrader take over a connection as a netConn.
 type hijacker struct {
 	http.ResponseWriter
-	hub    *Hub
+	wrap   func(net.Conn) *netConn
 	socket *netConn
 }
 
@@ -69,17 +78,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.socket = h.hub.newNetConn(conn)
+	h.socket = h.wrap(conn)
 	if used.Reader.Buffered() > 0 {
 		return h.socket, used, nil // the client sent too early, which gorilla refuses
 	}
 	h.socket.buffered = bufio.NewReaderSize(h.socket, bufferedSize)
 	return h.socket, bufio.NewReadWriter(h.socket.buffered, used.Writer), nil
-}
-
-func (h *Hub) newNetConn(conn net.Conn) *netConn {
-	if h.portable {
-		return &netConn{Conn: conn, reader: sockio.NewReader(conn, nil, &h.buffers)}
-	}
-	return &netConn{Conn: conn, reader: sockio.NewReader(conn, sockio.RawConn(conn), &h.buffers)}
 }

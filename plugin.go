@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"errors"
 	"log/slog"
 	"reflect"
 
@@ -71,6 +72,53 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		}
 	}
 	return capture.New(notify.New(c), c.Log, models...)
+}
+
+// Check returns an error about everything that keeps the writes of marked models from being
+// announced one by one. Call it at start-up or in a test, after the migrations:
+//
+//	err := rohrpost.Check(db, &Article{}, &Comment{})
+//
+// It looks for a missing marker, a malformed tag, a method with a wrong signature, and a
+// group or an object that needs a primary key where there is none. It compares the models
+// with their tables: columns that are missing or called otherwise, text keys with a
+// collation that ignores differences, unique indexes that the model does not declare, and
+// rows that the model cannot hold, among the first hundred. With a difference of the table
+// the plugin still announces the writes, but reads more, or sends a resync.
+//
+// Check works on a handle with and without the plugin. It runs queries and changes nothing.
+func Check(db *gorm.DB, models ...any) error {
+	p := capture.PluginOf(db)
+	if p == nil {
+		p = capture.New(notify.New(notify.Config{Markers: markedOperations, PayloadTx: payloadTx, PayloadTxType: reflect.TypeFor[PayloadProviderTx]()}), slog.New(slog.DiscardHandler))
+	}
+	var problems []error
+	for _, model := range models {
+		t, err := p.CheckModel(db, model)
+		if err == nil {
+			err = capture.CheckTable(db, t, model)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// PayloadProviderTx may be implemented by a marked model whose object needs other rows. It
+// takes precedence over PayloadProvider, and is called like it. tx is a handle on the
+// connection and in the transaction of the write. It must not be used after the return.
+//
+// The method should return the errors of its queries. After an error the group gets a
+// Resync in the place of the change, and the caller's transaction goes on: on PostgreSQL a
+// savepoint is set around the call. If the server has ended the transaction, by a deadlock
+// on MySQL, the caller's write returns the error.
+type PayloadProviderTx interface {
+	PushNotificationDataTx(tx *gorm.DB, q PayloadQuery) (any, error)
+}
+
+// PayloadQuery describes the change for which an object is needed.
+type PayloadQuery struct {
+	Type          string   // Create, Update or Delete
+	UpdatedFields []string // the columns that the caller's update set, nil where they are not known
 }
 
 // payloadTx calls the method of a PayloadProviderTx.

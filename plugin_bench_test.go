@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -98,13 +97,13 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 	run := func(db *gorm.DB) (cpu time.Duration, allocs uint64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := processCPU()
+		start := cpuTime()
 		for range chunk {
 			if err := write(db); err != nil {
 				b.Fatal(err)
 			}
 		}
-		cpu = processCPU() - start
+		cpu = cpuTime() - start
 		runtime.ReadMemStats(&after)
 		return cpu / chunk, (after.Mallocs - before.Mallocs) / chunk
 	}
@@ -128,14 +127,6 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 	b.ReportMetric(median(added)/1000, "added-µs/write")
 	b.ReportMetric(100*median(added)/median(bareCPU), "added-%")
 	b.ReportMetric(median(addedAllocs), "added-allocs/write")
-}
-
-func processCPU() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func median(values []float64) float64 {

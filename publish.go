@@ -75,7 +75,7 @@ func (p *publication) encode(ch *wire.Change) error {
 	if err != nil {
 		return err
 	}
-	if err = p.hub.checkSize(wire.FramedBytes(payload)); err != nil { // the clients load it
+	if err = p.hub.config.Limits.checkFrame(wire.FramedBytes(payload)); err != nil { // the clients load it
 		payload = wire.ResyncPayload(ch.Group, wire.ReasonSize)
 	}
 	p.batch = append(p.batch, broker.Message{Stream: ch.Group, Payload: payload})

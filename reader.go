@@ -101,6 +101,9 @@ func (c *Conn) startDispatch() {
 	}
 }
 
+// protocolError closes the connection, in place of what waits.
+func (c *Conn) protocolError(code int, reason string) { c.member.End(code, reason, true) }
+
 // finishClose does what the end of reading asks for, before the TCP connection is
 // closed.
 func (c *Conn) finishClose(err error) {

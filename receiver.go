@@ -8,20 +8,26 @@ import (
 	"unicode/utf8"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/upstream"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-var _ upstream.Receiver = receiver{}
+var _ upstream.Receiver = (*receiver)(nil)
 
-// receiver is a hub as its upstream sees it.
-type receiver struct{ hub *Hub }
+// receiver is a hub as its upstream sees it. engine and upstream are set before the
+// first message.
+type receiver struct {
+	limits   Limits
+	engine   *fanout.Engine
+	upstream upstream.Upstream
+}
 
-func (r receiver) Deliver(batch []broker.Message) { r.hub.engine.Deliver(batch) }
+func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
 
 // Check accepts what a hub publishes: a JSON object that ends so that an offset can be
 // added to its data.
-func (r receiver) Check(m *broker.Message) error {
+func (r *receiver) Check(m *broker.Message) error {
 	p := m.Payload
 	switch {
 	case !wire.ValidGroup(m.Stream):
@@ -31,16 +37,16 @@ func (r receiver) Check(m *broker.Message) error {
 	case m.Offset != 0 && !bytes.HasSuffix(p, []byte("}}")):
 		return errors.New("the payload does not end with an object")
 	}
-	return r.hub.checkSize(wire.FramedBytes(p))
+	return r.limits.checkFrame(wire.FramedBytes(p))
 }
 
-func (r receiver) Resync(group string, object json.RawMessage) (broker.Message, error) {
+func (r *receiver) Resync(group string, object json.RawMessage) (broker.Message, error) {
 	ch := wire.Change{Group: group, Type: Resync, Object: object}
 	payload, err := ch.Encode()
 	return broker.Message{Stream: group, Payload: payload}, err
 }
 
-func (r receiver) Matching(pattern string) ([]string, error) {
+func (r *receiver) Matching(pattern string) ([]string, error) {
 	p, err := wire.ParsePattern(pattern)
 	if err != nil {
 		return nil, err
@@ -49,13 +55,13 @@ func (r receiver) Matching(pattern string) ([]string, error) {
 		_, ok := p.Match(group)
 		return ok
 	}
-	groups := append(r.hub.engine.Groups(match), r.hub.upstream.Histories(match)...)
+	groups := append(r.engine.Groups(match), r.upstream.Histories(match)...)
 	slices.Sort(groups)
 	return slices.Compact(groups), nil
 }
 
-func (r receiver) Positions() map[string]broker.Position { return r.hub.engine.Positions() }
+func (r *receiver) Positions() map[string]broker.Position { return r.engine.Positions() }
 
-func (r receiver) Compare(group string, was, stream broker.Position) {
-	r.hub.engine.Compare(group, was, stream)
+func (r *receiver) Compare(group string, was, stream broker.Position) {
+	r.engine.Compare(group, was, stream)
 }

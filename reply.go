@@ -98,7 +98,7 @@ func (c *Conn) reply(r *Request, e wire.Envelope, data any) (f wire.Frame, err e
 // frame frames a message unless it is too large for the send queue.
 func (c *Conn) frame(e wire.Envelope) (wire.Frame, error) {
 	f := e.Frame()
-	if err := c.hub.checkSize(len(f)); err != nil {
+	if err := c.hub.config.Limits.checkFrame(len(f)); err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	return f, nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/shards"
 	"github.com/rohrpost/rohrpost/internal/upstream"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
@@ -21,32 +22,28 @@ import (
 )
 
 var (
-	resumes     = flag.Int("resumes", 2000, "random schedules of resuming to run")
+	resumes     = flag.Int("resumes", 200, "random schedules of resuming to run")
 	resumesSeed = flag.Uint64("resumes-seed", 1, "seed of the first of them")
 )
 
-// TestResume plays random schedules to the hub, with its own broker or with one that
-// loses, repeats and reorders what it delivers, forgets and ends histories: publishing,
-// connecting, cutting and resuming, each also while a state or a history is being read.
-// No page may miss anything, or get it twice or in another order, unless it is told to
-// load the state; in the end all know what is there.
+// TestResume plays random schedules to the hub, with its own history or with a broker
+// that loses, repeats and reorders messages, and loses and ends histories. The clients
+// publish, connect, disconnect and resume, also while the hub reads a snapshot or a
+// history. Each client must get every message once and in order, or a resync. In the end
+// all clients have all objects.
 func TestResume(t *testing.T) {
-	count := *resumes
-	if testing.Short() {
-		count = min(count, 200)
-	}
 	var next atomic.Uint64
 	for range runtime.GOMAXPROCS(0) {
 		t.Run("seeds", func(t *testing.T) {
 			t.Parallel()
-			for seed := next.Add(1); seed <= uint64(count) && !t.Failed(); seed = next.Add(1) {
+			for seed := next.Add(1); seed <= uint64(*resumes) && !t.Failed(); seed = next.Add(1) {
 				playResume(t, *resumesSeed-1+seed)
 			}
 		})
 	}
 }
 
-// playResume plays one schedule, and notices when it does not come to its end.
+// playResume plays one schedule, and fails if the schedule is stuck.
 func playResume(t *testing.T, seed uint64) {
 	done := make(chan struct{})
 	go func() {
@@ -56,7 +53,7 @@ func playResume(t *testing.T, seed uint64) {
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		assert.Fail(t, "somebody waits for somebody who waits")
+		assert.Fail(t, "the schedule is stuck")
 	}
 	if t.Failed() {
 		t.Log("seed", seed)
@@ -65,18 +62,18 @@ func playResume(t *testing.T, seed uint64) {
 
 // resumeRun is one schedule.
 type resumeRun struct {
-	t      *testing.T
-	random *rand.Rand
-	hub    *Hub
-	broker *unreliable // nil: the hub's own
-	memory func() *testStore
-	pages  []*page
-	truth  map[string]map[int]bool
-	number int
-	depth  int
+	t       *testing.T
+	random  *rand.Rand
+	hub     *Hub
+	broker  *unreliable // nil: the hub has its own history
+	memory  func() *testStore
+	clients []*client
+	truth   map[string]map[int]bool
+	number  int
+	depth   int
 }
 
-// inRequest marks the context of a request: within it others may act.
+// inRequest marks the context of a request, during which other steps may happen.
 type inRequest struct{}
 
 var resumeGroups = []string{"g-0", "g-1", "g-2"}
@@ -85,17 +82,17 @@ func runResume(t *testing.T, seed uint64) {
 	r := &resumeRun{t: t, random: rand.New(rand.NewPCG(seed, 1)), truth: map[string]map[int]bool{}}
 	r.open()
 	for range 1 + r.random.IntN(3) {
-		p := &page{t: t, name: len(r.pages), views: map[string]*view{}, whole: r.whole}
-		p.connect(r.hub)
-		r.pages = append(r.pages, p)
+		c := &client{t: t, name: len(r.clients), views: map[string]*view{}, whole: r.whole}
+		c.connect(r.hub)
+		r.clients = append(r.clients, c)
 	}
 	for range 10 + r.random.IntN(40) {
 		r.step()
 		r.settle()
 	}
-	r.heal()
-	for _, p := range r.pages {
-		p.cut()
+	r.finish()
+	for _, c := range r.clients {
+		c.disconnect()
 	}
 	require.NoError(t, r.hub.Shutdown(context.Background()))
 	if r.broker != nil {
@@ -104,17 +101,17 @@ func runResume(t *testing.T, seed uint64) {
 }
 
 func (r *resumeRun) open() {
-	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: 64 * r.random.IntN(2), MaxAge: -1}
+	limits := HistoryLimits{MaxMessages: 1 + r.random.IntN(12), MaxUnused: shards.Count * r.random.IntN(2), MaxAge: -1}
 	if r.random.IntN(3) == 0 {
 		store := newStore(history.Config{Limits: history.Limits(limits), Frame: frameOf})
-		r.hub = quietOn(Config{}, func(h *Hub) upstream.Upstream {
-			return between{upstream.NewLocal(store.Store, receiver{h}), r.interleave}
+		r.hub = quietOn(Config{}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+			return between{upstream.NewLocal(store.Store, to), r.interleave}
 		})
 		r.memory = func() *testStore { return store }
 	} else {
 		r.broker = newUnreliable(limits)
-		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub) upstream.Upstream {
-			return between{h.newUpstream(), r.interleave}
+		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+			return between{h.newUpstream(to), r.interleave}
 		})
 		r.memory = func() *testStore { return r.broker.memory }
 		require.NoError(r.t, r.hub.Send("start", Message{Type: "start"}))
@@ -123,15 +120,15 @@ func (r *resumeRun) open() {
 	for _, g := range resumeGroups {
 		r.truth[g] = map[int]bool{}
 	}
-	r.hub.SnapshotFor("{group}", func(ctx context.Context, _ *Conn, p SnapshotRequest) (any, error) {
+	r.hub.SnapshotFor("{group}", func(ctx context.Context, _ *Conn, c SnapshotRequest) (any, error) {
 		r.interleave(ctx)
-		state := slices.Sorted(maps.Keys(r.truth[p.Group]))
+		snapshot := slices.Sorted(maps.Keys(r.truth[c.Group]))
 		r.interleave(ctx)
-		return append([]int{}, state...), nil
+		return append([]int{}, snapshot...), nil
 	})
 }
 
-// interleave does something else in the middle of a request.
+// interleave plays other steps in the middle of a request.
 func (r *resumeRun) interleave(ctx context.Context) {
 	if ctx.Value(inRequest{}) == nil || r.depth >= 2 {
 		return
@@ -144,36 +141,36 @@ func (r *resumeRun) interleave(ctx context.Context) {
 }
 
 func (r *resumeRun) step() {
-	p := r.pages[r.random.IntN(len(r.pages))]
+	c := r.clients[r.random.IntN(len(r.clients))]
 	group := resumeGroups[r.random.IntN(len(resumeGroups))]
-	switch what := r.random.IntN(100); {
-	case what < 35:
+	switch roll := r.random.IntN(100); {
+	case roll < 35:
 		r.publish(1)
-	case what < 42:
+	case roll < 42:
 		r.publish(2 + r.random.IntN(3))
-	case what < 65:
+	case roll < 65:
 		if r.broker != nil {
 			r.broker.next(r.random)
 		}
-	case what < 82:
-		if p.asked == "" {
-			p.subscribe(group, r.random.IntN(2) == 0)
+	case roll < 82:
+		if c.asked == "" {
+			c.subscribe(group, r.random.IntN(2) == 0)
 		}
-	case what < 90:
-		if p.asked == "" {
-			r.cut(p)
+	case roll < 90:
+		if c.asked == "" {
+			r.reconnect(c)
 		}
-	case what < 93:
-		if p.asked == "" && p.views[group] != nil {
-			p.conn.Leave(group)
-			r.settle() // what was sent before still comes
-			delete(p.views, group)
+	case roll < 93:
+		if c.asked == "" && c.views[group] != nil {
+			c.conn.Leave(group)
+			r.settle() // messages sent before still come
+			delete(c.views, group)
 		}
-	case what < 95:
+	case roll < 95:
 		if r.broker != nil && r.depth == 0 {
 			r.broker.restart()
 		}
-	case what < 97:
+	case roll < 97:
 		r.memory().expireUnused()
 	default:
 		if r.broker != nil {
@@ -199,17 +196,17 @@ func (r *resumeRun) flush() {
 	r.hub.upstream.Flush(context.Background())
 }
 
-// cut ends a connection; the page opens another one.
-func (r *resumeRun) cut(p *page) {
+// reconnect ends a connection and opens another one.
+func (r *resumeRun) reconnect(c *client) {
 	r.settle()
-	p.cut()
-	p.connect(r.hub)
-	for _, v := range p.views {
+	c.disconnect()
+	c.connect(r.hub)
+	for _, v := range c.views {
 		v.due = 0
 	}
-	for _, group := range slices.Sorted(maps.Keys(p.views)) {
-		if p.asked == "" && r.random.IntN(4) > 0 {
-			p.subscribe(group, r.random.IntN(2) == 0)
+	for _, group := range slices.Sorted(maps.Keys(c.views)) {
+		if c.asked == "" && r.random.IntN(4) > 0 {
+			c.subscribe(group, r.random.IntN(2) == 0)
 			r.settle()
 		}
 	}
@@ -229,42 +226,42 @@ func (r *resumeRun) checkPositions() {
 	}
 }
 
-// settle waits until nothing moves by itself, and lets the pages read.
+// settle waits until the hub is idle, and lets the clients read.
 func (r *resumeRun) settle() {
 	r.flush()
 	for !r.hub.engine.Settled() {
 		runtime.Gosched()
 	}
 	idle(r.hub)
-	for _, p := range r.pages {
-		p.receive()
+	for _, c := range r.clients {
+		c.receive()
 	}
 }
 
-// heal lets the broker find what it has lost, and the pages load what they must.
-func (r *resumeRun) heal() {
-	r.depth = 2 // from now on nobody acts in between
+// finish lets the broker find lost messages, and the clients load their snapshots.
+func (r *resumeRun) finish() {
+	r.depth = 2 // from now on interleave does nothing
 	for r.broker != nil && r.broker.left() > 0 && r.random.IntN(20) > 0 {
 		r.broker.next(r.random)
 	}
-	for range 2 { // a resync lets pages ask again
+	for range 2 { // after a resync the clients subscribe again
 		if r.broker != nil {
 			r.checkPositions()
 		}
 		r.settle()
-		for _, p := range r.pages {
-			for _, group := range slices.Sorted(maps.Keys(p.views)) {
-				p.subscribe(group, true)
+		for _, c := range r.clients {
+			for _, group := range slices.Sorted(maps.Keys(c.views)) {
+				c.subscribe(group, true)
 				r.settle()
 			}
 		}
 	}
-	for _, p := range r.pages {
-		for group, v := range p.views {
+	for _, c := range r.clients {
+		for group, v := range c.views {
 			require.False(r.t, v.stale)
-			p.holds(group, r.truth[group], r.memory().Positions([]string{group})[0])
+			c.check(group, r.truth[group], r.memory().Positions([]string{group})[0])
 		}
-		require.LessOrEqual(r.t, len(p.views), len(p.conn.Groups()), fmt.Sprint("page ", p.name))
+		require.LessOrEqual(r.t, len(c.views), len(c.conn.Groups()), fmt.Sprint("client ", c.name))
 	}
 }
 

@@ -16,12 +16,12 @@ import (
 )
 
 var (
-	schedules     = flag.Int("schedules", 2000, "random schedules of the hub to run")
+	schedules     = flag.Int("schedules", 200, "random schedules of the hub to run")
 	schedulesSeed = flag.Uint64("schedules-seed", 1, "seed of the first schedule")
 )
 
-// simpleHub is what the hub must look like from outside: one goroutine, and every
-// connection a list of what it gets.
+// simpleHub is a model of the hub: it uses one goroutine, and lists the messages of
+// every connection.
 type simpleHub struct {
 	groups map[string]map[int]bool
 	gets   map[int][]string
@@ -48,16 +48,12 @@ func (h *simpleHub) end(c, code int) {
 	}
 }
 
-// TestSchedules plays random schedules of publishing, joining, leaving, sending,
-// slow sockets and closing to the hub and to a simple one: each connection gets
-// the same, in the same order. One that is too slow gets the beginning of it, and
-// is told so.
+// TestSchedules plays random schedules of publishing, joining, leaving, sending, slow
+// sockets and closing to the hub and to a simpleHub. Each connection must get the same
+// messages in the same order. One that is too slow gets the first of them, and the
+// close code of a slow consumer.
 func TestSchedules(t *testing.T) {
-	count := *schedules
-	if testing.Short() {
-		count = min(count, 100)
-	}
-	for i := range count {
+	for i := range *schedules {
 		seed := *schedulesSeed + uint64(i)
 		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runSchedule(t, seed) }) {
 			return
@@ -90,34 +86,34 @@ func runSchedule(t *testing.T, seed uint64) {
 	for range 20 + random.IntN(120) {
 		c := random.IntN(connections)
 		_, gone := simple.closed[c]
-		switch what := random.IntN(100); {
-		case what < 40:
+		switch roll := random.IntN(100); {
+		case roll < 40:
 			g, m := group(), text()
 			require.NoError(t, hub.SendRaw(g, []byte(m)))
 			simple.publish(g, m)
-		case what < 45:
+		case roll < 45:
 			m := text()
 			if err := conns[c].pushFrame(wire.TextFrame([]byte(m))); err == nil && !gone {
 				simple.gets[c] = append(simple.gets[c], m)
 			}
-		case what < 65 && !gone:
+		case roll < 65 && !gone:
 			g := group()
 			if err := conns[c].Join(g); err == nil {
 				simple.join(c, g)
 			}
-		case what < 75:
+		case roll < 75:
 			g := group()
 			conns[c].Leave(g)
 			delete(simple.groups[g], c)
-		case what < 85:
+		case roll < 85:
 			sockets[c].setRoom(random.IntN(500))
 			slowed[c] = true
-		case what < 92:
+		case roll < 92:
 			sockets[c].setRoom(-1)
-		case what < 94 && !gone:
+		case roll < 94 && !gone:
 			require.NoError(t, conns[c].Close(4321, ""))
 			simple.end(c, 4321)
-		case what < 97:
+		case roll < 97:
 			idle(hub)
 		}
 	}
@@ -144,7 +140,7 @@ func runSchedule(t *testing.T, seed uint64) {
 	assert.EqualValues(t, slow, hub.Stats().SlowConsumers)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	_ = hub.Shutdown(ctx) // nobody answers its farewell
+	_ = hub.Shutdown(ctx) // no client answers the close frame
 	require.Zero(t, hub.Stats().Memberships)
 }
 
@@ -160,7 +156,7 @@ func numbers(messages []string) (numbers []int) {
 	return numbers
 }
 
-// idle waits for the workers: what comes next meets them idle.
+// idle waits until the workers are idle.
 func idle(hub *Hub) {
 	_ = hub.engine.Wait(context.Background())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/handlers"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -26,7 +27,7 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) error {
 	}
 	s := fanout.Subscription{Group: group}
 	if wanted.Resume {
-		s.Since = &Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
+		s.Since = &broker.Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
 	}
 	if wanted.Snapshot {
 		s.Snapshot = func(ctx context.Context) (json.RawMessage, error) { return c.hub.snapshotFor(ctx, c, group) }

@@ -38,7 +38,7 @@ func resume(t *testing.T, ws interface {
 	return data
 }
 
-func TestWhyNotRecovered(t *testing.T) {
+func TestReasonsForNoReplay(t *testing.T) {
 	hub := quiet(Config{History: HistoryLimits{MaxMessages: 5}, Limits: Limits{MaxSendQueueBytes: 8 << 10}})
 	ws := dial(t, serve(t, hub))
 	start, err := hub.Position(t.Context(), "g")
@@ -57,7 +57,7 @@ func TestWhyNotRecovered(t *testing.T) {
 	assert.Contains(t, receive(t, ws), changed(5, 6))
 	assert.Contains(t, receive(t, ws), changed(6, 7))
 
-	assert.Equal(t, "epoch", resume(t, ws, "g", Position{Epoch: start.Epoch, Offset: 8}).Reason, "nobody has been there yet")
+	assert.Equal(t, "epoch", resume(t, ws, "g", Position{Epoch: start.Epoch, Offset: 8}).Reason, "the offset is ahead of the history")
 	assert.Equal(t, "epoch", resume(t, ws, "g", Position{Epoch: "OTHER", Offset: 7}).Reason)
 
 	for range 3 {
@@ -106,9 +106,9 @@ func TestPosition(t *testing.T) {
 	encoded := false
 	spy := marshalFunc(func() any { encoded = true; return nil })
 	require.NoError(t, hub.Send("g", Message{Data: spy}))
-	assert.False(t, encoded, "a plain message is kept for nobody")
+	assert.False(t, encoded, "a plain message is not kept")
 	require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: spy}))
-	assert.True(t, encoded, "a change is")
+	assert.True(t, encoded, "a change is kept")
 	require.NoError(t, hub.Shutdown(t.Context()))
 	_, err = hub.Position(t.Context(), "g")
 	require.ErrorIs(t, err, ErrClosed)
@@ -150,13 +150,13 @@ func TestSlowSnapshot(t *testing.T) {
 func TestSnapshotMayFail(t *testing.T) {
 	hub := quiet(Config{})
 	hub.SnapshotFor("error-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, errors.New("secret") })
-	hub.SnapshotFor("told-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, Errorf("Not today.") })
+	hub.SnapshotFor("readable-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, Errorf("Not today.") })
 	hub.SnapshotFor("panic-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { panic("oops") })
 	hub.SnapshotFor("nan-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return func() {}, nil })
 	hub.SnapshotFor("large-{id}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return strings.Repeat("x", 2<<20), nil })
 	ws := dial(t, serve(t, hub))
 	for group, text := range map[string]string{
-		"error-1": "internal error", "told-1": "Not today.", "panic-1": "internal error", "nan-1": "internal error", "large-1": "internal error",
+		"error-1": "internal error", "readable-1": "Not today.", "panic-1": "internal error", "nan-1": "internal error", "large-1": "internal error",
 	} {
 		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`","snapshot":true}}`)
 		assert.Equal(t, `{"id":1,"type":"subscribe","error":"`+text+`"}`, receive(t, ws), group)
@@ -164,7 +164,7 @@ func TestSnapshotMayFail(t *testing.T) {
 	assert.Zero(t, hub.Stats().Memberships, "a failed subscription leaves no membership")
 	assert.Zero(t, hub.Stats().Groups)
 	assert.Panics(t, func() {
-		hub.SnapshotFor("told-{other}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, nil })
+		hub.SnapshotFor("readable-{other}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return nil, nil })
 	})
 	assert.Panics(t, func() { hub.SnapshotFor("x", nil) })
 }

@@ -2,12 +2,14 @@ package rohrpost
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/sockio"
 )
 
 // newUpgrader returns the settings of the handshake. An idle connection keeps no
@@ -40,7 +42,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 		h.counters.refused.Add(1)
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w, hub: h}
+	hijacked := &hijacker{ResponseWriter: w, wrap: h.newNetConn}
 	ws, err := h.upgrader.Upgrade(hijacked, r, nil)
 	if err != nil { // gorilla has answered
 		h.log.Debug("rohrpost: refuse a handshake", "remote", r.RemoteAddr, "error", err)
@@ -106,4 +108,11 @@ func current(identity Identity) (Identity, error) {
 func unavailable(w http.ResponseWriter, text string) {
 	w.Header().Set("Retry-After", "5")
 	http.Error(w, text, http.StatusServiceUnavailable)
+}
+
+func (h *Hub) newNetConn(conn net.Conn) *netConn {
+	if h.portable {
+		return &netConn{Conn: conn, reader: sockio.NewReader(conn, nil, &h.buffers)}
+	}
+	return &netConn{Conn: conn, reader: sockio.NewReader(conn, sockio.RawConn(conn), &h.buffers)}
 }

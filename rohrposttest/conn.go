@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
 )
 
 // timeout limits the wait for an expected message. No assertion waits to see that a
@@ -38,7 +39,7 @@ func Dial(t testing.TB, hub *rohrpost.Hub, as ...rohrpost.Identity) *Conn {
 	if len(as) > 0 {
 		serve = func(w http.ResponseWriter, r *http.Request) { hub.ServeHTTPAs(w, r, as[0]) }
 	}
-	ws, rejection, err := pipe(serve)
+	ws, rejection, err := mempipe.Dial(serve)
 	if err != nil {
 		if rejection != nil {
 			text, _ := io.ReadAll(rejection.Body)

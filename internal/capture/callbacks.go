@@ -21,7 +21,7 @@ func (p *Plugin) before(op Operation) func(*gorm.DB) {
 		if err != nil || tx != nil && tx.overflowed() {
 			return // the consumer takes no row of it
 		}
-		if w := newStatementConn(db, t, op, p, tx != nil); w != nil {
+		if w := newStatementConn(db, t, op, &p.publisher, tx != nil); w != nil {
 			db.Statement.ConnPool = w
 		}
 	}
@@ -65,18 +65,6 @@ func (p *Plugin) after(op Operation) func(*gorm.DB) {
 				_ = db.AddError(err)
 			}
 		}
-	}
-}
-
-// noteEnd lets a transaction be in doubt if its last statement failed in a way that may
-// have rolled it back: a caller may ignore that and commit what is left.
-func noteEnd(db *gorm.DB) {
-	if db.Error == nil {
-		return
-	}
-	tx, _ := trackedTxOf(db.Statement.ConnPool)
-	if d := dialectOf(db); tx != nil && !d.keyLocks && d.endsTransaction(db.Error) { // PostgreSQL refuses the COMMIT itself
-		tx.doubt()
 	}
 }
 

@@ -21,7 +21,7 @@ type statementConn struct {
 	db            *gorm.DB
 	table         *Table
 	op            Operation
-	plugin        *Plugin
+	publisher     *publisher
 	givenSet      bool // the caller chose the SET clause himself, nothing was added to it
 	doNothing     bool // an upsert leaves existing rows alone; a dialect may rewrite that
 
@@ -42,7 +42,7 @@ type statementConn struct {
 // newStatementConn returns nil where the statement needs no stand-in: for a plain create
 // in a transaction, whose rows are in memory, and for a write whose rows the consumer does
 // not want.
-func newStatementConn(db *gorm.DB, t *Table, op Operation, p *Plugin, inTx bool) *statementConn {
+func newStatementConn(db *gorm.DB, t *Table, op Operation, p *publisher, inTx bool) *statementConn {
 	stmt := db.Statement
 	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	wants := t.interest.Wants(stmt.Context, op)
@@ -55,7 +55,7 @@ func newStatementConn(db *gorm.DB, t *Table, op Operation, p *Plugin, inTx bool)
 	if wants < Keys {
 		return nil
 	}
-	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, plugin: p}
+	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, publisher: p}
 	w.doNothing = conflict.DoNothing
 	_, w.givenSet = stmt.Clauses["SET"]
 	return w

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+
+	"gorm.io/gorm"
 )
 
 // The errors of drivers are told apart by their methods and fields: importing the drivers
@@ -35,6 +37,18 @@ func (d dialect) endsTransaction(err error) bool {
 	default: // MySQL rolls back, for the lock time-out only if it is configured to
 		const changed, lockTimeout, lockTableFull, deadlock = 1020, 1205, 1206, 1213
 		return number == changed || number == lockTimeout || number == lockTableFull || number == deadlock
+	}
+}
+
+// noteEnd lets a transaction be in doubt if its last statement failed in a way that may
+// have rolled it back: a caller may ignore that and commit what is left.
+func noteEnd(db *gorm.DB) {
+	if db.Error == nil {
+		return
+	}
+	tx, _ := trackedTxOf(db.Statement.ConnPool)
+	if d := dialectOf(db); tx != nil && !d.keyLocks && d.endsTransaction(db.Error) { // PostgreSQL refuses the COMMIT itself
+		tx.doubt()
 	}
 }
 

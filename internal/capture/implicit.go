@@ -17,7 +17,7 @@ func (w *statementConn) beginImplicit(ctx context.Context) error {
 	if tx != nil || err != nil {
 		return err
 	}
-	beginner, ok := track(w.ConnPool, w.plugin).(gorm.ConnPoolBeginner)
+	beginner, ok := track(w.ConnPool, w.publisher).(gorm.ConnPoolBeginner)
 	if !ok {
 		return errNoTransactions
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -44,7 +43,7 @@ func TestCommitOrder(t *testing.T) {
 			writers.Wait()
 			require.Empty(t, run.problems, "seed %d", seed)
 			require.Equal(t, run.rows, run.page, "seed %d", seed)
-			require.Empty(t, run.plugin.order.last, "all have left")
+			require.Empty(t, run.publisher.order.last, "all have left")
 		})
 	}
 }
@@ -104,14 +103,14 @@ func testChain(t *testing.T) {
 		synctest.Wait()
 	}
 	time.Sleep(maxWait * 11 / 10)
-	r.plugin.order.mu.Lock()
-	defer r.plugin.order.mu.Unlock()
+	r.publisher.order.mu.Lock()
+	defer r.publisher.order.mu.Unlock()
 	assert.True(t, chain[0].turn.overtaken, "the first publishes after the last")
 }
 
 func (r *orderRun) begin(i *imitation) *trackedTx {
 	i.run = r
-	tx := &trackedTx{Tx: i, plugin: r.plugin, ctx: context.Background()}
+	tx := &trackedTx{Tx: i, publisher: r.publisher, ctx: context.Background()}
 	tx.transaction()
 	return tx
 }
@@ -126,11 +125,11 @@ func statementOf(table *Table, keys ...string) *Statement {
 
 // orderRun is one imitated database, and the page that follows it.
 type orderRun struct {
-	plugin *Plugin
-	rng    *rand.Rand
-	slow   bool      // some COMMITs take longer than others wait
-	tables [3]*Table // the last two are models of one table
-	locks  map[rowID]chan struct{}
+	publisher *publisher
+	rng       *rand.Rand
+	slow      bool      // some COMMITs take longer than others wait
+	tables    [3]*Table // the last two are models of one table
+	locks     map[rowID]chan struct{}
 
 	mu       sync.Mutex
 	rows     map[rowID]int // as they were committed
@@ -142,7 +141,7 @@ type orderRun struct {
 func newOrderRun(seed uint64) *orderRun {
 	r := &orderRun{rng: rand.New(rand.NewPCG(seed, 0)), rows: map[rowID]int{}, page: map[rowID]int{}, locks: map[rowID]chan struct{}{}}
 	r.slow = seed%3 == 0
-	r.plugin = New(r, slog.New(slog.DiscardHandler))
+	r.publisher = &publisher{consumer: r}
 	for i, name := range []string{"lists", "tasks", "tasks"} {
 		r.tables[i] = &Table{schema: &schema.Schema{Table: name}}
 		for key := range 3 {

@@ -15,17 +15,16 @@ const Name = "rohrpost"
 
 // Plugin is the GORM plugin that hands the rows that statements write to a consumer.
 type Plugin struct {
-	consumer   Consumer
+	publisher
 	log        *slog.Logger
 	models     []any
-	order      commitOrder
 	tables     sync.Map  // *schema.Schema -> *Table, nil for a table of no interest
 	statements sync.Pool // of *Statement: one that a consumer gets is on the heap
 }
 
 // New returns a plugin that serves one consumer. Use checks the models.
 func New(consumer Consumer, log *slog.Logger, models ...any) *Plugin {
-	return &Plugin{consumer: consumer, log: log, models: models, statements: sync.Pool{New: func() any { return new(Statement) }}}
+	return &Plugin{publisher: publisher{consumer: consumer}, log: log, models: models, statements: sync.Pool{New: func() any { return new(Statement) }}}
 }
 
 // PluginOf returns the plugin that the handle uses, nil if it uses none.
@@ -72,27 +71,6 @@ func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) er
 	f(kept)
 	p.publish(kept, rows)
 	return nil
-}
-
-// publish ends a Transaction of the consumer whose rows have committed already.
-func (p *Plugin) publish(kept Transaction, rows []rowID) {
-	t := &turn{}
-	p.order.enter(t, rows)
-	p.end(kept, t, Committed)
-}
-
-// end ends a Transaction of the consumer in its turn. It may be nil, and so may the turn.
-func (p *Plugin) end(kept Transaction, t *turn, o Outcome) {
-	if t != nil {
-		p.order.wait(t)
-	}
-	if kept != nil {
-		kept.End(o)
-	}
-	overtaken := t != nil && p.order.leave(t)
-	if kept != nil {
-		kept.Finish(overtaken)
-	}
 }
 
 // Initialize implements gorm.Plugin. It may run several times: a resolver of
@@ -159,9 +137,9 @@ func (p *Plugin) register(db *gorm.DB) error {
 // A store of prepared statements has to stay outermost: GORM looks for it.
 func (p *Plugin) trackPool(db *gorm.DB) {
 	if prepared, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
-		prepared.ConnPool = track(prepared.ConnPool, p)
+		prepared.ConnPool = track(prepared.ConnPool, &p.publisher)
 	} else {
-		db.ConnPool = track(db.ConnPool, p)
+		db.ConnPool = track(db.ConnPool, &p.publisher)
 	}
 	db.Statement.ConnPool = db.ConnPool
 }
@@ -170,7 +148,7 @@ func (p *Plugin) trackPool(db *gorm.DB) {
 // resolver that was used before the plugin, of db.Connection, of a session made
 // before Use.
 func (p *Plugin) trackStatement(db *gorm.DB) {
-	db.Statement.ConnPool = track(db.Statement.ConnPool, p)
+	db.Statement.ConnPool = track(db.Statement.ConnPool, &p.publisher)
 }
 
 // trackResolver makes Clauses(dbresolver.Write).Begin() visible: the resolver

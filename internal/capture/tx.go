@@ -18,9 +18,9 @@ var ErrUntracked = errors.New("rohrpost: the transaction was begun out of the pl
 // It must have no BeginTx method: GORM would begin default transactions in it.
 type trackedTx struct {
 	gorm.Tx
-	plugin *Plugin
-	ctx    context.Context // of BeginTx; when done, database/sql rolls back
-	db     *sql.DB
+	publisher *publisher
+	ctx       context.Context // of BeginTx; when done, database/sql rolls back
+	db        *sql.DB
 
 	isWriter atomic.Bool // it is the one that may write, on a database that has only one
 
@@ -96,7 +96,7 @@ func (t *trackedTx) transaction() Transaction {
 // keep is transaction for a caller that holds mu.
 func (t *trackedTx) keep() Transaction {
 	if t.kept == nil {
-		t.kept = t.plugin.consumer.Begin(t.ctx)
+		t.kept = t.publisher.consumer.Begin(t.ctx)
 	}
 	return t.kept
 }
@@ -206,7 +206,7 @@ func (t *trackedTx) Commit() error {
 	outcome := RolledBack
 	defer func() {
 		kept, outcome := t.finish(outcome)
-		t.plugin.end(kept, &t.turn, outcome)
+		t.publisher.end(kept, &t.turn, outcome)
 	}()
 	wasDone := t.ctx.Err() != nil
 	err := t.Tx.Commit()
@@ -228,7 +228,7 @@ func (t *trackedTx) beginCommit() bool {
 		return false
 	}
 	t.state = committing
-	t.plugin.order.enter(&t.turn, t.rows)
+	t.publisher.order.enter(&t.turn, t.rows)
 	return true
 }
 
@@ -238,7 +238,7 @@ func (t *trackedTx) Rollback() error {
 	err := t.Tx.Rollback()
 	if !errors.Is(err, sql.ErrTxDone) {
 		kept, _ := t.finish(RolledBack)
-		t.plugin.end(kept, nil, RolledBack)
+		t.publisher.end(kept, nil, RolledBack)
 	}
 	return err
 }

@@ -29,6 +29,7 @@ type socketWriter struct {
 	mu       sync.Mutex // guards what follows
 	draining bool       // the goroutine exists
 	stopped  bool       // nothing more is written
+	closing  bool       // the worker has written the close frame, which nothing may follow
 	bytes    int        // of the backlog, and being written from it
 	backlog  []chunk
 
@@ -81,7 +82,8 @@ func (s *socketWriter) unreserve(bytes int64) {
 // write is called by the worker only.
 func (s *socketWriter) write(o *outgoing) {
 	s.mu.Lock()
-	busy, stopped := s.draining, s.stopped
+	busy, stopped := s.draining, s.stopped || s.closing
+	s.closing = s.closing || o.close
 	overflow := false
 	if busy && !stopped {
 		s.append(o, 0)

@@ -50,3 +50,30 @@ func TestAwaitDrain(t *testing.T) {
 		assert.NoError(t, far.Close())
 	})
 }
+
+// A broadcast may come after the close frame, before the member has left its groups.
+func TestNothingFollowsTheCloseFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var m Member
+		newTestEngine(t, 1).Init(&m, near, nil, fakeOwner{})
+		first, closing, last := wire.TextFrame([]byte("first")), wire.CloseFrame(1000, ""), wire.TextFrame([]byte("last"))
+		m.writer.write(&outgoing{frames: []wire.Frame{first}, joined: first})
+		synctest.Wait() // the rest is the backlog
+		m.writer.write(&outgoing{frames: []wire.Frame{closing}, joined: closing, close: true})
+		m.writer.write(&outgoing{frames: []wire.Frame{last}, joined: last})
+		received := make([]byte, 100)
+		n, err := far.Read(received)
+		assert.NoError(t, err)
+		more, err := far.Read(received[n:])
+		assert.NoError(t, err)
+		assert.Equal(t, append(first, closing...), wire.Frame(received[:n+more]))
+		synctest.Wait()
+		select {
+		case <-m.Flushed():
+		default:
+			assert.Fail(t, "the close frame has been written")
+		}
+		m.Close()
+	})
+}

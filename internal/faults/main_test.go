@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// The defaults keep the tests short; `make faults` sets the full sizes.
+// The defaults keep the tests short; make faults sets the full sizes.
 var (
-	networkDuration = flag.Duration("network-duration", 5*time.Second, "how long TestNetworkFaults publishes changes")
-	networkConns    = flag.Int("network-conns", 100, "connections of TestNetworkFaults")
+	networkDuration = flag.Duration("network-duration", 2*time.Second, "how long TestNetworkFaults publishes changes")
+	networkConns    = flag.Int("network-conns", 50, "connections of TestNetworkFaults")
 	networkRate     = flag.Int("network-rate", 200, "changes per second in TestNetworkFaults")
-	kills           = flag.Int("kills", 5, "how often TestKilledServers kills the server")
+	kills           = flag.Int("kills", 2, "how often TestKilledServers kills the server")
 	seed            = flag.Uint64("seed", 0, "seed of the random choices; 0 derives it from the time")
 )
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/shards"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +41,7 @@ func TestStoreIsBounded(t *testing.T) {
 	}{
 		{"by messages", Limits{MaxMessages: 3}, []uint64{8, 9, 10}},
 		{"by bytes", Limits{MaxBytes: 250}, []uint64{9, 10}},
-		{"by all bytes", Limits{MaxTotalBytes: 64 * 400}, []uint64{7, 8, 9, 10}},
+		{"by all bytes", Limits{MaxTotalBytes: shards.Count * 400}, []uint64{7, 8, 9, 10}},
 		{"a larger message is not kept", Limits{MaxBytes: 99}, nil},
 		{"no limits", Limits{MaxMessages: -1, MaxBytes: -1, MaxTotalBytes: -1}, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
 	} {
@@ -57,7 +58,7 @@ func TestStoreIsBounded(t *testing.T) {
 
 // The streams without new messages for longest lose their messages first.
 func TestStoreDropsOldestStreams(t *testing.T) {
-	s := New(Config{Limits: Limits{MaxTotalBytes: 64 * 1000}})
+	s := New(Config{Limits: Limits{MaxTotalBytes: shards.Count * 1000}})
 	defer s.Close()
 	var streams []string // of one shard
 	for i := 0; len(streams) < 3; i++ {
@@ -113,7 +114,7 @@ func TestStreamsExpire(t *testing.T) {
 }
 
 func TestUnusedStreamsAreBounded(t *testing.T) {
-	s := New(Config{Limits: Limits{MaxUnused: 64 * 10}})
+	s := New(Config{Limits: Limits{MaxUnused: shards.Count * 10}})
 	defer s.Close()
 	for i := range 10_000 {
 		stream := fmt.Sprint("s-", i)

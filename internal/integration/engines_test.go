@@ -120,7 +120,7 @@ func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB 
 }
 
 var (
-	programs     = flag.Int("programs", 3000, "random programs of writes to run on each database")
+	programs     = flag.Int("programs", 200, "random programs of writes to run on each database")
 	bursts       = flag.Int("bursts", 40, "bursts of writers to run on each database")
 	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
 )

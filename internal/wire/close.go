@@ -12,6 +12,7 @@ const (
 	CloseAbnormal       = 1006 // never sent
 	CloseInvalidPayload = 1007 // a text that is no UTF-8
 	ClosePolicy         = 1008
+	CloseTooLarge       = 1009 // a message above Limits.MaxMessageBytes; gorilla sends it
 	CloseInternalError  = 1011
 	CloseServiceRestart = 1012 // Hub.Shutdown
 	CloseBadGateway     = 1014

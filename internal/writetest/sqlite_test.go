@@ -11,18 +11,12 @@ import (
 var engine = Engine{Name: "SQLite", SQL: "sqlite", Open: sqlitetest.Open}
 
 var (
-	programs     = flag.Int("programs", 3000, "random programs of writes to run")
-	bursts       = flag.Int("bursts", 40, "bursts of writers to run")
+	programs     = flag.Int("programs", 200, "random programs of writes to run")
+	bursts       = flag.Int("bursts", 20, "bursts of writers to run")
 	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
 )
 
-func TestPrograms(t *testing.T) {
-	count := *programs
-	if testing.Short() {
-		count = min(count, 200)
-	}
-	Programs(t, engine, count, *programsSeed)
-}
+func TestPrograms(t *testing.T) { Programs(t, engine, *programs, *programsSeed) }
 
 func TestCatalogue(t *testing.T) { Catalogue(t, engine) }
 

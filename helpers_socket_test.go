@@ -1,44 +1,46 @@
 package rohrpost
 
 import (
-	"bufio"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// fakeSocket takes as many bytes as it has room for. What is written to it with
-// Write waits for room, as with a real one.
+// fakeSocket takes as many bytes as it has room for. Write waits for room, as with a
+// real socket.
 type fakeSocket struct {
-	net.Conn // what the handshake went over
+	net.Conn // the connection of the handshake
 
 	mu      sync.Mutex
 	changed sync.Cond
 	room    int // negative: any
 	taken   []byte
 	closed  bool
-	onWrite func(p []byte) // takes everything in place of taken; nil: taken does
+	onWrite func(p []byte) // called instead of appending to taken, unless it is nil
 }
 
-// connect opens a connection that writes to a fake socket, and joins nothing.
+// connect opens a connection that writes to a fake socket and is in no group.
 func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
-	near, far := net.Pipe()
-	go func() { _, _, _ = dialerOver(near).Dial("ws://hub", nil) }()
-	r, err := http.ReadRequest(bufio.NewReader(far))
-	require.NoError(t, err)
-	hijacked := &hijacker{ResponseWriter: pipeWriter{httptest.NewRecorder(), far}, hub: hub}
 	require.NoError(t, hub.conns.reserve())
-	ws, err := hub.upgrader.Upgrade(hijacked, r, nil)
+	var ws *websocket.Conn
+	var hijacked *hijacker
+	client, _, err := mempipe.Dial(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		hijacked = &hijacker{ResponseWriter: w, wrap: hub.newNetConn}
+		ws, err = hub.upgrader.Upgrade(hijacked, r, nil)
+		assert.NoError(t, err)
+	})
 	require.NoError(t, err)
-	socket := &fakeSocket{Conn: far, room: -1}
+	socket := &fakeSocket{Conn: hijacked.socket.Conn, room: -1}
 	socket.changed.L = &socket.mu
 	hijacked.socket.Conn = socket
 	if waits {
@@ -46,7 +48,7 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	}
 	c := newConn(hub, ws, hijacked.socket, Identity{})
 	c.start()
-	t.Cleanup(func() { _ = near.Close() })
+	t.Cleanup(func() { _ = client.Close() })
 	return c, socket
 }
 
@@ -106,14 +108,14 @@ func (s *fakeSocket) Close() error {
 // SetWriteDeadline implements net.Conn.
 func (s *fakeSocket) SetWriteDeadline(time.Time) error { return nil }
 
-// frames are what was taken: messages, and at the end perhaps a close code.
+// frames returns the messages that the socket has taken, and the close code if there is one.
 func (s *fakeSocket) frames(t *testing.T) (messages []string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return parseFrames(t, s.taken)
 }
 
-// received is what frames is of what was taken since the last call.
+// received returns the messages that the socket has taken since the last call.
 func (s *fakeSocket) received(t *testing.T) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,14 +127,14 @@ func (s *fakeSocket) received(t *testing.T) []string {
 func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	for len(rest) > 0 {
 		if code != 0 {
-			require.Fail(t, "nothing follows a close frame")
+			require.Fail(t, "a frame follows a close frame")
 		}
 		kind, length, header := rest[0], int(rest[1]), 2
 		if length == 126 {
 			length, header = int(binary.BigEndian.Uint16(rest[2:])), 4
 		}
 		if len(rest) < header+length {
-			require.Fail(t, "no frame ends half-way")
+			require.Fail(t, "a frame is not complete")
 		}
 		payload := rest[header : header+length]
 		switch rest = rest[header+length:]; kind {
@@ -147,8 +149,8 @@ func parseFrames(t *testing.T, rest []byte) (messages []string, code int) {
 	return messages, code
 }
 
-// quietNow waits until the workers of the hub have nothing to do, and the connections
-// nothing to write.
+// quietNow waits until the workers of the hub are idle and the connections have
+// written everything.
 func quietNow(t *testing.T, hub *Hub, conns []*Conn) {
 	idle(hub)
 	for _, c := range conns {

@@ -32,8 +32,8 @@ func (s *testStore) expireUnused() {
 	s.Expire()
 }
 
-// unreliable is a broker that delivers when a test lets it, if at all, and that can
-// lose everything.
+// unreliable is a broker that delivers a message when a test calls next, or loses it,
+// and that can lose all messages.
 type unreliable struct {
 	limits HistoryLimits
 
@@ -61,7 +61,7 @@ func (u *unreliable) begin() {
 	}
 }
 
-// restart loses everything that was kept, and renews the subscriptions.
+// restart loses all kept messages, and renews the subscriptions.
 func (u *unreliable) restart() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -76,16 +76,16 @@ func (u *unreliable) next(random *rand.Rand) {
 		u.mu.Unlock()
 		return
 	}
-	at, what := 0, random.IntN(100)
-	if what < 10 { // out of order
+	at, roll := 0, random.IntN(100)
+	if roll < 10 { // out of order
 		at = random.IntN(len(u.pending))
 	}
 	batch := u.pending[at]
-	if what < 90 { // else it comes again
+	if roll < 90 { // else the batch comes again
 		u.pending = slices.Delete(u.pending, at, at+1)
 	}
 	u.mu.Unlock()
-	if what < 10 || what >= 20 { // else it is lost
+	if roll < 10 || roll >= 20 { // else the batch is lost
 		u.deliver(slices.Clone(batch))
 	}
 }
@@ -142,8 +142,8 @@ func (u *unreliable) Positions(ctx context.Context, streams []string) ([]broker.
 	return u.memory.Positions(streams), nil
 }
 
-// between is an upstream that does something before and after it reads a history for a
-// connection.
+// between is an upstream that calls a function before and after it reads a history for
+// a connection.
 type between struct {
 	upstream.Upstream
 	do func(ctx context.Context)

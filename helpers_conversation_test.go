@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// conversationHub is the server of testdata/conversations; the README there
-// says what it does.
+// conversationHub is the server of testdata/conversations, whose README
+// describes it.
 func conversationHub() *Hub {
 	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler)})
 	hub.Allow("article-{id}", Anyone)

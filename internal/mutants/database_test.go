@@ -1,0 +1,67 @@
+package mutants
+
+const programs = "-programs 1000"
+
+// databaseMutants are those of packages capture and notify.
+var databaseMutants = []mutant{
+	{
+		"sends before commit", "internal/capture/callbacks.go",
+		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"ignores savepoints", "internal/capture/savepoint.go",
+		`if verb == "" {`, `if verb != "-" {`, "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"sends on a failed COMMIT", "internal/capture/tx.go",
+		"case err == nil:", "case err == nil || !wasDone:", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"sends although the context was cancelled", "internal/capture/tx.go",
+		"case !wasDone && !errors.Is(err, sql.ErrTxDone) &&", "case (wasDone || !answered(err)) && !errors.Is(err, sql.ErrTxDone) || false &&", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"ROLLBACK TO gives up the savepoint", "internal/capture/tx.go",
+		"t.savepoints = t.savepoints[:i+1]", "t.savepoints = t.savepoints[:i]", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"RELEASE is not seen", "internal/capture/savepoint.go",
+		`strings.EqualFold(first, "RELEASE")`, `strings.EqualFold(first, "RELEASED")`, "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"the oldest savepoint of a name counts", "internal/capture/tx.go",
+		"for i := len(t.savepoints) - 1; i >= 0; i-- {", "for i := range t.savepoints {", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"shows the half-filled struct", "internal/notify/model.go",
+		"return m.hasMethods() ||", "return", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"takes an existing row for a created one", "internal/capture/upserted.go",
+		"before[w.before[i].Key.text] =", `before[""] =`, "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"takes an update for nothing", "internal/capture/upserted.go",
+		"case u.nothing ||", "case !u.nothing ||", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"announces what changed nothing", "internal/capture/callbacks.go",
+		"db.RowsAffected != 0 &&", "", "internal/writetest", "TestCatalogue", programs,
+	},
+	{
+		"leaves moved rows in the old group", "internal/capture/plan.go",
+		"(f.hides || f.before)", "f.hides", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"does not see what comes back", "internal/capture/plan.go",
+		"(f.hides || f.before)", "f.before", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"shows what is soft-deleted", "internal/capture/table.go",
+		"!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "internal/writetest", "TestPrograms", programs,
+	},
+	{
+		"leaves rows in the order of the database", "internal/capture/changed.go",
+		"s.Rows = sortRows(rows)", "s.Rows = rows", "internal/writetest", "TestCatalogue", programs,
+	},
+}

@@ -1,0 +1,120 @@
+package mutants
+
+const (
+	schedules = "-schedules 2000"
+	resumes   = "-resumes 3000"
+)
+
+// hubMutants are those of the root package's connections and requests.
+var hubMutants = []mutant{
+	{
+		"sends no resync for an unrendered object", "publish.go",
+		"ch.Object == (wire.Unrendered{})", "ch.Object == nil", "", "TestUnrenderedChanges", "",
+	},
+	{
+		"holds replies behind a slow handler", "dispatch.go",
+		"time.AfterFunc(maxHold, c.sendHeld)", "time.AfterFunc(time.Hour, c.sendHeld)", "", "TestRepliesDoNotWaitForSlowHandlers", "",
+	},
+	{
+		"holds the replies after a slow handler", "dispatch.go",
+		"if c.slow.Load() {", "if false {", "", "TestRepliesDoNotWaitForSlowHandlers", "",
+	},
+	{
+		"forgets that a request has ended", "requestcontext.go",
+		"if c.err != nil { // it has ended already", "if false {", "", "TestRequestContext", "",
+	},
+}
+
+// fanoutMutants are those of packages fanout and history.
+var fanoutMutants = []mutant{
+	{
+		"overtakes the backlog", "internal/fanout/writer.go",
+		"busy, stopped := s.draining, s.stopped", "busy, stopped := false, s.stopped", "", "TestSchedules", schedules,
+	},
+	{
+		"repeats the beginning of a frame", "internal/fanout/writer.go",
+		"bytes: f[written:], since", "bytes: f, since", "", "TestSchedules", schedules,
+	},
+	{
+		"drops the bytes that the socket has not taken", "internal/fanout/writer.go",
+		"if n == len(o.joined) {", "if n > 0 {", "", "TestSchedules", schedules,
+	},
+	{
+		"discards the rest of a frame", "internal/fanout/writer.go",
+		"if c.rest || c.close {", "if c.close {", "", "TestSchedules", schedules,
+	},
+	{
+		"broadcasts a mixed batch", "internal/fanout/worker.go",
+		"ops[0].kind == opPost && sameList(ops)", "ops[0].kind == opPost", "", "TestSchedules", schedules,
+	},
+	{
+		"removes another member", "internal/fanout/group.go",
+		"if int(place) < len(l.members) {", "if false {", "", "TestSchedules", schedules,
+	},
+	{
+		"buffers nothing", "internal/fanout/pending.go",
+		"if p.plain || s.incomplete {", "if true {", "", "TestResume", resumes,
+	},
+	{
+		"ignores gaps", "internal/fanout/sequencer.go",
+		"at.Offset == s.at.Offset+1", "at.Offset > s.at.Offset", "", "TestResume", resumes,
+	},
+	{
+		"ignores duplicates", "internal/fanout/sequencer.go",
+		"return duplicate", "return inOrder", "", "TestResume", resumes,
+	},
+	{
+		"takes another epoch for the same", "internal/fanout/sequencer.go",
+		"at.Epoch == s.at.Epoch && at.Offset == s.at.Offset+1", "at.Offset == s.at.Offset+1", "", "TestResume", resumes,
+	},
+	{
+		"does not move on to a message in order", "internal/fanout/sequencer.go",
+		"		s.at.Offset = at.Offset\n		return inOrder", "		return inOrder", "", "TestResume", resumes,
+	},
+	{
+		"ignores the position of the broker", "internal/fanout/gap.go",
+		"stream.Epoch == now.Epoch && stream.Offset > now.Offset {", "false {", "", "TestResume", resumes,
+	},
+	{
+		"sends no resync where the history is not complete", "internal/fanout/gap.go",
+		`		g.resync(h.Position, wire.ReasonEpoch)
+	case h.Position.Offset < s.at.Offset || !contiguous(posts, s.at.Offset, h.Position.Offset):
+		g.resync(h.Position, wire.ReasonTrimmed)`,
+		`		s.at = h.Position
+	case h.Position.Offset < s.at.Offset || !contiguous(posts, s.at.Offset, h.Position.Offset):
+		s.at = h.Position`, "", "TestResume", resumes,
+	},
+	{
+		"accepts an old epoch", "internal/fanout/subscription.go",
+		"case at.Epoch != since.Epoch, since.Offset", "case since.Offset", "", "TestResume", resumes,
+	},
+	{
+		"locks the group while it reads", "internal/fanout/subscription.go",
+		"	s.start()\n	s.outcome =", "	defer s.engine.groups.lock(s.group)()\n	s.outcome =", "", "TestResume", resumes,
+	},
+	{
+		"replays a trimmed history", "internal/fanout/subscription.go",
+		"case !contiguous(posts, from, at.Offset):", "case false:", "", "TestResume", resumes,
+	},
+	{
+		"sends the changes before the answer", "internal/fanout/subscription.go",
+		"m.worker.queue(ops...)",
+		"for i := range len(ops) / 2 {\nops[i], ops[len(ops)-1-i] = ops[len(ops)-1-i], ops[i]\n}\nm.worker.queue(ops...)", "", "TestResume", resumes,
+	},
+	{
+		"sends news from the history to the subscriber alone", "internal/fanout/subscription.go",
+		"			s.group.send(&s.replay[i])", "", "", "TestResume", resumes,
+	},
+	{
+		"takes the position after the snapshot", "internal/fanout/subscription.go",
+		"	if !s.incomplete() {", "	if s.start(); !s.incomplete() {", "", "TestResume", resumes,
+	},
+	{
+		"gives an epoch twice", "internal/history/stream.go",
+		"rand.Text()[:epochSize]", `rand.Text()[:0] + "AAAAAAAAAAAAAAAAAAAA"`, "", "TestResume", resumes,
+	},
+	{
+		"forgets the oldest kept message", "internal/history/stream.go",
+		"from = min(offset-before,", "from = min(offset-before+1,", "", "TestResume", resumes,
+	},
+}
