@@ -18,7 +18,7 @@ func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 		lock = w.dialect.lock(w.db.Statement, false)
 	}
 	rows, err := u.lookUp(w, lock)
-	if err == nil && w.dialect.duplicate {
+	if err == nil && w.dialect.duplicate && !u.nothing {
 		rows, err = lockRows(w, rows)
 	}
 	return asBefore(rows), err
