@@ -20,15 +20,16 @@ var ErrUntracked = capture.ErrUntracked
 // published, and never if it, or the savepoint around, rolls back. Outside a transaction,
 // and after one that has committed, it calls fn at once. The functions of a transaction
 // run in their order on the goroutine that commits. A panic in one is logged. The error is
-// ErrUntracked on a transaction that the plugin cannot see, sql.ErrTxDone after a rollback
-// or a COMMIT that failed, and another one without the plugin. Then fn is never called.
+// ErrUntracked on a transaction that the plugin cannot see, sql.ErrTxDone after a rollback,
+// the end of the context or a COMMIT that failed, and another one without the plugin. Then fn is never called.
 func AfterCommit(tx *gorm.DB, fn func()) error {
 	return afterCommit(tx, false, func(kept *notify.Tx) { kept.AfterCommit(fn) })
 }
 
 // Notify publishes changes once the transaction of tx has committed, in order
 // with its other changes, and not at all if it rolls back. Outside a transaction, and
-// after one that has committed, it publishes them at once. Use it to announce what GORM cannot see, such as raw SQL.
+// after one that has committed, it publishes them at once, behind the COMMITs that are under
+// way. It waits for these at most one second. Use it to announce what GORM cannot see, such as raw SQL.
 // Notify encodes the objects before it returns. The errors are those of AfterCommit and
 // of a change that cannot be encoded. Then none of the changes is published.
 func Notify(tx *gorm.DB, changes ...Change) error {

@@ -78,6 +78,8 @@ func TestNotify(t *testing.T) {
 // rollback they return an error.
 func TestEndedTransactions(t *testing.T) {
 	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		for _, test := range []struct {
 			name string
 			end  func(tx *gorm.DB) error
@@ -86,9 +88,10 @@ func TestEndedTransactions(t *testing.T) {
 			{"COMMIT", func(tx *gorm.DB) error { return tx.Commit().Error }, nil},
 			{"COMMIT, and a deferred ROLLBACK", func(tx *gorm.DB) error { err := tx.Commit().Error; tx.Session(&gorm.Session{}).Rollback(); return err }, nil},
 			{"ROLLBACK", func(tx *gorm.DB) error { return tx.Rollback().Error }, sql.ErrTxDone},
+			{"the end of the context", func(*gorm.DB) error { cancel(); return nil }, sql.ErrTxDone},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				tx := db.Begin()
+				tx := db.WithContext(ctx).Begin()
 				require.NoError(t, test.end(tx))
 				called := false
 				require.ErrorIs(t, rohrpost.AfterCommit(tx, func() { called = true }), test.err)

@@ -116,10 +116,10 @@ func (t *trackedTx) wrote(s *Statement) {
 func (t *trackedTx) add(rows []rowID, f func(Transaction)) (added bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch t.state {
-	case committed:
+	switch {
+	case t.state == committed:
 		return false, nil
-	case notCommitted:
+	case t.state == notCommitted, t.state == running && t.ctx.Err() != nil: // then database/sql rolls back
 		return false, sql.ErrTxDone
 	}
 	f(t.keep())
