@@ -5,6 +5,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # SMALL=1 gives the campaigns small counts, as .ci/run does.
 COUNT     ?= $(if $(SMALL),2,50)
 PROGRAMS  ?= $(if $(SMALL),1000,10000)
+BURSTS    ?= $(if $(SMALL),1000,20000)
 RESUMES   ?= $(if $(SMALL),10000,100000)
 SCHEDULES ?= $(if $(SMALL),2000,10000)
 FUZZTIME  ?= $(if $(SMALL),5s,30s)
@@ -16,7 +17,7 @@ ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 # long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
-CAMPAIGNS := portable mutants programs schedules race fuzz faults integration js e2e life
+CAMPAIGNS := portable mutants programs schedules race fuzz faults integration bursts js e2e life
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) structure bench bench-compare screenshot fmt
 
@@ -74,6 +75,9 @@ faults: ## break connections for a minute, and kill a server under load 100 time
 
 integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite; skip services that are absent
 	cd internal/integration && go test -race -shuffle=on -timeout 60m ./... -programs $(PROGRAMS)
+
+bursts: ## let eight writers write the same rows BURSTS times on each database, and compare the order
+	$(call long,internal/integration,TestBursts,-timeout 24h -bursts $(BURSTS))
 
 js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh

@@ -28,6 +28,9 @@ import (
 //     the name. Only an update that sets one of them can move a row to another
 //     group, so that only then the plugin reads the row before it. Defaults to all
 //     columns.
+//   - preload lists associations, such as Author or Author.Team, that the plugin loads
+//     before it calls the methods below, on the connection of the write. The loaded row
+//     is a copy. Defaults to none: associations are empty.
 //   - rows is the most changes of one commit that a group gets one by one; above, it
 //     gets one resync. Defaults to 100.
 //   - reread:false announces a created row as it is in memory. Else the plugin reads it
@@ -74,6 +77,12 @@ type GroupsNamer interface {
 // updatedFields holds the columns that the caller's update set, nil where they are not
 // known. The plugin calls the method like GroupName, but only if the group has members or
 // a history.
+//
+// The method runs while the transaction of the write holds its connection. It must not use
+// the program's database handle: with a single connection it would wait for itself, on
+// SQLite for a locked database, and elsewhere it would not see the write. The plugin logs a
+// method that runs for more than two seconds. Use PayloadProviderTx, or the tag option
+// preload. The same holds for GroupName and GroupNames.
 type PayloadProvider interface {
 	PushNotificationData(updatedFields []string, messageType string) any
 }

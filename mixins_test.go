@@ -131,6 +131,10 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		rohrpost.NotifyOnChange `rohrpost:"group:"`
 		ID                      uint
 	}
+	type alone struct {
+		rohrpost.NotifyOnChange `rohrpost:"preload:Nobody"`
+		ID                      uint
+	}
 	type space struct {
 		rohrpost.NotifyOnChange `rohrpost:"group:a {pk}"`
 		ID                      uint
@@ -141,6 +145,7 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		`is not closed`:                  &open{},
 		`a group name is missing`:        &empty{},
 		`does not fit into a group name`: &space{},
+		`no association \"Nobody\"`:      &alone{},
 	} {
 		db, rec := openDB(t, gorm.Config{})
 		require.NoError(t, db.Migrator().CreateTable(value))
@@ -189,7 +194,7 @@ func TestRowsOfOneCommit(t *testing.T) {
 		assert.Equal(t, []string{
 			`update board-1 {"id":1} title`, `resync board-2 {"reason":"rows"}`, `update board-1 {"id":2} title`, `update board-1 {"id":3} title`,
 		}, rec.take(), "one transaction")
-		assert.Equal(t, 3, called)
+		assert.Equal(t, 4, called, "all changes are published before the function runs")
 	})
 }
 

@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"errors"
 	"log/slog"
 	"reflect"
 
@@ -26,6 +27,12 @@ type PluginConfig struct {
 	// an update, create and delete are nothing. The order is that of the first steps.
 	// Defaults to false.
 	NetEffect bool
+
+	// Models are checked when the plugin is used: Use returns an error about a model
+	// without a marker, a malformed tag, and a method with a wrong signature. It does not
+	// look at tables, which may not be there yet; Check does. The plugin serves all other
+	// marked models too. Defaults to none.
+	Models []any
 }
 
 // Plugin returns the GORM plugin that publishes the committed changes of marked
@@ -37,7 +44,8 @@ type PluginConfig struct {
 // before the handle is shared: sessions that were made earlier keep the untracked
 // connection. A failure of the plugin, of a model's methods or of the hub never reaches
 // the caller's write. The plugin logs it and counts it in the hub's Stats. Use returns
-// an error if hub is nil. Plugin panics if it gets more than one config.
+// an error if hub is nil, and about PluginConfig.Models. Plugin panics if it gets more than
+// one config.
 func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 	if len(config) > 1 {
 		panic("rohrpost: Plugin takes one PluginConfig at most")
@@ -49,17 +57,73 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		Publish:             hub.publishCaptured,
 		HasMembersOrHistory: hub.hasMembersOrHistory,
 		Markers:             markedOperations,
+		PayloadTx:           payloadTx,
+		PayloadTxType:       reflect.TypeFor[PayloadProviderTx](),
 		Log:                 hub.log,
 		Skipped:             &hub.counters.skipped,
 		Untracked:           &hub.counters.untracked,
 	}
+	var models []any
 	for _, given := range config {
+		models = given.Models
 		c.JSONNames, c.NetEffect = given.JSONNames, given.NetEffect
 		if given.Logger != nil {
 			c.Log = given.Logger
 		}
 	}
-	return capture.New(notify.New(c), c.Log)
+	return capture.New(notify.New(c), c.Log, models...)
+}
+
+// Check returns an error about everything that keeps the writes of marked models from being
+// announced one by one. Call it at start-up or in a test, after the migrations:
+//
+//	err := rohrpost.Check(db, &Article{}, &Comment{})
+//
+// It looks for a missing marker, a malformed tag, a method with a wrong signature, and a
+// group or an object that needs a primary key where there is none. It compares the models
+// with their tables: columns that are missing or called otherwise, text keys with a
+// collation that ignores differences, unique indexes that the model does not declare, and
+// rows that the model cannot hold, among the first hundred. With a difference of the table
+// the plugin still announces the writes, but reads more, or sends a resync.
+//
+// Check works on a handle with and without the plugin. It runs queries and changes nothing.
+func Check(db *gorm.DB, models ...any) error {
+	p := capture.PluginOf(db)
+	if p == nil {
+		p = capture.New(notify.New(notify.Config{Markers: markedOperations, PayloadTx: payloadTx, PayloadTxType: reflect.TypeFor[PayloadProviderTx]()}), slog.New(slog.DiscardHandler))
+	}
+	var problems []error
+	for _, model := range models {
+		t, err := p.CheckModel(db, model)
+		if err == nil {
+			err = capture.CheckTable(db, t, model)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// PayloadProviderTx may be implemented by a marked model whose object needs other rows. It
+// takes precedence over PayloadProvider, and is called like it. tx is a handle on the
+// connection and in the transaction of the write. It must not be used after the return.
+//
+// The method should return the errors of its queries. After an error the group gets a
+// Resync in the place of the change, and the caller's transaction goes on: on PostgreSQL a
+// savepoint is set around the call. If the server has ended the transaction, by a deadlock
+// on MySQL, the caller's write returns the error.
+type PayloadProviderTx interface {
+	PushNotificationDataTx(tx *gorm.DB, q PayloadQuery) (any, error)
+}
+
+// PayloadQuery describes the change for which an object is needed.
+type PayloadQuery struct {
+	Type          string   // Create, Update or Delete
+	UpdatedFields []string // the columns that the caller's update set, nil where they are not known
+}
+
+// payloadTx calls the method of a PayloadProviderTx.
+func payloadTx(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error) {
+	return row.(PayloadProviderTx).PushNotificationDataTx(tx, PayloadQuery{Type: messageType, UpdatedFields: updatedFields})
 }
 
 // markedOperations returns the writes that a marker announces, none for other types.

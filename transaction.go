@@ -16,19 +16,20 @@ import (
 // inside db.Connection.
 var ErrUntracked = capture.ErrUntracked
 
-// AfterCommit calls fn once the transaction of tx has committed, in order with
-// the changes announced in it, and never if it, or the savepoint around, rolls
-// back. Outside a transaction fn is called at once. fn runs on the goroutine
-// that commits. A panic in it is logged. The error is ErrUntracked on a transaction
-// that the plugin cannot see, and another one without the plugin. Then fn is never
-// called.
+// AfterCommit calls fn once the transaction of tx has committed and its changes are
+// published, and never if it, or the savepoint around, rolls back. Outside a transaction,
+// and after one that has committed, it calls fn at once. The functions of a transaction
+// run in their order on the goroutine that commits. A panic in one is logged. The error is
+// ErrUntracked on a transaction that the plugin cannot see, sql.ErrTxDone after a rollback,
+// the end of the context or a COMMIT that failed, and another one without the plugin. Then fn is never called.
 func AfterCommit(tx *gorm.DB, fn func()) error {
-	return afterCommit(tx, func(kept *notify.Tx) { kept.AfterCommit(fn) })
+	return afterCommit(tx, false, func(kept *notify.Tx) { kept.AfterCommit(fn) })
 }
 
 // Notify publishes changes once the transaction of tx has committed, in order
-// with its other changes, and not at all if it rolls back. Outside a transaction it
-// publishes them at once. Use it to announce what GORM cannot see, such as raw SQL.
+// with its other changes, and not at all if it rolls back. Outside a transaction, and
+// after one that has committed, it publishes them at once, behind the COMMITs that are under
+// way. It waits for these at most one second. Use it to announce what GORM cannot see, such as raw SQL.
 // Notify encodes the objects before it returns. The errors are those of AfterCommit and
 // of a change that cannot be encoded. Then none of the changes is published.
 func Notify(tx *gorm.DB, changes ...Change) error {
@@ -44,7 +45,7 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 		}
 		encoded[i] = wire.Change{Group: change.Group, Type: change.Type, Object: object, UpdatedFields: slices.Clone(change.UpdatedFields)}
 	}
-	return afterCommit(tx, func(kept *notify.Tx) { kept.Add(encoded) })
+	return afterCommit(tx, true, func(kept *notify.Tx) { kept.Add(encoded) })
 }
 
 // SQLTx returns the database/sql transaction behind tx, for libraries that want
@@ -54,10 +55,11 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 func SQLTx(tx *gorm.DB) (*sql.Tx, bool) { return capture.SQLTx(tx.Statement.ConnPool) }
 
 // afterCommit calls add with the changes that wait for the transaction of a handle.
-func afterCommit(db *gorm.DB, add func(*notify.Tx)) error {
+// publishes means that it adds changes.
+func afterCommit(db *gorm.DB, publishes bool, add func(*notify.Tx)) error {
 	p := capture.PluginOf(db)
 	if p == nil {
 		return errors.New("rohrpost: the plugin is not in use on this database handle")
 	}
-	return p.InTransaction(db, func(kept capture.Transaction) { add(kept.(*notify.Tx)) })
+	return p.InTransaction(db, publishes, func(kept capture.Transaction) { add(kept.(*notify.Tx)) })
 }

@@ -75,6 +75,56 @@ func TestNotify(t *testing.T) {
 	assert.Equal(t, []string{`delete g null`}, rec.take())
 }
 
+// After a commit AfterCommit and Notify act at once, as outside a transaction. After a
+// rollback they return an error.
+func TestEndedTransactions(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, test := range []struct {
+			name string
+			end  func(tx *gorm.DB) error
+			err  error
+		}{
+			{"COMMIT", func(tx *gorm.DB) error { return tx.Commit().Error }, nil},
+			{"COMMIT, and a deferred ROLLBACK", func(tx *gorm.DB) error { err := tx.Commit().Error; tx.Session(&gorm.Session{}).Rollback(); return err }, nil},
+			{"ROLLBACK", func(tx *gorm.DB) error { return tx.Rollback().Error }, sql.ErrTxDone},
+			{"the end of the context", func(*gorm.DB) error { cancel(); return nil }, sql.ErrTxDone},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				tx := db.WithContext(ctx).Begin()
+				require.NoError(t, test.end(tx))
+				called := false
+				require.ErrorIs(t, rohrpost.AfterCommit(tx, func() { called = true }), test.err)
+				assert.Equal(t, test.err == nil, called)
+				require.ErrorIs(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Delete}), test.err)
+				want := []string{}
+				if test.err == nil {
+					want = []string{"delete g null"}
+				}
+				assert.Equal(t, want, rec.take())
+			})
+		}
+	})
+}
+
+// A function of AfterCommit finds its transaction committed.
+func TestAfterCommitInAfterCommit(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	var order []string
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, add(tx, 1))
+		return rohrpost.AfterCommit(tx, func() {
+			assert.NoError(t, rohrpost.AfterCommit(tx, func() { order = append(order, "inner") }))
+			assert.NoError(t, rohrpost.Notify(tx, rohrpost.Change{Group: "g", Type: rohrpost.Delete}))
+			assert.NoError(t, add(db, 2))
+			order = append(order, "outer")
+		})
+	}))
+	assert.Equal(t, []string{"inner", "outer"}, order)
+	assert.Equal(t, []string{`create task-1 {"id":1}`, "delete g null", `create task-2 {"id":2}`}, rec.take())
+}
+
 func TestUntrackedTransactions(t *testing.T) {
 	db, rec := openDB(t, gorm.Config{})
 	pool, err := db.DB()
@@ -112,6 +162,28 @@ func TestSQLTx(t *testing.T) {
 	})
 }
 
+// The caller of a write with a context that has ended gets the error of the context, and the
+// log has nothing to add.
+func TestEndedContexts(t *testing.T) {
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		require.NoError(t, db.Create(&ticket{ID: 1, BoardID: 1}).Error)
+		rec.take()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, write := range map[string]func(db *gorm.DB) error{
+			"of an update":   func(db *gorm.DB) error { return db.Model(&ticket{ID: 1}).Update("board_id", 2).Error },
+			"of a condition": func(db *gorm.DB) error { return db.Model(&ticket{}).Where("id = 1").Update("board_id", 2).Error },
+			"of an upsert":   func(db *gorm.DB) error { return db.Save(&[]ticket{{ID: 1, BoardID: 2}}).Error },
+			"of a delete":    func(db *gorm.DB) error { return db.Delete(&ticket{ID: 1}).Error },
+			"of a create":    func(db *gorm.DB) error { return db.Create(&ticket{ID: 2}).Error },
+		} {
+			require.EqualError(t, write(db.WithContext(ctx)), context.Canceled.Error(), name)
+		}
+		assert.Empty(t, rec.logs.String())
+		assert.Empty(t, rec.take())
+	})
+}
+
 // A COMMIT whose answer was lost may have happened or not: "resync" is right
 // both ways, a payload is not.
 func TestUnknownOutcomeOfCommit(t *testing.T) {
@@ -125,6 +197,8 @@ func TestUnknownOutcomeOfCommit(t *testing.T) {
 		{stateError("08006"), []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
 		{stateError("23505"), []string{}},
 		{fmt.Errorf("commit: %w", codeError{Number: 1213}), []string{}},
+		{&methodError{code: 19}, []string{}},
+		{&methodError{}, []string{`resync task-1 {"reason":"commit"}`, `resync task-2 {"reason":"commit"}`}},
 		{errors.New("commit unexpectedly resulted in rollback"), []string{}},
 		{sql.ErrTxDone, []string{}},
 	} {
@@ -153,6 +227,15 @@ func (e stateError) SQLState() string { return string(e) }
 type codeError struct{ Number uint16 }
 
 func (e codeError) Error() string { return fmt.Sprint("number ", e.Number) }
+
+// methodError has the shape of an error of ncruces/go-sqlite3, whose code has a type of its
+// own.
+type methodError struct{ code errorCode }
+
+type errorCode uint8
+
+func (e *methodError) Error() string   { return fmt.Sprint("code ", e.code) }
+func (e *methodError) Code() errorCode { return e.code }
 
 // failingPool begins transactions whose COMMIT fails with err.
 type failingPool struct {

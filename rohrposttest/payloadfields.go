@@ -24,7 +24,8 @@ import (
 // to the last field, and looks at the types of what it returns, so that omitempty
 // and nil pointers hide nothing. What only certain values bring forth it cannot
 // see. "[]" stands for the elements of a list, "*" for keys that are data, "" for
-// an object that is a plain value.
+// an object that is a plain value. The test fails for a model with PushNotificationDataTx,
+// whose object depends on a database.
 func PayloadFields(t testing.TB, model any) string {
 	t.Helper()
 	s, err := schema.Parse(model, &sync.Map{}, schema.NamingStrategy{})
@@ -35,6 +36,9 @@ func PayloadFields(t testing.TB, model any) string {
 	types, err := notify.Of(plugin).MessageTypes(capture.NewTable(nil, s))
 	if err != nil {
 		t.Fatalf("payload fields: %T: %v", model, err)
+	}
+	if _, reads := reflect.New(s.ModelType).Interface().(rohrpost.PayloadProviderTx); reads {
+		t.Fatalf("payload fields: %T: PushNotificationDataTx reads a database; look at what Record has recorded instead", model)
 	}
 	carriers := map[string][]string{}
 	for _, changeType := range types {

@@ -3,7 +3,6 @@ package capture
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"strings"
 )
@@ -44,10 +43,9 @@ func isChangedTable(err error) bool {
 	if err == nil {
 		return false
 	}
-	var state interface{ SQLState() string }
-	if errors.As(err, &state) {
+	if code := sqlState(err); code != "" {
 		// an unknown column, a result of another type, and a cast that fails
-		return slices.Contains([]string{"42703", "0A000", "42846", "22P02", "22003"}, state.SQLState())
+		return slices.Contains([]string{"42703", "0A000", "42846", "22P02", "22003"}, code)
 	}
 	text := err.Error()
 	return strings.Contains(text, "no such column") || strings.Contains(text, "Unknown column")

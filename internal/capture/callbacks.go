@@ -8,8 +8,9 @@ import (
 )
 
 // around returns the callback that stands in for GORM's own write. It puts a stand-in
-// under the statement where memory does not tell the rows or the columns, and takes it
-// away as soon as GORM has written: other callbacks never see it.
+// under the statement where memory does not tell the rows or the columns, or where the
+// statement has no transaction. It takes the stand-in away as soon as GORM has written:
+// other callbacks never see it.
 func (p *Plugin) around(op Operation, write func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if db.Statement.Schema == nil {
@@ -22,14 +23,27 @@ func (p *Plugin) around(op Operation, write func(*gorm.DB)) func(*gorm.DB) {
 			write(db)
 			return
 		}
+		if t.failure != nil {
+			write(db)
+			p.missed(db, t, op)
+			return
+		}
 		w, l, err := p.before(db, t, op)
 		write(db)
 		p.after(db, t, op, w, l, err)
 	}
 }
 
+// missed reports a write to a table whose model is wrong.
+func (p *Plugin) missed(db *gorm.DB, t *Table, op Operation) {
+	if db.Error == nil && db.RowsAffected != 0 && !db.DryRun {
+		p.consumer.Missed(t, op, t.failure)
+	}
+}
+
 // before prepares for a statement, still before it is built. The error says why the
-// layout of the table, which a create needs, is unknown.
+// layout of the table, which a create needs, is unknown. If that has ended the caller's
+// transaction, it is the statement's error too.
 func (p *Plugin) before(db *gorm.DB, t *Table, op Operation) (*statementConn, *layout, error) {
 	if db.Error != nil || db.DryRun {
 		return nil, nil, nil
@@ -42,7 +56,11 @@ func (p *Plugin) before(db *gorm.DB, t *Table, op Operation) (*statementConn, *l
 	if op == Create {
 		l, err = t.layoutForCreate(db)
 	}
-	w := newStatementConn(db, t, l, op, p.consumer, p.log)
+	if ended := endOf(err); ended != nil {
+		_ = db.AddError(ended)
+		return nil, nil, nil
+	}
+	w := newStatementConn(db, t, l, op, &p.publisher, tx != nil)
 	if w != nil {
 		db.Statement.ConnPool = w
 	}
@@ -62,6 +80,7 @@ func (p *Plugin) after(db *gorm.DB, t *Table, op Operation, w *statementConn, l 
 			p.consumer.Missed(t, op, err)
 		}
 	}
+	noteEnd(db)
 	switch {
 	case w == nil:
 	case db.Error != nil:
@@ -112,6 +131,7 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	}
 	s := p.statements.Get().(*Statement)
 	s.Context, s.Table, s.Operation = db.Statement.Context, t, op
+	s.db, s.pool, s.tableName = db, pool, db.Statement.Table
 	switch {
 	case kept.Overflowed():
 		s.Unknown = ErrManyRows
@@ -119,16 +139,24 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 		s.Unknown = failure
 	case detail >= Keys:
 		s.Unknown = s.fill(db, w, l)
+	default:
+		s.rowless = true
 	}
 	if isChangedTable(s.Unknown) {
 		t.forget(db.Statement)
 	}
-	kept.Captured(s)
+	if tx != nil {
+		tx.wrote(s)
+		kept.Captured(s)
+	} else {
+		kept.Captured(s)
+		p.publish(kept, s.appendIDs(nil))
+	}
+	if s.ended != nil {
+		_ = db.AddError(s.ended)
+	}
 	*s = Statement{}
 	p.statements.Put(s)
-	if tx == nil {
-		kept.End(Committed)
-	}
 	return nil
 }
 
@@ -138,13 +166,23 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 		return fillCreated(s, db, db.Statement.ConnPool, l)
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
-	switch {
-	case w.failure != nil:
+	if w.failure != nil {
 		return w.failure
+	}
+	g, inner := newGuard(w.ConnPool, w.dialect), w.ConnPool
+	w.ConnPool = g
+	err := s.fillFrom(w)
+	w.ConnPool, s.ended = inner, g.end(s.Context, err)
+	return err
+}
+
+// fillFrom is fill with what the stand-in has learnt.
+func (s *Statement) fillFrom(w *statementConn) error {
+	switch {
 	case w.upsert != nil:
 		return w.upsert.fillUpserted(w, s)
 	case w.op == Create:
-		return fillCreated(s, db, w.ConnPool, w.layout)
+		return fillCreated(s, w.db, w.ConnPool, w.layout)
 	case w.plan.compares:
 		return w.fillCompared(s)
 	}

@@ -74,6 +74,8 @@ func (l *listed) Mark() int { return len(l.lines) }
 
 func (l *listed) RollBackTo(mark int) { l.lines = l.lines[:mark] }
 
+func (l *listed) Finish(bool) {}
+
 func (l *listed) End(o capture.Outcome) {
 	if o == capture.Committed {
 		l.listing.lines = append(l.listing.lines, l.lines...)

@@ -16,7 +16,6 @@ type catalog struct {
 	unique  string // a row for each column of a unique index: index, column or "", loose
 	args    func(db *gorm.DB, table string) (columns, unique []any)
 	ignores bool // the case of names
-	save    bool // a failed query breaks the transaction
 	kindOf  func(name string) kind
 }
 
@@ -42,7 +41,6 @@ ORDER BY 1, k.n`,
 		quoted := db.Statement.Quote(table)
 		return []any{quoted, sample}, []any{quoted}
 	},
-	save: true,
 }
 
 var mysqlCatalog = &catalog{
@@ -110,26 +108,10 @@ func affinity(declared string) kind {
 	return otherKind
 }
 
-// read asks the database for the layout of a table. In a transaction that a failure
-// would break, it asks behind a savepoint.
-func (c *catalog) read(db *gorm.DB, pool gorm.ConnPool, table string) (l *layout, err error) {
+// read asks the database for the layout of a table.
+func (c *catalog) read(db *gorm.DB, pool gorm.ConnPool, table string) (*layout, error) {
 	ctx := db.Statement.Context
-	tx, txErr := trackedTxOf(pool)
-	if c.save && (tx != nil || txErr != nil) {
-		if _, err := pool.ExecContext(ctx, "SAVEPOINT rohrpost_layout"); err != nil {
-			return nil, err
-		}
-		defer func() {
-			end := "RELEASE SAVEPOINT rohrpost_layout"
-			if err != nil {
-				end = "ROLLBACK TO SAVEPOINT rohrpost_layout"
-			}
-			if _, endErr := pool.ExecContext(ctx, end); err == nil {
-				err = endErr
-			}
-		}()
-	}
-	l = &layout{columns: map[string]*column{}, fold: func(name string) string { return name }}
+	l := &layout{columns: map[string]*column{}, fold: func(name string) string { return name }}
 	if c.ignores {
 		l.fold = strings.ToLower
 	}

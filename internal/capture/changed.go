@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"gorm.io/gorm/clause"
 )
@@ -30,11 +31,10 @@ func (w *statementConn) readMet() ([]Row, error) {
 		}
 		q.Clauses["FROM"] = clause.Clause{Name: "FROM", Expression: from}
 	}
-	if _, limited := q.Clauses["LIMIT"]; !limited {
-		most := maxRows + 1
-		q.AddClause(clause.Limit{Limit: &most})
-	}
 	q.Build("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT")
+	if _, limited := q.Clauses["LIMIT"]; !limited { // a literal: the statement may have all parameters that there can be
+		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
+	}
 	q.SQL.WriteString(w.dialect.lock(q, w.setsKey))
 	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.whole)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -22,8 +21,7 @@ type statementConn struct {
 	db            *gorm.DB
 	table         *Table
 	op            Operation
-	consumer      Consumer
-	log           *slog.Logger
+	publisher     *publisher
 	givenSet      bool // the caller chose the SET clause himself, nothing was added to it
 	doNothing     bool // an upsert leaves existing rows alone; a dialect may rewrite that
 
@@ -43,23 +41,23 @@ type statementConn struct {
 	space [8]string // most statements set few columns: no further allocations
 }
 
-// newStatementConn returns nil where the statement needs no stand-in: for a plain
-// create, whose rows are in memory, and for a write whose rows the consumer does not
-// want.
-func newStatementConn(db *gorm.DB, t *Table, l *layout, op Operation, consumer Consumer, log *slog.Logger) *statementConn {
+// newStatementConn returns nil where the statement needs no stand-in: for a plain create
+// in a transaction, whose rows are in memory, and for a write whose rows the consumer does
+// not want.
+func newStatementConn(db *gorm.DB, t *Table, l *layout, op Operation, p *publisher, inTx bool) *statementConn {
 	stmt := db.Statement
 	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	wants := t.interest.Wants(stmt.Context, op)
 	switch {
 	case op == Create && upserts:
 		wants = max(wants, t.interest.Wants(stmt.Context, Update))
-	case op == Create && wants >= Keys && !createdDiffers(db, t, l):
+	case op == Create && wants >= Keys && inTx && !createdDiffers(db, t, l):
 		return nil
 	}
 	if wants < Keys {
 		return nil
 	}
-	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, consumer: consumer, log: log, layout: l}
+	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, publisher: p, layout: l}
 	w.doNothing = conflict.DoNothing
 	_, w.givenSet = stmt.Clauses["SET"]
 	return w
@@ -104,7 +102,9 @@ func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql
 		return nil, err
 	}
 	w.after = scanned
-	w.failure = missingRows(len(scanned), count)
+	if w.failure == nil {
+		w.failure = missingRows(len(scanned), count)
+	}
 	return rowsAffected(count), nil
 }
 
@@ -145,16 +145,23 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 	}()
 	w.plan = planFor(w.facts())
 	w.failure = w.plan.failure
-	if w.failure != nil || !w.plan.readsBefore && !w.plan.readsAfter {
+	if ended := endOf(w.failure); ended != nil {
+		return ended
+	}
+	if w.plan.skip || w.failure != nil {
 		return nil
 	}
-	if w.failure = w.beginImplicit(ctx); w.failure != nil || !w.plan.readsBefore {
+	if err = w.beginImplicit(ctx); err != nil {
+		w.failure = w.withoutImplicit(err)
 		return nil
 	}
-	if w.failure = w.becomeWriter(ctx); w.failure != nil {
+	if !w.plan.readsBefore {
 		return nil
 	}
-	if w.before, w.failure = w.readBefore(); w.failure == nil {
+	if w.failure = w.becomeWriter(ctx); w.failure == nil {
+		w.before, w.failure = w.readBefore()
+	}
+	if w.failure == nil {
 		w.failure = w.followKeys(ctx)
 	}
 	if w.failure != nil && !errors.Is(w.failure, ErrManyRows) {

@@ -12,17 +12,20 @@ import (
 // panic in Captured never reaches the caller's write. The other methods must not panic.
 type Consumer interface {
 	// Interest returns the consumer's interest in a table, nil for none. The plugin asks
-	// once for each table, and logs the error.
+	// once for each table, logs the error, and then calls Missed for each write.
 	Interest(t *Table) (Interest, error)
 
 	// Begin returns the consumer's part of one transaction, or of one statement outside a
 	// transaction. The plugin calls it before the first Captured.
 	Begin(ctx context.Context) Transaction
 
-	// Missed reports a statement that was not delivered. The error is ErrUntracked or a
-	// panic.
+	// Missed reports a statement that was not delivered. The error is ErrUntracked, a
+	// ModelError or a panic.
 	Missed(t *Table, op Operation, err error)
 }
+
+// ModelError is an error of Interest. The plugin has logged it.
+type ModelError struct{ error }
 
 // Interest is a consumer's interest in the writes to one table.
 type Interest interface {
@@ -55,8 +58,14 @@ type Transaction interface {
 	// RollBackTo drops the rows captured since the mark.
 	RollBackTo(mark int)
 
-	// End is the last call.
+	// End ends the transaction. The plugin calls it in the order of the commits of each
+	// row, after COMMIT: the consumer publishes the rows before it returns.
 	End(o Outcome)
+
+	// Finish is the last call. Later commits no longer wait for the transaction. If
+	// overtaken, one of the same rows may have been published before it, for COMMIT took
+	// long.
+	Finish(overtaken bool)
 }
 
 // Detail is the detail in which a consumer wants a write.

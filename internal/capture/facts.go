@@ -36,7 +36,10 @@ func (w *statementConn) facts() facts {
 // needsLayout reports whether the plan depends on what the table is. A view of SQLite does
 // not even tell that it has written.
 func (w *statementConn) needsLayout(f *facts) bool {
-	if f.op == Create || f.before || f.hides {
+	switch {
+	case f.op == Create:
+		return f.upserts // for any other create the stand-in has it
+	case f.before || f.hides:
 		return true
 	}
 	known := f.keyed && !f.unscoped && f.wants == Keys && isNumberKey(w.table.schema) && !w.dialect.writer
@@ -50,6 +53,8 @@ func (w *statementConn) ownFacts() facts {
 	stmt := w.db.Statement
 	switch w.op {
 	case Create:
+		_, f.upserts = stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
+		f.differs = createdDiffers(w.db, w.table, w.layout)
 		return f
 	case Delete:
 		f.wants = w.table.interest.Wants(stmt.Context, Delete)

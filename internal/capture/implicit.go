@@ -7,16 +7,19 @@ import (
 	"gorm.io/gorm"
 )
 
-// beginImplicit begins a transaction around a statement that has none, so that all
-// reads for it are of one moment. It lasts no longer than the statement.
+var errNoTransactions = errors.New("the connection begins no transactions")
+
+// beginImplicit begins a transaction around a statement that has none, so that all reads
+// for it are of one moment, and the commit order has a moment between the lock of a row and
+// the commit. It lasts no longer than the statement.
 func (w *statementConn) beginImplicit(ctx context.Context) error {
 	tx, err := trackedTxOf(w.ConnPool)
 	if tx != nil || err != nil {
 		return err
 	}
-	beginner, ok := track(w.ConnPool, w.consumer).(gorm.ConnPoolBeginner)
+	beginner, ok := track(w.ConnPool, w.publisher).(gorm.ConnPoolBeginner)
 	if !ok {
-		return errors.New("the connection begins no transactions")
+		return errNoTransactions
 	}
 	pool, err := beginner.BeginTx(ctx, nil)
 	if err != nil {
@@ -25,6 +28,15 @@ func (w *statementConn) beginImplicit(ctx context.Context) error {
 	w.ConnPool = pool
 	w.implicit, _ = pool.(gorm.TxCommitter)
 	return nil
+}
+
+// withoutImplicit returns why the rows of a statement without a transaction are unknown. A
+// connection that begins none still tells the rows that need no reads.
+func (w *statementConn) withoutImplicit(err error) error {
+	if errors.Is(err, errNoTransactions) && !w.plan.readsBefore && (w.op == Create || !w.plan.readsAfter) {
+		return nil
+	}
+	return err
 }
 
 // becomeWriter makes the transaction the writer before it reads, if the database allows
@@ -45,10 +57,10 @@ func (w *statementConn) becomeWriter(ctx context.Context) error {
 }
 
 // goOnWithout lets the statement run after a failed read, without the implicit
-// transaction. The read may have broken a transaction of the caller's. Then the
-// statement fails with the reason.
+// transaction. If the failure has ended the caller's transaction, it is the statement's
+// failure: a read locks what the statement locks.
 func (w *statementConn) goOnWithout(reason error) error {
-	if w.implicit == nil && w.dialect.keyLocks {
+	if w.implicit == nil && w.dialect.endsTransaction(reason) {
 		return reason
 	}
 	w.rollBackImplicit()
@@ -66,15 +78,14 @@ func (w *statementConn) commitImplicit() error {
 	return w.implicit.Commit()
 }
 
-// rollBackImplicit rolls the implicit transaction back.
+// rollBackImplicit rolls the implicit transaction back. A failure says no more than the
+// error of the statement.
 func (w *statementConn) rollBackImplicit() {
 	if w.implicit == nil {
 		return
 	}
 	defer w.leaveImplicit()
-	if err := w.implicit.Rollback(); err != nil {
-		w.log.Error("rohrpost: roll back a failed statement", "model", w.table.Name, "error", err)
-	}
+	_ = w.implicit.Rollback()
 }
 
 func (w *statementConn) leaveImplicit() { w.implicit, w.ConnPool = nil, w.outer }

@@ -83,7 +83,7 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 	if name == "" {
 		return nil, errNoTable
 	}
-	l, err := d.catalog.read(db, pool, name)
+	l, err := askFor(db, pool, d, name)
 	if err != nil {
 		return nil, fmt.Errorf("read what columns the table has: %w", err)
 	}
@@ -92,6 +92,18 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 		t.keep(name, l)
 	}
 	return l, nil
+}
+
+// askFor asks the database for a layout. A failure that has ended a transaction is an
+// endedError.
+func askFor(db *gorm.DB, pool gorm.ConnPool, d dialect, table string) (*layout, error) {
+	g := newGuard(pool, d)
+	l, err := d.catalog.read(db, g, table)
+	ended := g.end(db.Statement.Context, err)
+	if tx, _ := trackedTxOf(pool); tx != nil && ended != nil {
+		return nil, endedError{ended}
+	}
+	return l, err
 }
 
 // layoutForCreate returns the layout that a create needs, nil if it needs none. A view of

@@ -26,6 +26,7 @@ type facts struct {
 	joined   bool // it names several tables
 
 	// Of a create:
+	differs bool // its rows may differ from those in memory
 	upserts bool // it has ON CONFLICT
 	exact   bool // an existing row is updated whenever it is met
 	looksUp bool // it may meet existing rows
@@ -51,8 +52,8 @@ func planFor(f facts) plan {
 	case f.upserts:
 		return planUpsert(f)
 	}
-	p := plan{readsAfter: true, whole: true, failure: f.failure}
-	if p.failure == nil && !f.hasKey {
+	p := plan{readsAfter: f.differs, whole: true, failure: f.failure}
+	if p.failure == nil && f.differs && !f.hasKey {
 		p.failure = errNoKey
 	}
 	return p

@@ -18,7 +18,7 @@ func TestPlan(t *testing.T) {
 	}{
 		{
 			"a create that is not as in memory",
-			facts{op: Create, dialect: returning, wants: Columns, hasKey: true},
+			facts{op: Create, dialect: returning, wants: Columns, hasKey: true, differs: true},
 			plan{readsAfter: true, whole: true},
 			false,
 		},
@@ -180,7 +180,7 @@ func TestPlansThatFail(t *testing.T) {
 		{"rows without a key to compare", facts{op: Update, dialect: none, wants: Keys, before: true}, "no primary key"},
 		{"rows without a key to read again", facts{op: Update, dialect: none, wants: Keys}, "no primary key"},
 		{"rows without a key to look up", facts{op: Create, dialect: none, wants: Keys, upserts: true, looksUp: true}, "no primary key"},
-		{"a created row without a key that is not as in memory", facts{op: Create, dialect: none, wants: Columns}, "no primary key"},
+		{"a created row without a key that is not as in memory", facts{op: Create, dialect: none, wants: Columns, differs: true}, "no primary key"},
 		{"a view", facts{op: Update, dialect: none, wants: Keys, hasKey: true, failure: errView}, "a view"},
 		{"too many rows", facts{op: Create, dialect: none, wants: Keys, hasKey: true, upserts: true, rows: maxRows + 1}, "more than 10000 rows"},
 	} {

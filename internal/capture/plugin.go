@@ -14,15 +14,16 @@ const Name = "rohrpost"
 
 // Plugin is the GORM plugin that hands the rows that statements write to a consumer.
 type Plugin struct {
-	consumer   Consumer
+	publisher
 	log        *slog.Logger
+	models     []any
 	tables     sync.Map  // *schema.Schema -> *Table, nil for a table of no interest
 	statements sync.Pool // of *Statement: one that a consumer gets is on the heap
 }
 
-// New returns a plugin that serves one consumer.
-func New(consumer Consumer, log *slog.Logger) *Plugin {
-	return &Plugin{consumer: consumer, log: log, statements: sync.Pool{New: func() any { return new(Statement) }}}
+// New returns a plugin that serves one consumer. Use checks the models.
+func New(consumer Consumer, log *slog.Logger, models ...any) *Plugin {
+	return &Plugin{publisher: publisher{consumer: consumer}, log: log, models: models, statements: sync.Pool{New: func() any { return new(Statement) }}}
 }
 
 // PluginOf returns the plugin that the handle uses, nil if it uses none.
@@ -48,19 +49,26 @@ func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
 }
 
 // InTransaction calls f with the consumer's part of the transaction of a handle. Outside
-// a transaction f gets one that commits when it returns. The error is ErrUntracked.
-func (p *Plugin) InTransaction(db *gorm.DB, f func(Transaction)) error {
+// a transaction, and after one that has committed, f gets one that commits when it returns.
+// writes means that f adds changes of rows that the plugin does not know. f must not call
+// the user's code. The error is ErrUntracked, or sql.ErrTxDone after a rollback.
+func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) error {
 	tx, err := trackedTxOf(db.Statement.ConnPool)
 	if err != nil {
 		return err
 	}
+	var rows []rowID
+	if writes {
+		rows = []rowID{{}}
+	}
 	if tx != nil {
-		f(tx.transaction())
-		return nil
+		if added, err := tx.add(rows, f); added || err != nil {
+			return err
+		}
 	}
 	kept := p.consumer.Begin(db.Statement.Context)
 	f(kept)
-	kept.End(Committed)
+	p.publish(kept, rows)
 	return nil
 }
 
@@ -69,6 +77,14 @@ func (p *Plugin) InTransaction(db *gorm.DB, f func(Transaction)) error {
 func (p *Plugin) Initialize(db *gorm.DB) error {
 	if p.consumer == nil {
 		return errors.New("rohrpost: the plugin needs a hub")
+	}
+	var problems []error
+	for _, model := range p.models {
+		_, err := p.CheckModel(db, model)
+		problems = append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
 	}
 	p.trackPool(db)
 	if err := p.register(db); err != nil {
@@ -143,9 +159,9 @@ func (p *Plugin) standInForWrites(db *gorm.DB) error {
 // A store of prepared statements has to stay outermost: GORM looks for it.
 func (p *Plugin) trackPool(db *gorm.DB) {
 	if prepared, ok := db.ConnPool.(*gorm.PreparedStmtDB); ok {
-		prepared.ConnPool = track(prepared.ConnPool, p.consumer)
+		prepared.ConnPool = track(prepared.ConnPool, &p.publisher)
 	} else {
-		db.ConnPool = track(db.ConnPool, p.consumer)
+		db.ConnPool = track(db.ConnPool, &p.publisher)
 	}
 	db.Statement.ConnPool = db.ConnPool
 }
@@ -154,7 +170,7 @@ func (p *Plugin) trackPool(db *gorm.DB) {
 // resolver that was used before the plugin, of db.Connection, of a session made
 // before Use.
 func (p *Plugin) trackStatement(db *gorm.DB) {
-	db.Statement.ConnPool = track(db.Statement.ConnPool, p.consumer)
+	db.Statement.ConnPool = track(db.Statement.ConnPool, &p.publisher)
 }
 
 // trackResolver makes Clauses(dbresolver.Write).Begin() visible: the resolver
@@ -184,9 +200,12 @@ func (p *Plugin) tableOf(db *gorm.DB) *Table {
 	}
 	t := NewTable(db, s)
 	interest, err := p.consumer.Interest(t)
-	if interest == nil {
+	switch {
+	case err != nil:
+		t.failure = ModelError{err}
+	case interest == nil:
 		t = nil
-	} else {
+	default:
 		t.interest = interest
 	}
 	known, loaded := p.tables.LoadOrStore(s, t)

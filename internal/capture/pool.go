@@ -9,20 +9,20 @@ import (
 
 // track returns the stand-in for a connection pool, which begins tracked transactions.
 // It returns a pool that begins no transactions as it is, and a transaction too.
-func track(pool gorm.ConnPool, consumer Consumer) gorm.ConnPool {
+func track(pool gorm.ConnPool, p *publisher) gorm.ConnPool {
 	switch pool := pool.(type) {
 	case *trackedDB, *trackedPool, gorm.TxCommitter:
 		return pool
 	case *sql.DB:
-		return &trackedDB{DB: pool, consumer: consumer}
+		return &trackedDB{DB: pool, publisher: p}
 	case *gorm.PreparedStmtDB:
-		inner := track(pool.ConnPool, consumer)
+		inner := track(pool.ConnPool, p)
 		if inner == pool.ConnPool {
 			return pool
 		}
 		return &gorm.PreparedStmtDB{ConnPool: inner, Mux: pool.Mux, Stmts: pool.Stmts}
 	case gorm.TxBeginner, gorm.ConnPoolBeginner:
-		return &trackedPool{ConnPool: pool, consumer: consumer}
+		return &trackedPool{ConnPool: pool, publisher: p}
 	}
 	return pool
 }
@@ -31,7 +31,7 @@ func track(pool gorm.ConnPool, consumer Consumer) gorm.ConnPool {
 // statistics stay within reach.
 type trackedDB struct {
 	*sql.DB
-	consumer Consumer
+	publisher *publisher
 }
 
 // BeginTx implements gorm.ConnPoolBeginner.
@@ -40,7 +40,7 @@ func (t *trackedDB) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Conn
 	if err != nil {
 		return (*trackedTx)(nil), err // typed, as GORM's Rollback expects
 	}
-	return &trackedTx{Tx: tx, consumer: t.consumer, ctx: ctx, db: t.DB}, nil
+	return &trackedTx{Tx: tx, publisher: t.publisher, ctx: ctx, db: t.DB}, nil
 }
 
 // GetDBConn implements gorm.GetDBConnector.
@@ -49,7 +49,7 @@ func (t *trackedDB) GetDBConn() (*sql.DB, error) { return t.DB, nil }
 // trackedPool stands in for any other pool that begins transactions.
 type trackedPool struct {
 	gorm.ConnPool
-	consumer Consumer
+	publisher *publisher
 }
 
 // BeginTx implements gorm.ConnPoolBeginner.
@@ -69,7 +69,7 @@ func (t *trackedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Co
 		return pool, nil // a transaction GORM itself could not prepare on: untracked
 	}
 	db, _ := t.GetDBConn()
-	return &trackedTx{Tx: tx, consumer: t.consumer, ctx: ctx, db: db}, nil
+	return &trackedTx{Tx: tx, publisher: t.publisher, ctx: ctx, db: db}, nil
 }
 
 // GetDBConn implements gorm.GetDBConnector.

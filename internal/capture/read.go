@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"gorm.io/gorm"
@@ -85,15 +84,12 @@ func in(columns []clause.Column, tuples [][]any) clause.Expression {
 	return clause.IN{Column: columns, Values: values}
 }
 
-// queryRows runs a SELECT that is built, and returns how many rows it has met.
+// queryRows runs a SELECT that is built, and returns how many rows it has met. The caller
+// may get its error as that of his own statement.
 func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, whole bool) ([]Row, int, error) {
 	rows, err := pool.QueryContext(q.Context, q.SQL.String(), q.Vars...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the rows: %w", err)
+		return nil, 0, err
 	}
-	read, count, err := scanRows(q.Context, rows, t, l, whole)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read the rows: %w", err)
-	}
-	return read, count, nil
+	return scanRows(q.Context, rows, t, l, whole)
 }

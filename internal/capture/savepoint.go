@@ -13,6 +13,7 @@ import (
 // changes nothing.
 func afterText(db *gorm.DB) {
 	if db.Error != nil || db.DryRun {
+		noteEnd(db)
 		return
 	}
 	verb, name := savepointCommand(db.Statement.SQL.String())
@@ -34,42 +35,117 @@ func afterText(db *gorm.DB) {
 }
 
 // savepointCommand reads "SAVEPOINT x", "RELEASE [SAVEPOINT] x" and "ROLLBACK
-// [WORK|TRANSACTION] TO [SAVEPOINT] x"; verb is empty for anything else.
+// [WORK|TRANSACTION] TO [SAVEPOINT] x"; verb is empty for anything else. Tracing tools put
+// comments around and into statements.
 func savepointCommand(query string) (verb, name string) {
-	const longest = 512 // of a command worth splitting
-	query = strings.TrimSpace(query)
-	if len(query) > longest || !startsLikeSavepoint(query) {
+	words := words(query)
+	if !startsLikeSavepoint(words.skip()) {
 		return "", ""
 	}
-	words := strings.Fields(strings.TrimRight(query, "; \t\r\n"))
-	next := func(options ...string) bool {
-		for _, option := range options {
-			if len(words) > 1 && strings.EqualFold(words[0], option) {
-				words = words[1:]
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case next("SAVEPOINT"):
-		verb = "SAVEPOINT"
-	case next("RELEASE"):
-		verb = "RELEASE"
-		next("SAVEPOINT")
-	case next("ROLLBACK"):
-		verb = "ROLLBACK TO"
-		next("WORK", "TRANSACTION")
-		if !next("TO") {
+	switch first := words.next(); {
+	case strings.EqualFold(first, "SAVEPOINT"):
+		verb, name = "SAVEPOINT", words.next()
+	case strings.EqualFold(first, "RELEASE"):
+		verb, name = "RELEASE", words.nextBut("SAVEPOINT")
+	case strings.EqualFold(first, "ROLLBACK"):
+		to := words.nextBut("WORK", "TRANSACTION")
+		if !strings.EqualFold(to, "TO") {
 			return "", ""
 		}
-		next("SAVEPOINT")
+		verb, name = "ROLLBACK TO", words.nextBut("SAVEPOINT")
 	}
-	if verb == "" || len(words) != 1 {
+	if unquote(name) == "" || !isNameByte(unquote(name)[0]) || !words.atEnd() {
 		return "", ""
 	}
-	return verb, strings.Trim(words[0], "\"`[]")
+	return verb, unquote(name)
 }
+
+// words is the rest of an SQL command.
+type words string
+
+// skip drops spaces and comments, and returns the rest.
+func (w *words) skip() string {
+	for {
+		rest := strings.TrimLeft(string(*w), " \t\r\n\f\v")
+		switch {
+		case strings.HasPrefix(rest, "--"), strings.HasPrefix(rest, "#"):
+			_, rest, _ = strings.Cut(rest, "\n")
+		case strings.HasPrefix(rest, "/*"):
+			rest = afterComment(rest)
+		default:
+			*w = words(rest)
+			return rest
+		}
+		*w = words(rest)
+	}
+}
+
+// afterComment returns what follows a comment. PostgreSQL nests them; elsewhere none
+// contains the beginning of another.
+func afterComment(text string) string {
+	for depth := 0; text != ""; {
+		switch {
+		case strings.HasPrefix(text, "/*"):
+			depth, text = depth+1, text[2:]
+		case strings.HasPrefix(text, "*/"):
+			if depth, text = depth-1, text[2:]; depth == 0 {
+				return text
+			}
+		default:
+			text = text[1:]
+		}
+	}
+	return ""
+}
+
+// next takes one word: a name, quoted or not, or one character.
+func (w *words) next() string {
+	rest := w.skip()
+	if rest == "" {
+		return ""
+	}
+	length := 1
+	if closing, quoted := map[byte]byte{'"': '"', '`': '`', '[': ']'}[rest[0]]; quoted {
+		end := strings.IndexByte(rest[1:], closing)
+		if end < 0 {
+			return ""
+		}
+		length = end + 2
+	} else if isNameByte(rest[0]) {
+		for length < len(rest) && isNameByte(rest[length]) {
+			length++
+		}
+	}
+	*w = words(rest[length:])
+	return rest[:length]
+}
+
+// nextBut takes one word, or the one behind it if it is one of the options and another
+// word follows.
+func (w *words) nextBut(options ...string) string {
+	word := w.next()
+	for _, option := range options {
+		if strings.EqualFold(word, option) && !w.atEnd() {
+			return w.next()
+		}
+	}
+	return word
+}
+
+// atEnd reports whether no more than semicolons and comments follow.
+func (w *words) atEnd() bool {
+	rest := *w
+	for strings.HasPrefix(rest.skip(), ";") {
+		rest = rest[1:]
+	}
+	return rest == ""
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+}
+
+func unquote(name string) string { return strings.Trim(name, "\"`[]") }
 
 // startsLikeSavepoint looks at two letters, so that a SELECT costs nothing more.
 func startsLikeSavepoint(query string) bool {

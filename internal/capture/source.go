@@ -14,14 +14,14 @@ func ReadFromSource(ctx context.Context) context.Context {
 	return context.WithValue(ctx, sourceKey{}, true)
 }
 
-// callbacks are those of one kind of statement.
-type callbacks interface {
+// processor has the callbacks of one kind of statement.
+type processor interface {
 	Get(name string) func(*gorm.DB)
 }
 
 // chooseSource returns a callback that makes the setting of dbresolver.Write, and lets
 // gorm.io/plugin/dbresolver choose the database again.
-func chooseSource(of callbacks) func(*gorm.DB) {
+func chooseSource(of processor) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		if ctx := db.Statement.Context; ctx == nil || ctx.Value(sourceKey{}) == nil {
 			return

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"gorm.io/gorm"
 )
 
 // maxRows is the most rows of one statement that the plugin reads.
@@ -43,6 +45,12 @@ type Statement struct {
 	// Unknown says why Rows lack rows that the statement has written. It is nil if they
 	// lack none.
 	Unknown error
+
+	db        *gorm.DB      // of the statement
+	pool      gorm.ConnPool // its connection
+	ended     error         // the failure that has ended the caller's transaction
+	tableName string        // as the statement calls it
+	rowless   bool          // the consumer did not want the rows
 
 	one [1]Row // most statements write one row: no further allocation for it
 }

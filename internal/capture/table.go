@@ -29,6 +29,7 @@ type Table struct {
 	layout    atomic.Pointer[layout] // of the model's own table
 	layouts   sync.Map               // name of another table -> *layout
 	interest  Interest
+	failure   error // why the consumer can use none of its rows
 	byName    map[string]*Column
 	soft      []*schema.Field // the columns that a soft delete sets
 	unwritten bool            // it has columns that a create does not write

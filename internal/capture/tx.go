@@ -18,21 +18,38 @@ var ErrUntracked = errors.New("rohrpost: the transaction was begun out of the pl
 // It must have no BeginTx method: GORM would begin default transactions in it.
 type trackedTx struct {
 	gorm.Tx
-	consumer Consumer
-	ctx      context.Context // of BeginTx; when done, database/sql rolls back
-	db       *sql.DB
+	publisher *publisher
+	ctx       context.Context // of BeginTx; when done, database/sql rolls back
+	db        *sql.DB
 
 	isWriter atomic.Bool // it is the one that may write, on a database that has only one
 
 	mu         sync.Mutex  // guards the fields below: a transaction may be used concurrently
 	kept       Transaction // of the consumer; nil before its first use
 	savepoints []savepoint
+	rows       []rowID // that its statements have written
+	state      txState
+	inDoubt    bool // it may have been rolled back already
+
+	turn turn // of the first call of Commit
+	one  [1]rowID
 }
 
-// savepoint is a name, and the consumer's mark when it was set.
+// txState is how far a transaction has come.
+type txState int
+
+const (
+	running txState = iota
+	committing
+	committed
+	notCommitted // rolled back, or the answer to the COMMIT was lost
+)
+
+// savepoint is a name, and what there was when it was set.
 type savepoint struct {
 	name string
-	mark int
+	mark int // of the consumer
+	rows int
 }
 
 // SQLTx returns the transaction of database/sql behind a statement's pool.
@@ -78,10 +95,50 @@ func trackedTxOf(pool gorm.ConnPool) (*trackedTx, error) {
 func (t *trackedTx) transaction() Transaction {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.keep()
+}
+
+// keep is transaction for a caller that holds mu.
+func (t *trackedTx) keep() Transaction {
 	if t.kept == nil {
-		t.kept = t.consumer.Begin(t.ctx)
+		t.kept = t.publisher.consumer.Begin(t.ctx)
 	}
 	return t.kept
+}
+
+// wrote notes the rows that a statement has written.
+func (t *trackedTx) wrote(s *Statement) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.rows == nil {
+		t.rows = t.one[:0]
+	}
+	t.rows = s.appendIDs(t.rows)
+}
+
+// add calls f with the consumer's part of the transaction. It returns false if the
+// transaction has committed, and sql.ErrTxDone if it has not.
+func (t *trackedTx) add(rows []rowID, f func(Transaction)) (added bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.state == committed:
+		return false, nil
+	case t.state == notCommitted, t.state == running && t.ctx.Err() != nil: // then database/sql rolls back
+		return false, sql.ErrTxDone
+	}
+	f(t.keep())
+	for _, row := range rows {
+		t.rows = appendID(t.rows, row)
+	}
+	return true, nil
+}
+
+// doubt lets a COMMIT without an error be in doubt.
+func (t *trackedTx) doubt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inDoubt = true
 }
 
 // overflowed reports whether the consumer takes no more rows.
@@ -96,7 +153,7 @@ func (t *trackedTx) overflowed() bool {
 func (t *trackedTx) setSavepoint(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := savepoint{name: name}
+	s := savepoint{name: name, rows: len(t.rows)}
 	if t.kept != nil {
 		s.mark = t.kept.Mark()
 	}
@@ -123,6 +180,7 @@ func (t *trackedTx) rollBackTo(name string) {
 	if t.kept != nil {
 		t.kept.RollBackTo(t.savepoints[i].mark)
 	}
+	t.rows = t.rows[:t.savepoints[i].rows]
 	t.savepoints = t.savepoints[:i+1]
 }
 
@@ -145,39 +203,62 @@ func (t *trackedTx) GetDBConn() (*sql.DB, error) {
 }
 
 // Commit implements gorm.TxCommitter. Only a nil error means that the changes are in
-// the database. After sql.ErrTxDone another call has ended the transaction, and has
-// told the consumer.
+// the database. Whatever happens, even a panic, the transaction leaves the commit order.
 func (t *trackedTx) Commit() error {
+	if !t.beginCommit() {
+		return sql.ErrTxDone
+	}
+	outcome := RolledBack
+	defer func() {
+		kept, outcome := t.finish(outcome)
+		t.publisher.end(kept, &t.turn, outcome)
+	}()
 	wasDone := t.ctx.Err() != nil
 	err := t.Tx.Commit()
 	switch {
 	case err == nil:
-		t.end(Committed)
-	case errors.Is(err, sql.ErrTxDone):
-	case !wasDone && !answered(err):
-		t.end(InDoubt)
-	default:
-		t.end(RolledBack)
+		outcome = Committed
+	case !wasDone && !errors.Is(err, sql.ErrTxDone) && !answered(err):
+		outcome = InDoubt
 	}
 	return err
 }
 
-// Rollback implements gorm.TxCommitter.
+// beginCommit enters the commit order. It returns false where another call is ending the
+// transaction, or has ended it.
+func (t *trackedTx) beginCommit() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != running {
+		return false
+	}
+	t.state = committing
+	t.publisher.order.enter(&t.turn, t.rows)
+	return true
+}
+
+// Rollback implements gorm.TxCommitter. After sql.ErrTxDone another call has ended the
+// transaction, and has told the consumer.
 func (t *trackedTx) Rollback() error {
 	err := t.Tx.Rollback()
 	if !errors.Is(err, sql.ErrTxDone) {
-		t.end(RolledBack)
+		kept, _ := t.finish(RolledBack)
+		t.publisher.end(kept, nil, RolledBack)
 	}
 	return err
 }
 
-// end tells the consumer the outcome, once.
-func (t *trackedTx) end(o Outcome) {
+// finish ends the tracking. It returns the consumer's part, once, and its outcome.
+func (t *trackedTx) finish(o Outcome) (Transaction, Outcome) {
 	t.mu.Lock()
-	kept := t.kept
-	t.kept, t.savepoints = nil, nil
-	t.mu.Unlock()
-	if kept != nil {
-		kept.End(o)
+	defer t.mu.Unlock()
+	if o == Committed && t.inDoubt {
+		o = InDoubt
 	}
+	kept := t.kept
+	t.kept, t.savepoints, t.rows = nil, nil, nil
+	if t.state = notCommitted; o == Committed {
+		t.state = committed
+	}
+	return kept, o
 }

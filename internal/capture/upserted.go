@@ -9,14 +9,38 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// readBefore reads the rows that the statement may meet, before it runs.
+// readBefore reads the rows that the statement may meet, before it runs, and holds them
+// until the transaction ends. Where a lock on absent rows would block others, it looks
+// first which rows are there.
 func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 	lock := ""
-	if w.dialect.keyLocks { // elsewhere a lock on absent rows blocks others
+	if w.dialect.keyLocks {
 		lock = w.dialect.lock(w.db.Statement, false)
 	}
 	rows, err := u.lookUp(w, lock)
+	if err == nil && w.dialect.duplicate && !u.nothing {
+		rows, err = lockRows(w, rows)
+	}
 	return asBefore(rows), err
+}
+
+// lockRows reads rows again by their keys, and holds them.
+func lockRows(w *statementConn, rows []Row) (locked []Row, err error) {
+	for keys := range slices.Chunk(rows, keyedRows) {
+		q := selectFrom(w.db, w.table, w.layout, true)
+		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, w.table, keys)}})
+		q.Build("SELECT", "FROM", "WHERE")
+		q.SQL.WriteString(w.dialect.lock(w.db.Statement, false))
+		found, count, err := queryRows(q, w.ConnPool, w.table, w.layout, true)
+		if err == nil {
+			err = missingRows(len(found), count)
+		}
+		if err != nil {
+			return nil, err
+		}
+		locked = append(locked, found...)
+	}
+	return sortRows(locked), nil
 }
 
 func (u *upsert) lookUp(w *statementConn, lock string) (found []Row, err error) {

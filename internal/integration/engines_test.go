@@ -119,6 +119,7 @@ func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB 
 
 var (
 	programs     = flag.Int("programs", 200, "random programs of writes to run on each database")
+	bursts       = flag.Int("bursts", 40, "bursts of writers to run on each database")
 	programsSeed = flag.Uint64("programs-seed", 1, "seed of the first program")
 )
 
@@ -142,6 +143,10 @@ func TestDropping(t *testing.T) { onEach(t, writetest.Dropping) }
 
 func TestBeside(t *testing.T) { onEach(t, writetest.Beside) }
 
+func TestBursts(t *testing.T) {
+	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Bursts(t, e, *bursts, *programsSeed) })
+}
+
 func TestCatalogue(t *testing.T) { onEach(t, writetest.Catalogue) }
 
 func TestCommitMatrix(t *testing.T) { onEach(t, writetest.CommitMatrix) }
@@ -161,3 +166,7 @@ func TestWritesDocument(t *testing.T) {
 }
 
 func TestRaces(t *testing.T) { onEach(t, writetest.Races) }
+
+func TestPayloads(t *testing.T) { onEach(t, writetest.Payloads) }
+
+func TestUnreadable(t *testing.T) { onEach(t, writetest.Unreadable) }

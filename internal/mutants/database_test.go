@@ -6,7 +6,7 @@ const programs = "-programs 1000"
 var databaseMutants = []mutant{
 	{
 		"sends before commit", "internal/capture/callbacks.go",
-		"	if tx == nil {\n		kept.End", "	if tx != nil {\n		kept.End", "internal/writetest", "TestPrograms", programs,
+		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"ignores savepoints", "internal/capture/savepoint.go",
@@ -18,7 +18,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"sends although the context was cancelled", "internal/capture/tx.go",
-		"case !wasDone && !answered(err):", "case wasDone || !answered(err):", "internal/writetest", "TestPrograms", programs,
+		"case !wasDone && !errors.Is(err, sql.ErrTxDone) &&", "case (wasDone || !answered(err)) && !errors.Is(err, sql.ErrTxDone) || false &&", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"ROLLBACK TO gives up the savepoint", "internal/capture/tx.go",
@@ -26,7 +26,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"RELEASE is not seen", "internal/capture/savepoint.go",
-		`case next("RELEASE"):`, `case next("RELEASED"):`, "internal/writetest", "TestPrograms", programs,
+		`strings.EqualFold(first, "RELEASE")`, `strings.EqualFold(first, "RELEASED")`, "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"the oldest savepoint of a name counts", "internal/capture/tx.go",
@@ -34,7 +34,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"shows the half-filled struct", "internal/notify/model.go",
-		"return m.namesGroup || m.namesGroups || m.makesPayload ||", "return", "internal/writetest", "TestPrograms", programs,
+		"return m.hasMethods() ||", "return", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"takes an existing row for a created one", "internal/capture/upserted.go",

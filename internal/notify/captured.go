@@ -16,6 +16,9 @@ type statement struct {
 	model   *model
 	fields  []string // that it updates, as messages name them
 	updates bool     // it is an update to groups that its rows stay in
+
+	copies   map[uintptr]reflect.Value // of rows, with their associations
+	unloaded error                     // why they are without
 }
 
 // Captured implements capture.Transaction. If rows are unknown, it adds a resync for all
@@ -24,6 +27,9 @@ func (t *Tx) Captured(captured *capture.Statement) {
 	m := captured.Table.Interest().(*model)
 	s := statement{Statement: captured, tx: t, model: m}
 	s.fields, s.updates = m.fieldNames(s.Named), m.announcesUpdateOf(s.Set)
+	if m.hasMethods() {
+		defer t.notifier.watch(m)()
+	}
 	t.reserve(len(s.Rows))
 	for i := range s.Rows {
 		s.row(&s.Rows[i])
@@ -44,7 +50,7 @@ func (s *statement) keyless() {
 		if !s.model.announces(capture.Create) || !s.model.isLive(s.Context, r.After) {
 			continue
 		}
-		groups, err := s.model.groupsWithoutKey(s.Context, r.After)
+		groups, err := s.groupsWithoutKey(r.After)
 		if err != nil {
 			groups = s.model.patterns()
 		}
@@ -95,13 +101,13 @@ func (s *statement) diff(r *capture.Row) {
 	var old, now []string
 	var err error
 	if was {
-		old, err = m.groupsOf(s.Context, nil, capture.Update, r.Key, r.Before)
+		old, err = s.groupsOf(nil, capture.Update, r.Key, r.Before)
 	}
 	if is && err == nil {
-		now, err = m.groupsOf(s.Context, nil, capture.Update, r.Key, r.After)
+		now, err = s.groupsOf(nil, capture.Update, r.Key, r.After)
 	}
 	if err != nil {
-		s.skip(capture.Update, r.Key, err)
+		s.groupless(capture.Update, r.Key, err)
 		return
 	}
 	for _, deleted := range old {
@@ -125,9 +131,9 @@ func (s *statement) announce(op capture.Operation, fields []string, key capture.
 		return
 	}
 	var one [1]string // most rows are in one group
-	groups, err := s.model.groupsOf(s.Context, one[:0], op, key, row)
+	groups, err := s.groupsOf(one[:0], op, key, row)
 	if err != nil {
-		s.skip(op, key, err)
+		s.groupless(op, key, err)
 		return
 	}
 	for _, group := range groups {
@@ -149,10 +155,13 @@ func (s *statement) addChange(op capture.Operation, fields []string, key capture
 		var object wire.Object
 		rendered := err == nil && s.tx.needsPayload(group)
 		if rendered {
-			object, err = s.model.payload(e.op, fields, key, row)
+			object, err = s.payload(e.op, fields, key, row)
 		}
 		if err != nil {
 			s.skip(op, key, err)
+			if errors.As(err, &queryError{}) {
+				s.tx.add(txEntry{model: s.model, change: wire.NewResync(group, wire.ReasonUnknown)})
+			}
 			return
 		}
 		if rendered && e.op == capture.Update && !s.model.sends(object, fields) {
@@ -163,6 +172,14 @@ func (s *statement) addChange(op capture.Operation, fields []string, key capture
 		}
 	}
 	s.tx.add(e)
+}
+
+// groupless skips a change whose groups cannot be named.
+func (s *statement) groupless(op capture.Operation, key capture.Key, err error) {
+	s.skip(op, key, err)
+	if errors.As(err, &queryError{}) {
+		s.tx.addResyncs(s.model, wire.ReasonUnknown)
+	}
 }
 
 func (s *statement) skip(op capture.Operation, key capture.Key, err error) {

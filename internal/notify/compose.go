@@ -59,9 +59,8 @@ func isWithinBounds(entries []txEntry) bool {
 	return len(entries) <= least && resyncs < 2
 }
 
-// inDoubt replaces changes by one resync for each of their groups: right whether they
-// have happened or not. It drops functions.
-func inDoubt(entries []txEntry) []txEntry {
+// resyncsOf replaces changes by one resync for each of their groups. It drops functions.
+func resyncsOf(entries []txEntry, reason string) []txEntry {
 	var resyncs []txEntry
 	told := map[string]bool{}
 	for i := range entries {
@@ -70,7 +69,7 @@ func inDoubt(entries []txEntry) []txEntry {
 			continue
 		}
 		told[e.change.Group] = true
-		resyncs = append(resyncs, txEntry{change: wire.NewResync(e.change.Group, wire.ReasonCommit), model: e.model, key: e.key, place: e.place})
+		resyncs = append(resyncs, txEntry{change: wire.NewResync(e.change.Group, reason), model: e.model, key: e.key, place: e.place})
 	}
 	return resyncs
 }

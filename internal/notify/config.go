@@ -4,9 +4,11 @@ import (
 	"log/slog"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
+	"gorm.io/gorm"
 )
 
 // Config configures a Notifier.
@@ -20,6 +22,15 @@ type Config struct {
 
 	// Markers returns the writes that a marker type announces, none for other types.
 	Markers func(reflect.Type) []capture.Operation
+
+	// PayloadTx calls the PushNotificationDataTx method of a row, whose type implements
+	// PayloadTxType.
+	PayloadTx     func(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error)
+	PayloadTxType reflect.Type
+
+	// Patience is how long the methods of a model may run for one statement before the
+	// notifier logs it. Defaults to two seconds.
+	Patience time.Duration
 
 	Log                *slog.Logger
 	Skipped, Untracked *atomic.Uint64

@@ -43,6 +43,7 @@ type (
 	}
 	box[T any] struct {
 		OnUpdate
+		ID    uint
 		Value T
 	}
 	defined  byValue

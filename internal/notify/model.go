@@ -2,12 +2,15 @@ package notify
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
+	"gorm.io/gorm"
 )
 
 // model holds which writes of a marked type are announced, and to which groups.
@@ -18,9 +21,13 @@ type model struct {
 	without any               // the context key of WithoutFor
 	json    map[string]string // names of updated fields by column; nil: the columns
 
+	preload      []string
 	namesGroup   bool // the type is a groupNamer
 	namesGroups  bool // the type is a groupsNamer
 	makesPayload bool // the type is a payloadProvider
+
+	// makesPayloadTx calls the type's PushNotificationDataTx, nil if it has none.
+	makesPayloadTx func(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error)
 }
 
 // The methods that a model may have, as package rohrpost documents them.
@@ -61,14 +68,62 @@ func newModel(t *capture.Table, c Config) (*model, error) {
 			m.tags[op], m.netOnly[op] = first, true
 		}
 	}
-	pointer := reflect.PointerTo(t.Model)
-	m.namesGroup = pointer.Implements(reflect.TypeFor[groupNamer]())
-	m.namesGroups = pointer.Implements(reflect.TypeFor[groupsNamer]())
-	m.makesPayload = pointer.Implements(reflect.TypeFor[payloadProvider]())
+	if err := m.findMethods(c); err != nil {
+		return nil, err
+	}
+	if err := m.checkKey(); err != nil {
+		return nil, err
+	}
+	m.preload = m.preloads()
 	if c.JSONNames {
 		m.json = jsonNames(t)
 	}
 	return m, nil
+}
+
+// findMethods finds the methods of the type. The error is about one that has the name of a
+// method that the plugin calls, but not its signature.
+func (m *model) findMethods(c Config) error {
+	value := reflect.New(m.table.Model)
+	var makesPayloadTx bool
+	for _, method := range []struct {
+		of    reflect.Type
+		found *bool
+	}{
+		{reflect.TypeFor[groupNamer](), &m.namesGroup},
+		{reflect.TypeFor[groupsNamer](), &m.namesGroups},
+		{reflect.TypeFor[payloadProvider](), &m.makesPayload},
+		{c.PayloadTxType, &makesPayloadTx},
+	} {
+		if method.of == nil {
+			continue
+		}
+		want := method.of.Method(0)
+		got := value.MethodByName(want.Name)
+		if *method.found = value.Type().Implements(method.of); got.IsValid() && !*method.found {
+			return fmt.Errorf("the method %s is a %s, not a %s", want.Name, got.Type(), want.Type)
+		}
+	}
+	if makesPayloadTx {
+		m.makesPayloadTx = c.PayloadTx
+	}
+	return nil
+}
+
+// checkKey returns an error where a primary key is needed that the table does not have.
+func (m *model) checkKey() error {
+	if slices.ContainsFunc(m.table.Columns, func(c *capture.Column) bool { return c.PrimaryKey }) {
+		return nil
+	}
+	if !m.makesPayload && m.makesPayloadTx == nil {
+		return errors.New("the table has no primary key: the model needs a PushNotificationData method")
+	}
+	for _, tag := range m.tags {
+		if tag != nil && tag.group.usesKey() && !m.namesGroup && !m.namesGroups {
+			return errors.New("the table has no primary key: the marker's tag has to name the group by other columns")
+		}
+	}
+	return nil
 }
 
 // jsonNames returns the names of the columns in the JSON of the struct, by the rules
@@ -122,9 +177,30 @@ func (m *model) Rereads() bool {
 // announces reports whether writes of this kind are announced.
 func (m *model) announces(op capture.Operation) bool { return m.tags[op] != nil }
 
+// hasMethods reports whether the plugin calls methods of the model.
+func (m *model) hasMethods() bool {
+	return m.namesGroup || m.namesGroups || m.makesPayload || m.makesPayloadTx != nil
+}
+
+// preloads returns the associations that the methods need.
+func (m *model) preloads() []string {
+	var names []string
+	for _, tag := range m.tags {
+		if tag == nil {
+			continue
+		}
+		for _, name := range tag.preload {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // needsColumns reports whether more than the key of a written row must be known.
 func (m *model) needsColumns(op capture.Operation) bool {
-	return m.namesGroup || m.namesGroups || m.makesPayload || m.tags[op] != nil && m.tags[op].group.columns
+	return m.hasMethods() || m.tags[op] != nil && m.tags[op].group.columns
 }
 
 // changesGroups reports whether an update that sets the columns may take a row out of

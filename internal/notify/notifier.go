@@ -8,6 +8,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 )
@@ -20,7 +21,12 @@ type Notifier struct {
 }
 
 // New returns a notifier.
-func New(c Config) *Notifier { return &Notifier{config: c} }
+func New(c Config) *Notifier {
+	if c.Patience == 0 {
+		c.Patience = 2 * time.Second
+	}
+	return &Notifier{config: c}
+}
 
 // Of returns the notifier that a plugin serves, nil if it serves none.
 func Of(p *capture.Plugin) *Notifier {
@@ -45,6 +51,10 @@ func (n *Notifier) Begin(ctx context.Context) capture.Transaction {
 // Missed implements capture.Consumer. A log line for each statement in a transaction
 // that the plugin cannot see would be too many.
 func (n *Notifier) Missed(t *capture.Table, op capture.Operation, err error) {
+	if errors.As(err, &capture.ModelError{}) {
+		n.config.Skipped.Add(1)
+		return
+	}
 	if !errors.Is(err, capture.ErrUntracked) {
 		n.skip(t.Name, "", op, err)
 		return
@@ -68,6 +78,17 @@ func (n *Notifier) MessageTypes(t *capture.Table) ([]string, error) {
 		}
 	}
 	return types, nil
+}
+
+// watch logs a method of a model that runs for long, until the returned function is called.
+// A method that uses the program's handle may wait for the connection of the transaction
+// in which it is called.
+func (n *Notifier) watch(m *model) (stop func()) {
+	timer := time.AfterFunc(n.config.Patience, func() {
+		n.config.Log.Warn("rohrpost: a method of the model still runs; if it waits for a connection to the database, "+
+			"use PushNotificationDataTx or the tag option preload", "model", m.table.Name)
+	})
+	return func() { timer.Stop() }
 }
 
 // skip logs and counts a change that cannot be announced.

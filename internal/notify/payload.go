@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,12 +9,19 @@ import (
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
+	"gorm.io/gorm"
 )
 
-// groupsOf appends the names of a row's groups. A row whose group has no name is in none. The model's methods are the user's
-// code: a panic in them becomes an error.
-func (m *model) groupsOf(ctx context.Context, groups []string, op capture.Operation, key capture.Key, row reflect.Value) (_ []string, err error) {
+// groupsOf appends the names of a row's groups. A row whose group has no name is in none.
+// The model's methods are the user's code: a panic in them becomes an error.
+func (s *statement) groupsOf(groups []string, op capture.Operation, key capture.Key, row reflect.Value) (_ []string, err error) {
 	defer panics.Recover(&err)
+	m := s.model
+	if m.namesGroup || m.namesGroups {
+		if row, err = s.loaded(row); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case m.namesGroups:
 		for _, group := range row.Addr().Interface().(groupsNamer).GroupNames(op.String()) {
@@ -30,7 +36,7 @@ func (m *model) groupsOf(ctx context.Context, groups []string, op capture.Operat
 		}
 		return groups, nil
 	}
-	name, err := m.tags[op].group.name(ctx, m.table.Name, key, row)
+	name, err := m.tags[op].group.name(s.Context, m.table.Name, key, row)
 	if err != nil {
 		return nil, fmt.Errorf("name the group: %w", err)
 	}
@@ -44,11 +50,11 @@ var errNeedsKey = errors.New("the group depends on the key")
 
 // groupsWithoutKey returns the groups of a created row whose key is unknown. The error
 // means that they may depend on the key.
-func (m *model) groupsWithoutKey(ctx context.Context, row reflect.Value) ([]string, error) {
-	if tag := m.tags[capture.Create]; m.needsKey(tag) {
+func (s *statement) groupsWithoutKey(row reflect.Value) ([]string, error) {
+	if tag := s.model.tags[capture.Create]; s.model.needsKey(tag) {
 		return nil, errNeedsKey
 	}
-	return m.groupsOf(ctx, nil, capture.Create, capture.Key{}, row)
+	return s.groupsOf(nil, capture.Create, capture.Key{}, row)
 }
 
 // needsKey reports whether the groups may depend on the key. Those of a method do, unless
@@ -64,20 +70,78 @@ func (m *model) needsKey(t *tag) bool {
 
 // payload encodes the object of a change at once, since the user's value may change
 // before the commit.
-func (m *model) payload(op capture.Operation, fields []string, key capture.Key, row reflect.Value) (object wire.Object, err error) {
+func (s *statement) payload(op capture.Operation, fields []string, key capture.Key, row reflect.Value) (object wire.Object, err error) {
 	defer panics.Recover(&err)
-	if m.makesPayload {
-		data := row.Addr().Interface().(payloadProvider).PushNotificationData(fields, op.String())
-		if object, err = wire.EncodeObject(data); err != nil {
-			return object, fmt.Errorf("build the payload: %w", err)
+	m := s.model
+	var data any
+	switch {
+	case m.makesPayloadTx != nil:
+		data, err = s.payloadTx(op, fields, row)
+	case m.makesPayload:
+		if row, err = s.loaded(row); err == nil {
+			data = row.Addr().Interface().(payloadProvider).PushNotificationData(fields, op.String())
 		}
-		return object, nil
+	case key.Err() != nil:
+		return object, key.Err()
+	default:
+		return wire.KeyObject(key.JSON()), nil
 	}
-	if err := key.Err(); err != nil {
-		return object, err
+	if err == nil {
+		object, err = wire.EncodeObject(data)
 	}
-	return wire.KeyObject(key.JSON()), nil
+	if err != nil {
+		return object, fmt.Errorf("build the payload: %w", err)
+	}
+	return object, nil
 }
+
+// payloadTx calls a PushNotificationDataTx method on the connection of the statement.
+func (s *statement) payloadTx(op capture.Operation, fields []string, row reflect.Value) (data any, err error) {
+	if row, err = s.loaded(row); err != nil {
+		return nil, err
+	}
+	err = s.Query(func(tx *gorm.DB) (err error) {
+		data, err = s.model.makesPayloadTx(row.Addr().Interface(), tx, op.String(), fields)
+		return err
+	})
+	if err != nil {
+		return nil, queryError{err}
+	}
+	return data, nil
+}
+
+// loaded returns a row with the associations of the preload option. The first call loads
+// them for all rows of the statement, into copies: a row may be the caller's own struct.
+func (s *statement) loaded(row reflect.Value) (reflect.Value, error) {
+	if s.model.preload == nil || !row.IsValid() {
+		return row, nil
+	}
+	if s.copies == nil {
+		s.copies = map[uintptr]reflect.Value{}
+		var copies []reflect.Value
+		for _, r := range slices.Concat(s.Rows, s.Keyless) {
+			for _, original := range []reflect.Value{r.Before, r.After} {
+				if original.IsValid() {
+					loaded := reflect.New(original.Type()).Elem()
+					loaded.Set(original)
+					copies = append(copies, loaded)
+					s.copies[original.Addr().Pointer()] = loaded
+				}
+			}
+		}
+		if err := s.Preload(copies, s.model.preload); err != nil {
+			s.unloaded = queryError{fmt.Errorf("preload: %w", err)}
+		}
+	}
+	return s.copies[row.Addr().Pointer()], s.unloaded
+}
+
+// queryError is a failed query for a payload or the name of a group: the change is not
+// known, but it has happened.
+type queryError struct{ error }
+
+// Unwrap returns the error of the query.
+func (e queryError) Unwrap() error { return e.error }
 
 // sends reports whether an update with these fields is to be sent: a model may
 // ask that one of them is in the object.

@@ -10,14 +10,13 @@ import (
 )
 
 // End implements capture.Transaction. It records the changes for tests, composes them,
-// and after a COMMIT publishes them, with the functions of AfterCommit in between. It
-// recovers a panic of the hub or of a function.
+// and after a COMMIT publishes them together. It recovers a panic of the hub.
 func (t *Tx) End(o capture.Outcome) {
 	t.mu.Lock()
 	entries := t.all()
 	t.entries, t.netted, t.overflow, t.changes = nil, nil, nil, 0
 	if o == capture.InDoubt {
-		entries = inDoubt(entries)
+		entries = resyncsOf(entries, wire.ReasonCommit)
 	}
 	for _, r := range t.recordings {
 		r.finish(entries, o != capture.RolledBack)
@@ -26,23 +25,46 @@ func (t *Tx) End(o capture.Outcome) {
 	if o == capture.RolledBack {
 		return
 	}
-	for entries = compose(entries, t.notifier.config.NetEffect); len(entries) > 0; {
-		if entries[0].call != nil {
-			t.notifier.call(entries[0].call)
-			entries = entries[1:]
-			continue
-		}
-		count := slices.IndexFunc(entries, func(e txEntry) bool { return e.call != nil })
-		if count < 0 {
-			count = len(entries)
-		}
-		t.publish(entries[:count])
-		entries = entries[count:]
+	entries, t.calls = splitCalls(entries)
+	t.published = compose(entries, t.notifier.config.NetEffect)
+	t.publish(t.published)
+}
+
+// Finish implements capture.Transaction. It calls the functions of AfterCommit. It
+// recovers a panic of a function.
+func (t *Tx) Finish(overtaken bool) {
+	published, calls := t.published, t.calls
+	t.published, t.calls = nil, nil
+	if overtaken {
+		t.publish(resyncsOf(published, wire.ReasonOrder))
 	}
+	for _, call := range calls {
+		t.notifier.call(call)
+	}
+}
+
+// splitCalls separates the functions from the changes. It reuses the memory of the
+// entries.
+func splitCalls(entries []txEntry) (changes []txEntry, calls []func()) {
+	if !slices.ContainsFunc(entries, func(e txEntry) bool { return e.call != nil }) {
+		return entries, nil
+	}
+	changes = entries[:0]
+	for _, e := range entries {
+		if e.call != nil {
+			calls = append(calls, e.call)
+		} else {
+			changes = append(changes, e)
+		}
+	}
+	return changes, calls
 }
 
 // publish hands changes to the hub.
 func (t *Tx) publish(entries []txEntry) {
+	if len(entries) == 0 {
+		return
+	}
 	n := t.notifier
 	err := n.tryPublish(t.ctx, changesIn(entries))
 	if err == nil {

@@ -17,6 +17,7 @@ type tag struct {
 	group      groupTemplate
 	fields     []string // an update is announced when one of these is set; nil: any
 	depends    []string // the columns on which the group depends; nil: see changesGroups
+	preload    []string // associations that the methods need
 	rows       int      // the most changes of one commit for one group
 	alwaysSend bool     // also when no updated field is in the object
 	reread     bool     // a created row is read again where the table may keep other values
@@ -40,6 +41,8 @@ func parseTag(text string, t *capture.Table) (*tag, error) {
 			}
 		case "depends":
 			parsed.depends, err = columns(value, t)
+		case "preload":
+			parsed.preload, err = associations(value, t)
 		case "rows":
 			if parsed.rows, err = strconv.Atoi(value); err == nil && parsed.rows < 1 {
 				err = errors.New("less than one row")
@@ -69,6 +72,17 @@ func columns(list string, t *capture.Table) ([]string, error) {
 			return nil, fmt.Errorf("the model has no column %q", name)
 		}
 		names = append(names, name)
+	}
+	return names, nil
+}
+
+// associations reads a list of associations, which may contain those of others: "Author.Team".
+func associations(list string, t *capture.Table) ([]string, error) {
+	names := strings.Split(list, ",")
+	for _, name := range names {
+		if first, _, _ := strings.Cut(name, "."); !t.HasAssociation(first) {
+			return nil, fmt.Errorf("the model has no association %q", first)
+		}
 	}
 	return names, nil
 }

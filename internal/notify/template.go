@@ -97,6 +97,11 @@ func (g *groupTemplate) name(ctx context.Context, typeName string, key capture.K
 	return string(name), nil
 }
 
+// usesKey reports whether the name contains the primary key.
+func (g *groupTemplate) usesKey() bool {
+	return g.parts == nil || slices.ContainsFunc(g.parts, func(part groupPart) bool { return part.text == "" && part.column == nil })
+}
+
 // dependsOn reports whether the group changes with the column.
 func (g *groupTemplate) dependsOn(column string) bool {
 	return slices.ContainsFunc(g.parts, func(part groupPart) bool {

@@ -26,10 +26,13 @@ type Tx struct {
 
 	recordings []*Recording // of tests
 
+	published []txEntry // by End, until Finish
+	calls     []func()  // of AfterCommit, from End to Finish
+
 	one [1]txEntry // most transactions have one entry: no further allocation for it
 }
 
-// AfterCommit calls fn once the transaction has committed, in order with the changes.
+// AfterCommit calls fn once the transaction has committed and its changes are published.
 func (t *Tx) AfterCommit(fn func()) { t.add(txEntry{call: fn}) }
 
 // Add adds changes that a program made itself. Their objects must be encoded.

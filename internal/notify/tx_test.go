@@ -5,10 +5,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 )
 
 // sink is what stands for the hub.
@@ -23,6 +27,12 @@ func (s *sink) notifier(publish func([]wire.Change) error) *Notifier {
 		Publish: publish, HasMembersOrHistory: func(string) bool { return true }, Markers: markers,
 		Log: slog.New(slog.NewTextHandler(&s.logs, nil)), Skipped: &s.skipped, Untracked: &s.untracked,
 	})
+}
+
+// end ends a transaction.
+func end(tx *Tx, o capture.Outcome) {
+	tx.End(o)
+	tx.Finish(false)
 }
 
 func (s *sink) take(changes []wire.Change) error {
@@ -52,7 +62,7 @@ func TestOverflow(t *testing.T) {
 	tx.RollBackTo(mark)
 	assert.Len(t, tx.entries, 1)
 
-	tx.End(capture.Committed)
+	end(tx, capture.Committed)
 	assert.Equal(t, 1, called)
 	assert.Equal(t, []wire.Change{wire.NewResync("board-{1}", "rows"), wire.NewResync("{any}", "rows")}, s.changes)
 }
@@ -72,7 +82,7 @@ func TestRollBackTo(t *testing.T) {
 	tx.RollBackTo(outer)
 	add("e")
 	assert.Equal(t, 2, tx.changes)
-	tx.End(capture.Committed)
+	end(tx, capture.Committed)
 	assert.Equal(t, []wire.Change{{Group: "a", Type: wire.Create}, {Group: "e", Type: wire.Create}}, s.changes)
 }
 
@@ -88,31 +98,84 @@ func TestOutcomes(t *testing.T) {
 		called := false
 		tx.AfterCommit(func() { called = true })
 		tx.Add([]wire.Change{a, b, a})
-		tx.End(outcome)
+		end(tx, outcome)
 		assert.Equal(t, want, s.changes)
 		assert.Equal(t, outcome == capture.Committed, called)
 	}
 }
 
-// A panic of the hub or of a function of AfterCommit keeps nothing else from being
-// published.
+// Neither a panic of the hub nor one of a function keeps a function of AfterCommit from
+// running.
 func TestPanicsWhilePublishing(t *testing.T) {
 	s := &sink{}
-	n := s.notifier(func(changes []wire.Change) error {
-		if len(s.changes) == 0 {
-			s.changes = changes
-			panic("broken")
-		}
-		return s.take(changes)
-	})
-	tx := n.Begin(t.Context()).(*Tx)
-	m := modelOf(t, &plainModel{})
-	tx.add(txEntry{model: m, key: "1", change: wire.Change{Group: "a", Type: wire.Create}})
+	tx := s.notifier(func(changes []wire.Change) error {
+		s.changes = changes
+		panic("broken")
+	}).Begin(t.Context()).(*Tx)
+	called := false
+	tx.add(txEntry{model: modelOf(t, &plainModel{}), key: "1", change: wire.Change{Group: "a", Type: wire.Create}})
 	tx.AfterCommit(func() { panic("no function today") })
 	tx.Add([]wire.Change{{Group: "b", Type: wire.Create}})
-	tx.End(capture.Committed)
-	assert.Len(t, s.changes, 2)
-	assert.EqualValues(t, 1, s.skipped.Load())
+	tx.AfterCommit(func() { called = true })
+	end(tx, capture.Committed)
+	assert.Len(t, s.changes, 2, "in one Publish")
+	assert.EqualValues(t, 2, s.skipped.Load())
 	assert.Contains(t, s.logs.String(), "model=plainmodel key=1")
 	assert.Contains(t, s.logs.String(), "no function today")
+	assert.True(t, called)
+}
+
+// A transaction that was overtaken sends a resync to each of its groups, once.
+func TestOvertaken(t *testing.T) {
+	s := &sink{}
+	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	a, b := wire.Change{Group: "a", Type: wire.Create}, wire.Change{Group: "b", Type: wire.Delete}
+	tx.Add([]wire.Change{a, b, a})
+	var seen int
+	tx.AfterCommit(func() { seen = len(s.changes) })
+	tx.End(capture.Committed)
+	assert.Equal(t, []wire.Change{a, b, a}, s.changes)
+	tx.Finish(true)
+	assert.Equal(t, []wire.Change{wire.NewResync("a", "order"), wire.NewResync("b", "order")}, s.changes[3:])
+	assert.Equal(t, 5, seen, "the functions run last")
+}
+
+// slowModel has a method that runs until it is told to return.
+type slowModel struct {
+	OnChange
+	ID uint
+}
+
+var releaseSlow chan struct{} // the method gets nothing but columns
+
+func (slowModel) GroupName(string) string {
+	<-releaseSlow
+	return "slow"
+}
+
+// A method that waits for the connection of its own transaction is named in the log.
+func TestSlowMethods(t *testing.T) {
+	releaseSlow = make(chan struct{})
+	logs := &releasing{release: releaseSlow}
+	s := &sink{}
+	n := s.notifier(s.take)
+	n.config.Log, n.config.Patience = slog.New(slog.NewTextHandler(logs, nil)), time.Millisecond
+	db := sqlitetest.Open(t, gorm.Config{})
+	require.NoError(t, db.AutoMigrate(&slowModel{}))
+	require.NoError(t, db.Use(capture.New(n, n.config.Log)))
+	require.NoError(t, db.Create(&slowModel{ID: 1}).Error)
+	assert.Contains(t, logs.String(), "a method of the model still runs")
+	assert.Contains(t, logs.String(), "model=slowmodel")
+	assert.Len(t, s.changes, 1)
+}
+
+// releasing closes a channel when something is logged.
+type releasing struct {
+	strings.Builder
+	release chan struct{}
+}
+
+func (r *releasing) Write(p []byte) (int, error) {
+	defer close(r.release)
+	return r.Builder.Write(p)
 }

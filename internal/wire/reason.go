@@ -3,6 +3,7 @@ package wire
 // The reasons of a resync.
 const (
 	ReasonCommit   = "commit"   // the outcome of a COMMIT is unknown
+	ReasonOrder    = "order"    // a change may have come after a later one of the same row
 	ReasonRows     = "rows"     // a commit has too many changes
 	ReasonUnknown  = "unknown"  // the rows of a statement cannot be known
 	ReasonSize     = "size"     // a change is too large

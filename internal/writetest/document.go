@@ -21,8 +21,8 @@ The tests generate this table and run each line on each database. "go test -run 
 it; without -update the same test fails where it differs from this page.
 
 Each cell says how many statements the plugin adds, in a transaction or with GORM's default one. If a statement has no transaction
-(SkipDefaultTransaction) and the plugin must read rows for it, the plugin adds a transaction: BEGIN and COMMIT besides. "MySQL" is MariaDB without
-RETURNING, which is what MySQL offers.
+(SkipDefaultTransaction), the plugin adds one: BEGIN and COMMIT besides. "MySQL" is MariaDB without RETURNING, which is what MySQL offers. The
+methods of gorm.G are listed under G; the data access objects that gorm.io/gen generates call the methods of DB, and are sent like them.
 
 - **+n**: the changes are exact, with n more statements.
 - **+n, a resync**: the plugin cannot know the changed rows. All groups that they may concern load their snapshot again.
@@ -57,6 +57,15 @@ The limits of the table:
 - On PostgreSQL an update that may move rows, and that meets one which another transaction has just brought into its condition, is a resync: the
   former group of the row cannot be known.
 - On PostgreSQL the plugin does not read a column that the program may not SELECT. If that column belongs to the key, a write is a resync.
+
+If a statement of the plugin fails, the write is done as without the plugin, and a resync is sent. The caller gets an error of the plugin's
+statement only where the server has ended the transaction, or where the write would have met it too:
+
+- MySQL: a deadlock (1213, 1020, 1206) and a lock time-out (1205). The server has rolled back, or may have. If the caller commits nevertheless, the
+  groups of the transaction get a resync.
+- SQLite: a full disk, an I/O error, and a lack of memory, which roll back.
+- PostgreSQL: any error of the SELECT … FOR NO KEY UPDATE before a write, which locks what the write locks. The reads after a write are under a
+  savepoint: SAVEPOINT and RELEASE are two of the counted statements.
 `
 
 // Document renders doc/WRITES.md from what the engines do.

@@ -123,6 +123,18 @@ var endings = []struct {
 		tx.Exec("ROLLBACK TO SAVEPOINT inner_one") // fails: released
 		return tx.Session(&gorm.Session{NewDB: true}).Commit().Error
 	}, want: []uint{1, 3, 4}, only: "sqlite"},
+	{name: "savepoints with comments", run: func(db *gorm.DB) error {
+		tx := db.Begin()
+		_ = add(tx, 1)
+		tx.Exec("/* trace */ SAVEPOINT /* x */ a")
+		_ = add(tx, 2)
+		tx.Exec("SAVEPOINT b /*traceparent='" + strings.Repeat("0", 600) + "'*/")
+		_ = add(tx, 3)
+		tx.Exec("RELEASE SAVEPOINT b -- done")
+		tx.Exec("-- trace\nROLLBACK /* x */ TO /* y */ SAVEPOINT a -- z")
+		_ = add(tx, 4)
+		return tx.Session(&gorm.Session{NewDB: true}).Commit().Error
+	}, want: []uint{1, 4}},
 	{name: "release frees an outer name", run: func(db *gorm.DB) error {
 		tx := db.Begin()
 		tx.SavePoint("a")
