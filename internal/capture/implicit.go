@@ -60,6 +60,9 @@ func (w *statementConn) becomeWriter(ctx context.Context) error {
 // transaction. If the failure has ended the caller's transaction, it is the statement's
 // failure: a read locks what the statement locks.
 func (w *statementConn) goOnWithout(reason error) error {
+	if isChangedTable(reason) {
+		w.table.forget(w.db.Statement) // the next write asks what columns there are
+	}
 	if w.implicit == nil && w.dialect.endsTransaction(reason) {
 		return reason
 	}
