@@ -1,6 +1,7 @@
 package writetest
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/rohrpost/rohrpost"
@@ -8,10 +9,13 @@ import (
 	"gorm.io/gorm/clause"
 )
 
+// creates creates copies of the rows: GORM writes to them, and engines run side by side.
 func creates(rows ...any) func(*gorm.DB) error {
 	return func(db *gorm.DB) error {
 		for _, row := range rows {
-			if err := db.Create(row).Error; err != nil {
+			created := reflect.New(reflect.TypeOf(row).Elem())
+			created.Elem().Set(reflect.ValueOf(row).Elem())
+			if err := db.Create(created.Interface()).Error; err != nil {
 				return err
 			}
 		}
