@@ -147,8 +147,8 @@ func changesOf(t *testing.T, hub *Hub, ws *websocket.Conn, end string) (changes 
 	}
 }
 
-// A member for whom a batch is too much is told to load its groups again; who is
-// in fewer of them gets the changes.
+// A member for which a batch is too much gets a resync for each of its groups. A member
+// of fewer of these groups gets the changes.
 func TestTooMuchForOneConnection(t *testing.T) {
 	hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: 8000}})
 	address := serve(t, hub)

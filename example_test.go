@@ -87,8 +87,7 @@ func ExampleHub_SnapshotFor() {
 	// {"id":1,"type":"subscribe","data":{"group":"list-7","snapshot":[{"id":"1","title":"from the database, where list_id = 7"}]}}
 }
 
-// A handler answers requests of one type. Only the text of an *Error reaches
-// the other end.
+// A handler answers requests of one type. The client reads only the text of an *Error.
 func ExampleHub_Handle() {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Handle("greet", func(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) {
@@ -113,7 +112,7 @@ func ExampleHub_Handle_later() {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	print := make(chan func(), 1)
 	hub.Handle("report", func(_ context.Context, c *rohrpost.Conn, r *rohrpost.Request) (any, error) {
-		print <- func() { _ = c.SendSuccess(r, "twelve pages") } // its error: nobody is there any more
+		print <- func() { _ = c.SendSuccess(r, "twelve pages") } // its error: the connection is closed
 		return rohrpost.Later, nil
 	})
 	hub.Handle("status", func(_ context.Context, c *rohrpost.Conn, r *rohrpost.Request) (any, error) {

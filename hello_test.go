@@ -85,7 +85,7 @@ func TestHeartbeatIsAheadOfTheQueue(t *testing.T) {
 	})
 }
 
-// What the reader does not take for a heartbeat is answered in the order of requests.
+// The hub answers other messages than a heartbeat in the order of requests.
 func TestUnusualHeartbeats(t *testing.T) {
 	ws := dial(t, serve(t, quiet(Config{})))
 	for text, want := range map[string]string{

@@ -130,7 +130,7 @@ func TestPartsGoAsFastAsTheClient(t *testing.T) {
 	})
 }
 
-// What is not buffered while the parts are sent comes from the history.
+// Changes that are not buffered while the parts are sent come from the history.
 func TestPartsCatchUpFromTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const changes = 2 * maxBuffered

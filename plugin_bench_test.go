@@ -86,7 +86,7 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 	require.NoError(b, bare.AutoMigrate(models...))
 	with := sqlitetest.Open(b, config)
 	require.NoError(b, with.AutoMigrate(models...))
-	require.NoError(b, with.Use(Plugin(NewHub(Config{})))) // a real hub, nobody listens
+	require.NoError(b, with.Use(Plugin(NewHub(Config{})))) // a real hub without members
 	for _, db := range []*gorm.DB{bare, with} {
 		require.NoError(b, db.Session(&gorm.Session{SkipHooks: true}).Create(&plain{}).Error)
 		require.NoError(b, db.Create(&keyed{}).Error)

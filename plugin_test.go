@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// What the plugin reads for itself must not be seen in what the caller gets.
+// The rows that the plugin reads for itself must not change the result of the caller.
 func TestCallersViewIsUntouched(t *testing.T) {
 	db, _ := openDB(t, gorm.Config{})
 	require.NoError(t, db.Create(&[]ticket{{BoardID: 1, Title: "a"}, {BoardID: 1, Title: "b"}}).Error)
@@ -186,7 +186,7 @@ func TestJSONNames(t *testing.T) {
 	assert.Equal(t, []string{`create board-1 {"id":1}`, `update board-1 {"id":1} name`, `update board-1 {"id":1}`, `update board-1 {"id":1} BoardID`}, rec.take())
 }
 
-// What cannot be told is said so to all whom it may concern, and to no others.
+// Where rows are unknown, all groups that they may concern get a resync, and no others.
 func TestUnknownRows(t *testing.T) {
 	db, rec := openDB(t, gorm.Config{}, &step{})
 	engine := db.Dialector

@@ -269,7 +269,7 @@ func TestHerd(t *testing.T) {
 	})
 }
 
-// TestSharedSnapshotsMissNothing subscribes and publishes at random: whoever shares a call
+// TestSharedSnapshotsMissNothing subscribes and publishes at random: a client that shares a call
 // gets every change after the position, in order.
 func TestSharedSnapshotsMissNothing(t *testing.T) {
 	for seed := range uint64(30) {

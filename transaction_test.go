@@ -275,8 +275,8 @@ func TestConcurrentUseOfOneTransaction(t *testing.T) {
 	assert.Len(t, rec.take(), 16)
 }
 
-// Above 10,000 changes a transaction keeps nothing but whom they may concern:
-// what it holds does not grow.
+// Above 10,000 changes a transaction keeps only the patterns of the groups concerned, so
+// that its memory does not grow.
 func TestHugeTransactions(t *testing.T) {
 	db, rec := openDB(t, gorm.Config{}, &step{})
 	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {

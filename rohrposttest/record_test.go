@@ -125,7 +125,7 @@ func TestResetBehindSavepoint(t *testing.T) {
 	assert.Equal(t, []string{`create article-1 {"id":1} []`}, lines(rec.Sent()))
 }
 
-// What is recorded is what a commit would send: folded, and within its bounds.
+// A recording holds the changes that a commit would send: folded, and within its limits.
 func TestRecordOutcome(t *testing.T) {
 	db, _ := open(t, rohrpost.PluginConfig{NetEffect: true})
 	tx := db.Begin()

@@ -22,7 +22,7 @@ import (
 
 // TestCutDuringCommit loses the connection while COMMIT is under way: before it
 // reaches the database, and before its answer arrives. The program cannot know
-// which, so nobody is told a payload, and everybody to load again.
+// which, so all groups concerned get a resync in place of the changes.
 func TestCutDuringCommit(t *testing.T) {
 	maria, err := driver.ParseDSN(mariaDSN)
 	require.NoError(t, err)

@@ -49,8 +49,8 @@ func TestUnreadable(t *testing.T) { Unreadable(t, engine) }
 
 func TestPayloads(t *testing.T) { Payloads(t, engine) }
 
-// The order of commits needs a transaction: a write without one gets its own, unless nobody
-// is told of it.
+// The order of commits needs a transaction: a write without one gets its own, unless its
+// changes are not sent.
 func TestWritesWithoutTransaction(t *testing.T) {
 	var statements *atomic.Int64
 	counted := engine
