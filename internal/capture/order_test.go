@@ -201,7 +201,7 @@ func (r *orderRun) commit(tx *trackedTx, i *imitation) {
 	began := time.Now()
 	var second sync.WaitGroup
 	second.Go(func() {
-		time.Sleep(i.before + i.after/2)
+		time.Sleep(i.before + i.after/2 + 1) // in a bubble: after the first Commit has begun
 		if err := tx.Commit(); !errors.Is(err, sql.ErrTxDone) {
 			r.problem("a second Commit: %v", err)
 		}
