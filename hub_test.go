@@ -173,3 +173,13 @@ func TestShutdownAbortsStalledConnections(t *testing.T) {
 		assert.Zero(t, hub.Stats().Connections)
 	})
 }
+
+// TestBrokerExcludesHistoryLimits sets limits that the hub would ignore, since a broker
+// keeps the history.
+func TestBrokerExcludesHistoryLimits(t *testing.T) {
+	const text = "rohrpost: Config.Broker keeps the history: set neither Config.History nor Config.DisableHistory, but configure the broker"
+	b := NewMemoryBroker(HistoryLimits{})
+	assert.PanicsWithValue(t, text, func() { NewHub(Config{Broker: b, History: HistoryLimits{MaxMessages: 1}}) })
+	assert.PanicsWithValue(t, text, func() { NewHub(Config{Broker: b, DisableHistory: true}) })
+	assert.NotPanics(t, func() { NewHub(Config{Broker: b}) })
+}
