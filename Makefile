@@ -19,7 +19,7 @@ long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
 CAMPAIGNS := portable mutants programs schedules race fuzz faults integration bursts js e2e life
 
-.PHONY: help run quick test check campaign $(CAMPAIGNS) structure bench bench-compare screenshot fmt
+.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,11 +36,12 @@ test: ## run the tests before a push: with the race detector, vet and formatting
 	go vet ./...
 	go test -race -shuffle=on -timeout 10m ./...
 
-check: ## check formatting, vet, staticcheck and tidiness of all modules
+check: ## check formatting, vet, staticcheck and tidiness of all modules, and that js/dist is not stale
 	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
 	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	js/build.sh -check
 
 campaign: ## run all long tests below one after another; SMALL=1 runs them with small counts
 	@began=$$(date +%s); for step in $(CAMPAIGNS); do \
@@ -78,6 +79,9 @@ integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite; skip
 
 bursts: ## let eight writers write the same rows BURSTS times on each database, and compare the order
 	$(call long,internal/integration,TestBursts,-timeout 24h -bursts $(BURSTS))
+
+dist: ## bundle and minify the JavaScript client, which js.Handler serves
+	js/build.sh
 
 js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh

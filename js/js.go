@@ -1,11 +1,14 @@
-// Package js contains and serves the JavaScript client of a hub, a few small ES
-// modules, so that a Go program needs no npm:
+// Package js contains and serves the JavaScript client of a hub, so that a Go
+// program needs no npm:
 //
 //	mux.Handle("/rohrpost/", http.StripPrefix("/rohrpost", js.Handler()))
 //
 // A page imports the client from there:
 //
 //	import Rohrpost from "/rohrpost/rohrpost.js";
+//
+// dist contains what the handler serves. "make dist" makes it from the modules of
+// this folder, which the npm package contains.
 //
 // doc/CLIENT.md describes the client.
 package js
@@ -16,15 +19,15 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"io/fs"
 	"net/http"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-//go:embed *.js *.d.ts
+//go:embed dist/*.js *.d.ts
 var files embed.FS
 
 // Option configures a Handler.
@@ -39,25 +42,21 @@ func AllowOrigin(origin string) Option {
 	return func(o *options) { o.origin = origin }
 }
 
-// Handler serves rohrpost.js, the modules that it imports, and their types under
-// any path: only the last element of the path counts. Any other file is not
-// found. A module imports its neighbours, so mount the handler on a path that
-// ends with a slash. Browsers revalidate their cached copies on each load, so a
-// page gets the version of the running program. To a request that accepts gzip
-// the handler sends a module compressed, without its comments and indentation.
+// Handler serves the client as rohrpost.js, which is one minified module, the
+// modules that pages may use beside it, and the types of all, under any path: only
+// the last element of the path counts. Any other file is not found. A module
+// imports its neighbours, so mount the handler on a path that ends with a slash.
+// Browsers revalidate their cached copies on each load, so a page gets the version
+// of the running program. A client that accepts gzip gets the files compressed.
 // The handler may be used concurrently.
 func Handler(opts ...Option) http.Handler {
 	var o options
 	for _, opt := range opts {
 		opt(&o)
 	}
-	entries, err := files.ReadDir(".")
-	if err != nil {
-		panic(err) // impossible: the files are embedded
-	}
 	served := map[string]file{}
-	for _, entry := range entries {
-		served[entry.Name()] = read(entry.Name())
+	for _, name := range embedded() {
+		served[path.Base(name)] = read(name)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, ok := served[path.Base(r.URL.Path)]
@@ -70,6 +69,19 @@ func Handler(opts ...Option) http.Handler {
 		}
 		f.serve(w, r)
 	})
+}
+
+// embedded returns the paths of all files.
+func embedded() []string {
+	var names []string
+	for _, pattern := range []string{"dist/*.js", "*.d.ts"} {
+		found, err := fs.Glob(files, pattern)
+		if err != nil {
+			panic(err) // impossible: the pattern is valid
+		}
+		names = append(names, found...)
+	}
+	return names
 }
 
 // file is an embedded file in both encodings.
@@ -89,11 +101,9 @@ func read(name string) file {
 	if err != nil {
 		panic(err) // impossible: the file is embedded
 	}
-	f := file{name: name, contentType: "text/javascript; charset=utf-8", plain: newVariant(data)}
+	f := file{name: path.Base(name), contentType: "text/javascript; charset=utf-8", plain: newVariant(data)}
 	if path.Ext(name) == ".ts" {
 		f.contentType = "application/typescript; charset=utf-8"
-	} else {
-		data = compact(data)
 	}
 	var zipped bytes.Buffer
 	w, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
@@ -113,22 +123,6 @@ func read(name string) file {
 func newVariant(data []byte) variant {
 	sum := sha256.Sum256(data)
 	return variant{data, `"` + hex.EncodeToString(sum[:12]) + `"`}
-}
-
-var (
-	indentation = regexp.MustCompile(`(?m)^ +`)
-	comment     = regexp.MustCompile(`(?m)^//.*$`)
-	remark      = regexp.MustCompile(`(?m)([;,{}]) // .*$`)
-	emptyLines  = regexp.MustCompile(`\n+`)
-)
-
-// compact removes comments and indentation. It knows the style of the modules:
-// no text of theirs spans lines or contains what looks like a comment.
-func compact(data []byte) []byte {
-	data = indentation.ReplaceAll(data, nil)
-	data = comment.ReplaceAll(data, nil)
-	data = remark.ReplaceAll(data, []byte("$1"))
-	return emptyLines.ReplaceAll(data, []byte("\n"))
 }
 
 func (f file) serve(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,1 @@
+import{readable as e}from"svelte/store";function c(t,r,s){return e(s?.items??[],n=>{let a=t.watch(r,s);return a.subscribe(n),()=>a.close()})}function o(t){return e(t.status,r=>(r(t.status),t.on("status",r),()=>t.off("status",r)))}export{o as status,c as watched};
