@@ -131,7 +131,7 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	}
 	s := p.statements.Get().(*Statement)
 	s.Context, s.Table, s.Operation = db.Statement.Context, t, op
-	s.db, s.pool, s.tableName = db, pool, db.Statement.Table
+	s.db, s.pool, s.tableName = db, pool, orderName(db.Statement)
 	switch {
 	case kept.Overflowed():
 		s.Unknown = ErrManyRows

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -168,11 +169,14 @@ func tableName(stmt *gorm.Statement) string {
 		return ""
 	}
 	text, quoted := strings.TrimSpace(stmt.TableExpr.SQL), false
+	if only := "ONLY "; len(text) > len(only) && strings.EqualFold(text[:len(only)], only) { // of PostgreSQL: without the tables that inherit it
+		text = strings.TrimSpace(text[len(only):])
+	}
 	end := strings.IndexFunc(text, func(r rune) bool {
 		if r == '"' || r == '`' {
 			quoted = !quoted
 		}
-		return r == ' ' && !quoted
+		return unicode.IsSpace(r) && !quoted
 	})
 	if end >= 0 {
 		text = text[:end]

@@ -1,8 +1,11 @@
 package capture
 
 import (
+	"strings"
 	"sync"
 	"time"
+
+	"gorm.io/gorm"
 )
 
 // maxWait is the longest that a committed transaction waits for earlier ones.
@@ -25,10 +28,9 @@ type commitOrder struct {
 type rowID struct{ table, key string }
 
 // appendIDs appends the rows of the statement. A row whose key is not known is any row, and
-// so are those beyond maxRows. A row has two names if the statement calls its table
-// otherwise than the model: by an alias, or as the table of another model.
+// so are those beyond maxRows.
 func (s *Statement) appendIDs(ids []rowID) []rowID {
-	if s.Unknown != nil || s.rowless || len(s.Keyless) > 0 {
+	if s.Unknown != nil || s.rowless || len(s.Keyless) > 0 || s.tableName == "" {
 		ids = appendID(ids, rowID{})
 	}
 	for i := range s.Rows {
@@ -37,12 +39,18 @@ func (s *Statement) appendIDs(ids []rowID) []rowID {
 			ids = appendID(ids, rowID{})
 			continue
 		}
-		ids = appendID(ids, rowID{s.Table.schema.Table, key.text})
-		if s.tableName != s.Table.schema.Table {
-			ids = appendID(ids, rowID{s.tableName, key.text})
-		}
+		ids = appendID(ids, rowID{s.tableName, key.text})
 	}
 	return ids
+}
+
+// orderName returns the name of the statement's table in the order of commits, "" if it is
+// not known. One table has one name there, also where the statement has an alias for it, or
+// where one model qualifies the name and another does not. Tables of one name in two
+// schemas share it.
+func orderName(stmt *gorm.Statement) string {
+	name := tableName(stmt)
+	return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
 }
 
 func appendID(ids []rowID, id rowID) []rowID {

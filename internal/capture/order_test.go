@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -13,8 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/sqlitetest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
 
@@ -269,6 +273,62 @@ func (r *orderRun) again(rng *rand.Rand, done *orderTx) {
 }
 
 func brief(rng *rand.Rand) time.Duration { return time.Duration(rng.IntN(20)) * time.Millisecond }
+
+// card is announced by its key.
+type card struct {
+	ID    uint
+	Title string
+}
+
+// keyed wants the keys of all rows.
+type keyed struct{ *orderRun }
+
+func (k keyed) Interest(*Table) (Interest, error) { return k, nil }
+
+func (keyed) Wants(context.Context, Operation) Detail { return Keys }
+
+func (keyed) WantsUpdate([]string) (Detail, bool) { return Keys, false }
+
+func (keyed) Rereads() bool { return true }
+
+func (keyed) Begin(context.Context) Transaction { return nothingKept{} }
+
+// nothingKept is a transaction of a consumer that keeps nothing.
+type nothingKept struct{}
+
+func (nothingKept) Captured(*Statement) {}
+func (nothingKept) Overflowed() bool    { return false }
+func (nothingKept) Mark() int           { return 0 }
+func (nothingKept) RollBackTo(int)      {}
+func (nothingKept) End(Outcome)         {}
+func (nothingKept) Finish(bool)         {}
+
+// A row has one place in the order, whatever a statement calls its table.
+func TestOrderNames(t *testing.T) {
+	db := sqlitetest.Open(t, gorm.Config{})
+	require.NoError(t, db.AutoMigrate(&card{}))
+	require.NoError(t, db.Create(&card{ID: 1}).Error)
+	require.NoError(t, db.Use(New(keyed{newOrderRun(0)}, slog.New(slog.DiscardHandler))))
+	for _, name := range []string{
+		"", "cards", "CARDS", "cards AS c", "cards\tAS c", "main.cards", "main.cards AS c", "`cards`", "`main`.`cards` AS `c`",
+		`"cards" AS c`,
+	} {
+		tx := db.Begin()
+		write := tx.Model(&card{ID: 1})
+		if name != "" {
+			write = write.Table(name)
+		}
+		require.NoError(t, write.Update("title", name).Error, name)
+		tracked, err := trackedTxOf(tx.Statement.ConnPool)
+		require.NoError(t, err)
+		assert.Equal(t, []rowID{{"cards", "1"}}, tracked.rows, name)
+		require.NoError(t, tx.Commit().Error)
+	}
+	s := &Statement{Rows: []Row{{Key: Key{text: "1", json: "1"}}}}
+	assert.Contains(t, s.appendIDs(nil), rowID{}, "a table whose name is not known: any row")
+	only := &gorm.Statement{DB: db, TableExpr: &clause.Expr{SQL: `ONLY "public"."cards"`}, Table: "cards"}
+	assert.Equal(t, "cards", orderName(only))
+}
 
 // BenchmarkCommitOrder is the cost of the order for a commit of one row.
 func BenchmarkCommitOrder(b *testing.B) {

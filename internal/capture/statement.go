@@ -49,7 +49,7 @@ type Statement struct {
 	db        *gorm.DB      // of the statement
 	pool      gorm.ConnPool // its connection
 	ended     error         // the failure that has ended the caller's transaction
-	tableName string        // as the statement calls it
+	tableName string        // in the order of commits, "" if it is not known
 	rowless   bool          // the consumer did not want the rows
 
 	one [1]Row // most statements write one row: no further allocation for it

@@ -32,7 +32,7 @@ var orderMutants = []mutant{
 	},
 	{
 		"does not tell tables apart", "internal/capture/order.go",
-		"rowID{s.Table.schema.Table, key.text}", "rowID{\"\", key.text}", "internal/capture", "TestCommitOrder", "",
+		"rowID{s.tableName, key.text}", "rowID{\"\", key.text}", "internal/capture", "TestCommitOrder", "",
 	},
 	{
 		"waits for ever", "internal/capture/order.go",
@@ -89,5 +89,9 @@ var orderMutants = []mutant{
 	{
 		"waits for what was overtaken", "internal/capture/order.go",
 		"			o.remove(t)\n			o.overtake", "			o.overtake", "internal/capture", "TestCommitOrder", "",
+	},
+	{
+		"takes an alias for another table", "internal/capture/order.go",
+		"	name := tableName(stmt)\n", "	name := stmt.Table\n", "internal/capture", "TestOrderNames", "",
 	},
 }

@@ -204,6 +204,9 @@ func (r *burst) statement(rng *rand.Rand, db *gorm.DB, last *uint) error {
 	case 4:
 		return db.Transaction(func(tx *gorm.DB) error { return r.recreate(tx, id) })
 	}
+	if rng.IntN(3) == 0 {
+		db = db.Table("counters AS c")
+	}
 	return db.Model(&Counter{ID: id}).Update("version", more).Error
 }
 
