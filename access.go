@@ -94,7 +94,7 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	}
 	ctx := newRequestContext(parent, c.hub.config.Limits.AuthorizeTimeout)
 	defer ctx.end()
-	err := panics.Guard(func() error { return allow(ctx, c, params) })
+	err := panics.Call(func() error { return allow(ctx, c, params) })
 	if err == nil {
 		err = ctx.Err() // the decision came too late
 	}
@@ -120,7 +120,7 @@ func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 
 // groupOf maps the data of a request to a well-formed group name.
 func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string, err error) {
-	err = panics.Guard(func() (err error) {
+	err = panics.Call(func() (err error) {
 		group, err = c.hub.config.GroupOf(ctx, c, data)
 		return err
 	})

@@ -35,6 +35,7 @@ type Conn struct {
 	id     string        // random; "": the client has sent no hello
 	later  chan struct{} // a place for each request that is answered later; nil: there was none
 	beside chan struct{} // a place for each request that is answered beside the queue; nil: there was none
+	batch  []inbound     // taken from the inbox, and not handled yet
 
 	ctx    context.Context // ends with the connection, for handlers
 	cancel context.CancelFunc

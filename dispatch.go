@@ -23,29 +23,49 @@ const maxBeside = 16
 const maxHold = time.Millisecond
 
 // dispatch handles the messages of the connection one after another, and ends when
-// there is none. Replies to what came together leave together.
+// there is none. Replies to what came together leave together. If a handler ends the
+// goroutine, with runtime.Goexit, another one goes on.
 func (c *Conn) dispatch() {
+	exited := true
+	defer func() {
+		if exited {
+			c.member.Wake()
+			c.tasks.Go(c.dispatch)
+		}
+	}()
 	fanout.GrowStack(0)
-	for batch := c.inbox.takeAll(); len(batch) > 0; batch = c.inbox.takeAll() {
-		c.handleAll(batch)
+	for len(c.batch) > 0 || c.takeBatch() {
+		c.handleAll()
 	}
+	exited = false
 }
 
-func (c *Conn) handleAll(batch []inbound) {
+// takeBatch takes what has come. If that is nothing, the next dispatch may run already.
+func (c *Conn) takeBatch() bool {
+	batch := c.inbox.takeAll()
+	if len(batch) > 0 {
+		c.batch = batch
+	}
+	return len(batch) > 0
+}
+
+// handleAll handles the batch, as long as the connection is open.
+func (c *Conn) handleAll() {
 	c.slow.Store(false)
-	if len(batch) > 1 {
+	if len(c.batch) > 1 {
 		timer := time.AfterFunc(maxHold, c.sendHeld)
 		defer timer.Stop()
 	}
-	for _, in := range batch {
-		if c.ctx.Err() != nil {
-			break
-		}
+	for len(c.batch) > 0 && c.ctx.Err() == nil {
+		in := c.batch[0]
+		c.batch[0] = inbound{}
+		c.batch = c.batch[1:]
 		c.handleMessage(in)
 		if c.slow.Load() {
 			c.member.Wake()
 		}
 	}
+	c.batch = nil
 	c.member.Work()
 }
 
@@ -92,13 +112,25 @@ func (c *Conn) respond(f wire.Frame, err error) {
 // handle calls a handler and makes sure that the request is answered.
 func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	ctx := newRequestContext(c.ctx, c.hub.config.Limits.RequestTimeout)
+	exited := true
+	defer func() {
+		if exited {
+			ctx.end()
+			c.answer(r, nil, panics.ErrExited, false)
+		}
+	}()
+	c.handleWith(ctx, handler, r)
+	exited = false
+}
+
+func (c *Conn) handleWith(ctx *requestContext, handler HandlerFunc, r *Request) {
 	var result any
-	err := panics.Guard(func() (err error) {
+	err := panics.Call(func() (err error) {
 		result, err = handler(ctx, c, r)
 		return err
 	})
 	if e, ok := result.(error); ok && err == nil {
-		result, err = nil, e
+		result, err = nil, panics.Seal(e)
 	}
 	if errors.Is(err, errBeside) {
 		ctx.end()
@@ -155,17 +187,23 @@ func (c *Conn) takeBeside(ctx context.Context) error {
 func (c *Conn) answerBeside(r *Request, work func() error) {
 	c.tasks.Go(func() {
 		defer func() { <-c.beside }()
-		err := work()
-		if err == nil {
-			return
-		}
-		r.claim()
-		f, err := c.followUp(r, c.refusal(r, err), nil)
-		if err == nil {
-			err = c.pushFrame(f)
-		}
-		c.logLost(err)
+		err := panics.ErrExited
+		defer func() { c.endBeside(r, err) }()
+		err = panics.Call(work)
 	})
+}
+
+// endBeside tells the client of an error.
+func (c *Conn) endBeside(r *Request, err error) {
+	if err == nil {
+		return
+	}
+	r.claim()
+	f, err := c.followUp(r, c.refusal(r, err), nil)
+	if err == nil {
+		err = c.pushFrame(f)
+	}
+	c.logLost(err)
 }
 
 // answer sends what a handler has returned, unless the handler has answered itself.

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -74,7 +75,7 @@ func Errorf(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	e := &Error{text: err.Error(), wrapped: errors.Unwrap(err), info: wire.ErrorInfo{Code: wire.CodeApplication}}
 	var inner *Error
-	if errors.As(e.wrapped, &inner) {
+	if errors.As(panics.Seal(e.wrapped), &inner) {
 		e.info = inner.info
 	}
 	return e

@@ -16,6 +16,7 @@ import (
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
+	"github.com/rohrpost/rohrpost/internal/logs"
 	"github.com/rohrpost/rohrpost/internal/snapshots"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/tasks"
@@ -65,7 +66,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	c = c.withDefaults()
 	h := &Hub{
 		config:   c,
-		log:      c.Logger,
+		log:      logs.New(c.Logger),
 		upgrader: newUpgrader(),
 		tasks:    tasks.New(),
 		handlers: make(map[string]HandlerFunc),
@@ -75,7 +76,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	r := &receiver{limits: c.Limits}
 	h.upstream = newUpstream(h, r)
 	h.engine = fanout.New(fanout.Config{
-		Logger:            c.Logger,
+		Logger:            h.log,
 		Upstream:          h.upstream,
 		Go:                h.tasks.Go,
 		Workers:           runtime.GOMAXPROCS(0),

@@ -90,6 +90,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.socket, bufio.NewReadWriter(h.socket.buffered, used.Writer), nil
 }
 
+// abort closes a connection that was taken over.
+func (h *hijacker) abort() {
+	if h.socket != nil {
+		_ = h.socket.Close()
+	}
+}
+
 // newUpgrader returns the settings of the handshake. An idle connection keeps no
 // buffers. There is no compression, since a few bytes could become many.
 func newUpgrader() websocket.Upgrader {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -68,6 +69,7 @@ func (c *Conn) errorFrame(r *Request, err error, data any) (wire.Frame, error) {
 // refusal returns the part of a reply that tells the client of an error. It logs an error
 // that was not made for the client.
 func (c *Conn) refusal(r *Request, err error) (e wire.Envelope) {
+	err = panics.Seal(err)
 	refusal, ok := readable(err)
 	if r != nil && !ok {
 		c.logFailed(r, err)

@@ -99,7 +99,7 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 // encodeSnapshot calls a function that reads a snapshot. Every error that it returns has
 // been logged, or is for the client, or is that of ctx.
 func (h *Hub) encodeSnapshot(ctx context.Context, group string, read func() (any, error)) (encoded *snapshots.Encoded, err error) {
-	err = panics.Guard(func() error {
+	err = panics.Call(func() error {
 		v, err := read()
 		if err == nil {
 			encoded, err = snapshots.Encode(v, half(h.config.Limits.MaxSendQueueBytes))

@@ -48,8 +48,9 @@ var allowedImports = map[string]string{
 	"internal/capture":   "internal/wire internal/panics",
 	"internal/fanout":    "broker internal/shards internal/sockio internal/tasks internal/wire",
 	"internal/history":   "broker internal/shards",
+	"internal/logs":      "internal/panics",
 	"internal/notify":    "internal/capture internal/panics internal/wire",
-	"internal/snapshots": "broker internal/wire",
+	"internal/snapshots": "broker internal/panics internal/wire",
 	"internal/upstream":  "broker internal/history internal/panics internal/tasks",
 }
 

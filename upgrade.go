@@ -33,21 +33,27 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	if !h.admit(w, r) {
 		return
 	}
+	hijacked := &hijacker{ResponseWriter: w, wrap: h.newNetConn}
+	started := false
+	defer func() { // also if the program's code panics, or ends the goroutine
+		if !started {
+			hijacked.abort()
+			h.conns.release()
+		}
+	}()
 	identity, err := authenticate(r)
 	if err != nil && !h.refuseIdentity(w, r, err) {
-		h.conns.release()
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w, wrap: h.newNetConn}
 	ws, failed := h.upgrader.Upgrade(hijacked, r, nil)
 	if failed != nil { // gorilla has answered
 		h.logHandshake(hijacked, r, failed)
 		h.counters.refused.add(wire.CodeHandshake)
-		h.conns.release()
 		return
 	}
 	c := newConn(h, ws, hijacked.socket, identity)
 	c.subtree = strings.HasSuffix(r.Pattern, "/")
+	started = true
 	c.start(err)
 }
 
@@ -124,7 +130,7 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 }
 
 func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {
-	err = panics.Guard(func() (err error) {
+	err = panics.Call(func() (err error) {
 		identity, err = h.config.Authenticate(r)
 		return err
 	})

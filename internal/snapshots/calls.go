@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/panics"
 )
 
 // ErrBusy is returned where no place was free in time.
@@ -167,12 +168,13 @@ func (c *Calls) begin(key Key, l *call) {
 			cancel()
 		}
 		c.mu.Unlock()
+		l.err = panics.ErrExited
+		defer c.end(key, l) // also if read ends the goroutine
 		l.result, l.err = c.call(ctx, l.read, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			l.began = true
 		})
-		c.end(key, l)
 	})
 }
 

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
-	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/tasks"
 )
 
@@ -61,6 +60,7 @@ type control struct {
 
 // New returns the Upstream of a hub with a broker. It starts nothing.
 func New(c Config) Upstream {
+	c.Broker = guarded{c.Broker}
 	r := &remote{Config: c, check: make(chan struct{}, 1)}
 	r.queue.init(r)
 	return r
@@ -138,7 +138,7 @@ func (r *remote) Close() {}
 func (r *remote) listen(ctx context.Context) {
 	for failures := 0; ; failures++ {
 		began := time.Now()
-		err := panics.Guard(func() error { return r.Broker.Run(ctx, r.deliver) })
+		err := r.Broker.Run(ctx, r.deliver)
 		if ctx.Err() != nil {
 			return
 		}
@@ -257,7 +257,7 @@ func (r *remote) checkPositions(ctx context.Context) error {
 func (r *remote) retry(ctx context.Context, what string, f func(context.Context) error) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		trying, cancel := context.WithTimeout(ctx, brokerTimeout)
-		err := panics.Guard(func() error { return f(trying) })
+		err := f(trying)
 		cancel()
 		if err == nil {
 			return

@@ -41,7 +41,7 @@ func EncodeValue(v any) (raw json.RawMessage, err error) {
 		}
 		raw = given
 	} else if raw, err = json.Marshal(v); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
+		return nil, fmt.Errorf("encode %T: %v", v, err) // not %w: the methods of the error are the user's code
 	}
 	// encoding/json does not check the UTF-8 of what is JSON already. A text frame
 	// with invalid UTF-8 would make the client close the connection.
