@@ -124,7 +124,7 @@ func (e *Error) put(reply *wire.Envelope) {
 // there is none, and returns errInternal.
 func readable(err error) (*Error, bool) {
 	var e *Error
-	if errors.As(err, &e) && e.text != "" {
+	if errors.As(err, &e) && e != nil && e.text != "" {
 		return e, true
 	}
 	return errInternal, false

@@ -1,12 +1,15 @@
 package rohrpost
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -218,4 +221,38 @@ func TestErrorContent(t *testing.T) {
 	}
 	assert.Len(t, log.lines("content of an error"), 2)
 	assert.Equal(t, `[1]`, ErrorContent([]int{1}).Error())
+}
+
+// hijacking is the ResponseWriter of a middleware whose Hijack fails.
+type hijacking struct {
+	http.ResponseWriter
+	fail func()
+}
+
+func (h hijacking) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.fail()
+	return nil, nil, errors.New("no")
+}
+
+// A Hijack that fails gives its place back, and Shutdown returns.
+func TestFailingHijack(t *testing.T) {
+	for name, fail := range map[string]func(){"error": func() {}, "panic": func() { panic(http.ErrAbortHandler) }, "exit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			hub := quiet(Config{Limits: Limits{MaxConnections: 1}})
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/fail" {
+					w = hijacking{w, fail}
+				}
+				hub.ServeHTTP(w, r)
+			}))
+			defer server.Close()
+			address := "ws" + strings.TrimPrefix(server.URL, "http")
+			for range 3 {
+				_, _, err := websocket.DefaultDialer.Dial(address+"/fail", nil)
+				require.Error(t, err)
+			}
+			require.NoError(t, dial(t, address).Close())
+			require.NoError(t, hub.Shutdown(t.Context()))
+		})
+	}
 }

@@ -37,11 +37,15 @@ func serve(handler http.HandlerFunc, conn net.Conn) {
 		return // Dial fails too
 	}
 	w := &response{ResponseRecorder: httptest.NewRecorder(), conn: conn, buffered: buffered}
+	defer func() { // as net/http does it, also if the handler ends the goroutine
+		if failure := recover(); failure == nil && !w.hijacked { // it was refused
+			_ = w.Result().Write(conn)
+		}
+		if !w.hijacked {
+			_ = conn.Close()
+		}
+	}()
 	handler(w, r)
-	if !w.hijacked { // it was refused
-		_ = w.Result().Write(conn)
-		_ = conn.Close()
-	}
 }
 
 // response is an http.ResponseWriter that gives its connection away.

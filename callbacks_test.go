@@ -1,0 +1,274 @@
+package rohrpost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/mempipe"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// callbacks is the code of a program. One call of it fails: that with the number at.
+type callbacks struct {
+	at   int
+	fail func(ctx context.Context) error
+
+	mu     sync.Mutex // guards what follows
+	called []string
+	armed  bool
+	fired  chan struct{} // closed when a call fails
+}
+
+// call is called by all code of the program.
+func (f *callbacks) call(ctx context.Context, name string) error {
+	f.mu.Lock()
+	if f.armed {
+		f.called = append(f.called, name)
+	}
+	fails := f.armed && len(f.called) == f.at
+	f.mu.Unlock()
+	if fails {
+		close(f.fired)
+		return f.fail(ctx)
+	}
+	return nil
+}
+
+func (f *callbacks) arm(armed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed = armed
+}
+
+// MarshalJSON is a payload of the program.
+func (f *callbacks) MarshalJSON() ([]byte, error) {
+	return []byte("[1]"), f.call(context.Background(), "MarshalJSON")
+}
+
+// refusal is an error of the program.
+type refusal struct{ *callbacks }
+
+func (r refusal) Error() string { _ = r.call(context.Background(), "Error"); return "no" }
+
+func (r refusal) Unwrap() error { return r.call(context.Background(), "Unwrap") }
+
+func (r refusal) Is(error) bool { return r.call(context.Background(), "Is") != nil }
+
+func (r refusal) As(any) bool { return r.call(context.Background(), "As") != nil }
+
+// callbackLog is the log handler of the program.
+type callbackLog struct {
+	slog.Handler
+	*callbacks
+}
+
+func (l callbackLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l callbackLog) Handle(ctx context.Context, _ slog.Record) error { return l.call(ctx, "log") }
+
+// callbackBroker is the broker of the program.
+type callbackBroker struct {
+	*MemoryBroker
+	*callbacks
+}
+
+func (b callbackBroker) Run(ctx context.Context, deliver func([]broker.Message)) error {
+	if err := b.call(ctx, "Run"); err != nil {
+		return err
+	}
+	return b.MemoryBroker.Run(ctx, deliver)
+}
+
+func (b callbackBroker) Publish(ctx context.Context, batch []broker.Message) error {
+	if err := b.call(ctx, "Publish"); err != nil {
+		return err
+	}
+	return b.MemoryBroker.Publish(ctx, batch)
+}
+
+func (b callbackBroker) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
+	if err := b.call(ctx, "Subscribe"); err != nil {
+		return broker.Position{}, err
+	}
+	return b.MemoryBroker.Subscribe(ctx, stream)
+}
+
+func (b callbackBroker) Unsubscribe(ctx context.Context, stream string) error {
+	if err := b.call(ctx, "Unsubscribe"); err != nil {
+		return err
+	}
+	return b.MemoryBroker.Unsubscribe(ctx, stream)
+}
+
+func (b callbackBroker) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
+	if err := b.call(ctx, "History"); err != nil {
+		return broker.History{}, err
+	}
+	return b.MemoryBroker.History(ctx, stream, after, limit)
+}
+
+func (b callbackBroker) Positions(ctx context.Context, streams []string) ([]broker.Position, error) {
+	if err := b.call(ctx, "Positions"); err != nil {
+		return nil, err
+	}
+	return b.MemoryBroker.Positions(ctx, streams)
+}
+
+// hub returns a hub all of whose user code is f.
+func (f *callbacks) hub() *Hub {
+	hub := NewHub(Config{
+		Logger: slog.New(callbackLog{slog.DiscardHandler, f}),
+		Broker: callbackBroker{NewMemoryBroker(HistoryLimits{}), f},
+		Authenticate: func(r *http.Request) (Identity, error) {
+			return Identity{}, f.call(r.Context(), "Authenticate")
+		},
+		GroupOf: func(ctx context.Context, _ *Conn, data json.RawMessage) (string, error) {
+			var d struct{ Group string }
+			if err := f.call(ctx, "GroupOf"); err != nil {
+				return "", err
+			}
+			err := json.Unmarshal(data, &d)
+			return d.Group, err
+		},
+	})
+	hub.Allow("{any}", func(ctx context.Context, _ *Conn, _ Params) error { return f.call(ctx, "Allow") })
+	hub.Snapshot("shared-{n}", func(ctx context.Context, _ SnapshotRequest) (any, error) { return f, f.call(ctx, "Snapshot") })
+	hub.SnapshotFor("own-{n}", func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {
+		return f, f.call(ctx, "SnapshotFor")
+	})
+	hub.Handle("work", func(ctx context.Context, _ *Conn, _ *Request) (any, error) { return f, f.call(ctx, "handler") })
+	hub.Handle("refuse", func(context.Context, *Conn, *Request) (any, error) { return nil, refusal{f} })
+	return hub
+}
+
+// victim plays a connection that meets all code of the program. It expects nothing.
+func (f *callbacks) victim(hub *Hub) {
+	ws, _, err := mempipe.Dial(hub.ServeHTTP)
+	if err != nil {
+		return
+	}
+	defer func() { _ = ws.Close() }()
+	ask := func(text string) {
+		_ = ws.WriteMessage(websocket.TextMessage, []byte(text))
+		_ = ws.SetReadDeadline(time.Now().Add(70 * time.Second))
+		_, _, _ = ws.ReadMessage()
+	}
+	since := fmt.Sprintf(`"since":{"epoch":%q,"offset":0}`, f.epoch(hub))
+	ask(`{"id":1,"type":"work"}`)
+	ask(`{"id":2,"type":"refuse"}`)
+	ask(`{"id":3,"type":"subscribe","data":{"group":"g",` + since + `}}`)
+	ask(`{"id":4,"type":"subscribe","data":{"group":"shared-1","snapshot":true}}`)
+	ask(`{"id":5,"type":"subscribe","data":{"group":"own-1","snapshot":true}}`)
+	_ = hub.Publish(context.Background(), Change{Group: "g", Type: Update, Object: f})
+	_ = hub.Send("g", Message{Data: f})
+	ask(`{"id":6,"type":"unsubscribe","data":{"group":"g"}}`)
+	time.Sleep(2 * 8 * time.Second) // the hub asks for positions
+}
+
+func (f *callbacks) epoch(hub *Hub) string {
+	at, _ := hub.Position(context.Background(), "g")
+	return at.Epoch
+}
+
+// served expects that another connection gets its answers.
+func served(t *testing.T, hub *Hub) {
+	ws, _, err := mempipe.Dial(hub.ServeHTTP)
+	require.NoError(t, err)
+	defer func() { _ = ws.Close() }()
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(20*time.Second)))
+	for request, want := range map[string]string{
+		`{"id":1,"type":"ping"}`:                                `{"id":1,"type":"pong"}`,
+		`{"id":2,"type":"work"}`:                                `{"id":2,"type":"work","data":[1]}`,
+		`{"id":3,"type":"subscribe","data":{"group":"others"}}`: subscribed(3, "others", 0),
+	} {
+		send(t, ws, request)
+		_, got, err := ws.ReadMessage()
+		require.NoError(t, err, request)
+		assert.NoError(t, compareFrame(want, string(got)))
+	}
+}
+
+// play plays the victim beside others. It returns the calls of the program's code.
+func (f *callbacks) play(t *testing.T, freed chan struct{}) []string {
+	hub := f.hub()
+	f.arm(true)
+	gone := make(chan struct{})
+	go func() { defer close(gone); f.victim(hub) }()
+	select {
+	case <-f.fired:
+	case <-gone:
+	}
+	f.arm(false) // the program fails once
+	served(t, hub)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_ = hub.Shutdown(ctx) // returns, perhaps with the error of ctx
+	close(freed)
+	<-gone
+	require.NoError(t, hub.Shutdown(context.Background()), "everything has ended")
+	return f.called
+}
+
+// Each call of the program's code and of its broker fails in each way once. The process
+// goes on, others are served, and Shutdown returns.
+func TestEveryCallFails(t *testing.T) {
+	var calls []string
+	synctest.Test(t, func(t *testing.T) {
+		f := &callbacks{fired: make(chan struct{})}
+		calls = f.play(t, make(chan struct{}))
+	})
+	for _, name := range []string{
+		"Authenticate", "GroupOf", "Allow", "Snapshot", "SnapshotFor", "handler", "MarshalJSON", "Error", "Unwrap", "Is", "As",
+		"log", "Run", "Publish", "Subscribe", "Unsubscribe", "History", "Positions",
+	} {
+		require.Contains(t, calls, name)
+	}
+	kinds := map[string]func(freed chan struct{}) func(context.Context) error{
+		"panic": func(chan struct{}) func(context.Context) error { return func(context.Context) error { panic("no") } },
+		"fail": func(chan struct{}) func(context.Context) error {
+			return func(context.Context) error { return errors.New("no") }
+		},
+		"typed nil": func(chan struct{}) func(context.Context) error {
+			return func(context.Context) error { var e *os.PathError; return e }
+		},
+		"exit": func(chan struct{}) func(context.Context) error {
+			return func(context.Context) error { runtime.Goexit(); return nil }
+		},
+		"hang": func(freed chan struct{}) func(context.Context) error {
+			return func(ctx context.Context) error {
+				select {
+				case <-ctx.Done():
+				case <-freed:
+				}
+				return ctx.Err()
+			}
+		},
+		"hang for ever": func(freed chan struct{}) func(context.Context) error {
+			return func(context.Context) error { <-freed; return nil }
+		},
+	}
+	for kind, fail := range kinds {
+		for at := 1; at <= len(calls); at++ {
+			t.Run(fmt.Sprintf("%s/%d %s", kind, at, calls[at-1]), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					freed := make(chan struct{})
+					f := &callbacks{at: at, fail: fail(freed), fired: make(chan struct{})}
+					f.play(t, freed)
+				})
+			})
+		}
+	}
+}
