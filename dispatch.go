@@ -132,7 +132,7 @@ func (c *Conn) handleWith(ctx *requestContext, handler HandlerFunc, r *Request) 
 	if e, ok := result.(error); ok && err == nil {
 		result, err = nil, panics.Seal(e)
 	}
-	if errors.Is(err, errBeside) {
+	if err == errBeside { // errors.Is would ask the error of a program
 		ctx.end()
 		return
 	}
