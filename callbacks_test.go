@@ -199,7 +199,7 @@ func (f *callbacks) epoch(hub *Hub) string {
 }
 
 // served expects that another connection gets its answers.
-func served(t *testing.T, hub *Hub) {
+func served(t *testing.T, hub *Hub, shared string) {
 	ws, _, err := mempipe.Dial(hub.ServeHTTP)
 	require.NoError(t, err)
 	defer func() { _ = ws.Close() }()
@@ -208,6 +208,8 @@ func served(t *testing.T, hub *Hub) {
 		`{"id":1,"type":"ping"}`:                                `{"id":1,"type":"pong"}`,
 		`{"id":2,"type":"work"}`:                                `{"id":2,"type":"work","data":[1]}`,
 		`{"id":3,"type":"subscribe","data":{"group":"others"}}`: subscribed(3, "others", 0),
+		`{"id":4,"type":"subscribe","data":{"group":"` + shared + `","snapshot":true}}`: `{"id":4,"type":"subscribe","data":{"group":"` + shared +
+			`","epoch":"{{epoch}}","offset":0,"snapshot":[1]}}`,
 	} {
 		send(t, ws, request)
 		_, got, err := ws.ReadMessage()
@@ -231,9 +233,10 @@ func (f *callbacks) play(t *testing.T, freed chan struct{}) (calls, unanswered [
 	case <-gone:
 	}
 	f.arm(false) // the program fails once
-	served(t, hub)
+	served(t, hub, "shared-2")
 	if !f.hangs {
 		<-gone
+		served(t, hub, "shared-1") // the group of the victim
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -33,7 +33,9 @@ type mutant struct {
 
 const root = "../.." // of the module
 
-func all() []mutant { return slices.Concat(fanoutMutants, hubMutants, hostileMutants, databaseMutants, orderMutants) }
+func all() []mutant {
+	return slices.Concat(fanoutMutants, hubMutants, hostileMutants, databaseMutants, orderMutants)
+}
 
 // TestMutantsApply checks, cheaply, that each mutant still has its place in the code,
 // and its test.
