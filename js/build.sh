@@ -13,7 +13,7 @@ bundle() {
 
 # The core is one file; it imports ports.js only when it needs it. The other modules share the core.
 bundle rohrpost.js --external:./ports.js
-bundle ports.js view.js react.js vue.js svelte.js testing.js --external:./rohrpost.js
+bundle ports.js view.js fetch.js names.js react.js vue.js svelte.js testing.js --external:./rohrpost.js
 
 if [ "${1-}" = -check ]; then
 	diff -rq dist "$out" || { echo "js/dist is stale: run make dist" >&2; exit 1; }

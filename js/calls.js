@@ -1,7 +1,9 @@
 import { RohrpostError, closed, isLoss, lost, refusal } from "./errors.js";
 
-const page = Math.random().toString(36).slice(2);
-const large = 16_384; // characters: such a call waits for the limits of the hub
+// Names this page to the hub, which returns it as the origin of changes.
+export const pageId = Math.random().toString(36).slice(2);
+
+const early = 16_384; // characters that may be sent before the hub has answered hello
 
 // The requests of the page and their replies.
 export class Calls {
@@ -10,7 +12,10 @@ export class Calls {
   #id = 0;
   #pending = new Map(); // request id -> (error, data) => …
   #waiting = new Set(); // ids of requests whose reply is due
-  #queue = new Set(); // unsent calls
+  #queue = new Set(); // unsent requests
+  #timer; // before another hello
+  #early; // characters that were sent
+  #once; // the hub wants the token once per connection
 
   constructor(hub) {
     this.#hub = hub;
@@ -22,23 +27,37 @@ export class Calls {
 
   hello() {
     const { _connection: connection, _token: token } = this.#hub;
+    clearTimeout(this.#timer);
+    this.#early = 0;
     this.#pending.set(0, (error, reply) => {
       if (isLoss(error)) return;
-      this.#limits = reply?.limits ?? {};
-      if (!error) {
+      if (error?.temporary) this.#timer = setTimeout(() => this.hello(), 1000 * ((error.retryAfter ?? 1) + Math.random()));
+      this.#limits = reply?.limits ?? this.#limits ?? {};
+      this.#once = reply?.token;
+      if (reply) {
         connection.modern = true;
         connection.subtree ??= reply.subtree;
         if (reply.expires_in) token.expires(reply.expires_in, (error) => this.#hub._report(error));
       }
       this.flush();
     });
-    const data = { version: 1, token: token.value || undefined, page, wants: ["unsubscribed", "parts"] };
-    connection.send({ type: "rohrpost:hello", id: 0, data });
+    const wants = ["unsubscribed", "parts", "expiring", "status"];
+    connection.send({ type: "rohrpost:hello", id: 0, data: { version: 1, token: token.value || undefined, page: pageId, wants } });
+  }
+
+  // Another hello renews the identity of the connection.
+  onToken() {
+    if (this.#once && this.#hub._connection.open) this.hello();
   }
 
   call(name, data, { timeout = this.#hub._options.timeout ?? 2000 } = {}) {
     return new Promise((resolve, reject) => {
-      const call = { name, data, sent: false };
+      const call = { name, sent: false };
+      call.send = () => {
+        if (this.#hub._ended) call.done(closed());
+        else if (!this.#hub._connection.open) this.#queue.add(call);
+        else this.request(name, data, call.done, call);
+      };
       let timer;
       call.done = (error, value) => {
         clearTimeout(timer);
@@ -49,23 +68,22 @@ export class Calls {
       };
       // A longer delay would end at once.
       if (timeout < 2 ** 31) timer = setTimeout(() => call.done(new RohrpostError("timeout", `no reply to ${name}`, { temporary: true })), timeout);
-      this.#sendCall(call);
+      call.send();
     });
-  }
-
-  #sendCall(call) {
-    if (this.#hub._ended) call.done(closed());
-    else if (!this.#hub._connection.open) this.#queue.add(call);
-    else this.request(call.name, call.data, call.done, call);
   }
 
   request(type, data, reply, call = {}) {
     const { _connection: connection, _token: token } = this.#hub;
     const old = token.value;
+    const once = this.#once;
     const id = ++this.#id;
     try {
-      const text = JSON.stringify({ type, id, auth_jwt: old, data });
-      if (call.name && !this.#limits && text.length > large) return this.#queue.add(call);
+      const text = JSON.stringify({ type, id, auth_jwt: once ? undefined : old, data });
+      if (!this.#limits && (this.#queue.size || (this.#early += text.length) > early)) {
+        call.send ??= () => this.request(type, data, reply, call);
+        call.done ??= reply;
+        return this.#queue.add(call);
+      }
       const limit = this.#limits?.max_message_bytes;
       if (new TextEncoder().encode(text).length > limit) throw new RohrpostError("too_large", `${type}: the server accepts at most ${limit} bytes`);
       connection.send(text);
@@ -79,7 +97,7 @@ export class Calls {
       // The server has not executed a refused request.
       const denied = error?.code === "access_denied" || error?.message === "ACCESS_DENIED";
       try {
-        if (!denied || call.renewed || !(await token.renew(old))) return reply(error, value);
+        if (!denied || call.renewed || !((once && !this.#once) || (await token.renew(old)))) return reply(error, value);
       } catch (cause) {
         this.#hub._report(cause);
         return reply(new RohrpostError("token", `no token: ${cause?.message}`, { cause, temporary: true }));
@@ -93,7 +111,7 @@ export class Calls {
   flush() {
     const queue = [...this.#queue];
     this.#queue.clear();
-    for (const call of queue) this.#sendCall(call);
+    for (const call of queue) call.send();
   }
 
   onFrame(text) {
@@ -108,6 +126,8 @@ export class Calls {
     const reply = this.#pending.get(id);
     if (reply) this.#onReply(reply, message);
     else if (error !== undefined) hub._report(refusal(message));
+    else if (type === "rohrpost:status") hub._onStatus(data.status);
+    else if (type === "rohrpost:expiring") hub._token.expires(0, (error) => hub._report(error));
     else if (type === "subscription-update" && data?.group) hub._groups.onChange(data);
     else if (group) hub._groups.onPlain(message);
   }
@@ -126,13 +146,17 @@ export class Calls {
   }
 
   onLost(failure) {
+    clearTimeout(this.#timer);
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     this.#waiting.clear();
     for (const reply of pending) reply(failure());
+    for (const call of this.#queue) {
+      if (!call.name && this.#queue.delete(call)) call.done(failure());
+    }
   }
 
   end() {
-    for (const call of this.#queue) call.done(closed());
+    for (const call of this.#queue) if (call.name) call.done(closed());
   }
 }

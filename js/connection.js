@@ -7,6 +7,7 @@ const hanging = 1000; // ms, the age of an attempt that an event abandons
 export class Connection {
   open = false;
   active = false; // connected, or trying
+  behind; // the hub may lack changes of other hubs
   modern; // the hub has answered hello
   subtree; // the hub answers under every path below its own
   #hub;
@@ -38,6 +39,10 @@ export class Connection {
       if (/^[a-z][a-z\d+.-]*:/i.test(url)) throw error;
       this.#url = url; // relative, without a page
     }
+  }
+
+  get current() {
+    return this.open && !this.behind;
   }
 
   start() {
@@ -114,7 +119,7 @@ export class Connection {
 
   #onOpen() {
     this.open = true;
-    this.modern = false;
+    this.modern = this.behind = false;
     this.#unopened = 0;
     this.#hub._token.renewed = false;
     this.#hub._onOpen();

@@ -78,6 +78,6 @@ export class Subscription {
   get status() {
     if (!this.used) return "closed";
     if (!this.confirmed) return "connecting";
-    return !this.hub._connection.open ? "stale" : this.live ? "live" : "recovering";
+    return !this.hub._connection.current ? "stale" : this.live ? "live" : "recovering";
   }
 }

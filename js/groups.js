@@ -1,3 +1,4 @@
+import { pageId } from "./calls.js";
 import { backoff } from "./connection.js";
 import { RohrpostError, closed, isFault, isLoss } from "./errors.js";
 import { Group, Subscription } from "./group.js";
@@ -60,6 +61,7 @@ export class Groups {
   }
 
   watch(target, options = {}) {
+    if (options.sort || options.filter) throw new TypeError("sort and filter are options of view()");
     const data = dataOf(target);
     const watch = new Watch(options, this);
     watch.data = data;
@@ -256,11 +258,12 @@ export class Groups {
     const broken = before ? before.epoch !== now?.epoch : sub.confirmed && !sub.subscribed;
     const incomplete = reply.recovered === false || broken;
     const ahead = now?.offset > before?.offset;
+    const caughtUp = reply.recovered && reply.missed === 0; // what moved the position was not sent
     // The handlers missed changes, unless a pending resync covers them.
     const skipped = !incomplete && !reply.recovered && ahead;
     sub.gap = skipped && !sub.resync;
-    if (incomplete || !before || (skipped && sub.resync)) sub.position = now;
-    sub.replayEnd = reply.recovered && ahead ? now.offset : undefined;
+    if (incomplete || !before || caughtUp || (skipped && sub.resync)) sub.position = now;
+    sub.replayEnd = reply.recovered && ahead && !caughtUp ? now.offset : undefined;
     sub.subscribed = sub.confirmed = true;
     sub.anyOffset = false;
     sub.failures = 0;
@@ -316,13 +319,15 @@ export class Groups {
     if (type === "unsubscribed") return this.#onUnsubscribed(sub, data);
     if (!sub.subscribed) return;
     const before = sub.position;
-    const { offset, epoch = before?.epoch } = data;
+    const { offset, epoch = before?.epoch, prev = offset - 1, origin = "" } = data;
     const seen = epoch === before?.epoch && offset <= before?.offset;
-    if (offset > before?.offset + 1 && !data.epoch && !sub.anyOffset) {
+    if (prev > before?.offset && !data.epoch && !sub.anyOffset) {
       sub.gap = true; // the server replays from the position
       this.#send(sub);
       return this.update();
     }
+    const skipped = origin === `!${pageId}`;
+    if (origin) data.self = skipped || origin === pageId;
     // Move the position first: a handler may subscribe.
     if (offset === undefined) sub.anyOffset ||= type === "resync";
     else if (!seen && epoch !== undefined) {
@@ -340,6 +345,7 @@ export class Groups {
       this.#emitResync(sub, {});
       if (sub.reload) this.#reload(sub, data.object?.spread ?? spread);
     }
+    if (skipped) return;
     this.#tell(sub, "change", data);
     this.#tellType(sub, type, data.object, data);
     this.#hub._emit(data.group, null, data);
@@ -348,7 +354,8 @@ export class Groups {
   #onUnsubscribed(sub, data) {
     const reason = data.object?.reason;
     const error = new RohrpostError("unsubscribed", `unsubscribed from ${sub.name}: ${reason}`, { group: sub.name, reason });
-    sub.subscribed = false;
+    sub.subscribed = sub.confirmed = false;
+    sub.position = undefined;
     // A reply in flight may subscribe again.
     if (sub.request) this.#fail(sub, error);
     else this.#remove(sub, error);

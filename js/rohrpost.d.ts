@@ -6,9 +6,8 @@ export type Status =
   | "live"
   /** The connection is open again; missed changes are being replayed. */
   | "recovering"
-  /** The connection is lost; the page may show old data. */
+  /** The connection is lost, or the server has lost touch with the other servers; the page may show old data. */
   | "stale"
-  /** The page closed the connection, or the server closed it permanently. */
   /** The page closed the connection or has not called connect(), or the server closed it permanently. */
   | "closed";
 
@@ -44,10 +43,18 @@ export interface Change<T = any> {
   group: string;
   object: T;
   updated_fields?: string[];
+  /** The object of this update contains only the columns that it set. */
+  partial?: true;
+  /** The page that caused the change, if the server knows it. */
+  origin?: string;
+  /** Whether this page caused the change. Set where the change has an origin. */
+  self?: boolean;
+  /** The offset of the message before, where it is not offset - 1. */
+  prev?: number;
   offset?: number;
 }
 
-export type ResyncReason = "epoch" | "trimmed" | "too_far" | "off" | (string & {});
+export type ResyncReason = "epoch" | "trimmed" | "too_far" | "off" | "resync" | "revoked" | "view" | (string & {});
 
 /** The client missed messages of the group: load its data again. */
 export interface Resync {
@@ -107,6 +114,8 @@ export type ErrorCode =
   /** The page has unsubscribed while the server was subscribing it. */
   | "cancelled"
   | "unsupported"
+  /** The handler answers only connections that have an identity. */
+  | "identity_required"
   /** An error of a handler or of a snapshot function. */
   | "application";
 
@@ -133,10 +142,11 @@ export class RohrpostError extends Error {
 
 export interface Options {
   /**
-   * Sent with each request as "auth_jwt", and with the first request of a
-   * connection. The client calls a function before the first connection, shortly
-   * before the identity expires, and again when the server refuses the token,
-   * closes with 4401 or with "identity expired". Defaults to "".
+   * Sent with the first request of a connection. If the server has no token function
+   * the client also sends it with each request, as "auth_jwt". The client calls a
+   * function before the first connection, shortly before the identity expires, and
+   * again when the server refuses the token, closes with 4401 or with "identity
+   * expired". Defaults to "".
    */
   token?: string | (() => string | Promise<string>);
   /** The time between two heartbeats, in which a frame has to arrive, in milliseconds. 0 sends none. Defaults to 5000. */
@@ -181,7 +191,7 @@ export interface Events {
 export type Key = PropertyKey | readonly unknown[];
 
 /** The fields of T whose values can be a key of the collection. */
-type KeyOf<T> = { [P in keyof T]-?: NonNullable<T[P]> extends Key ? P : never }[keyof T];
+export type KeyOf<T> = { [P in keyof T]-?: NonNullable<T[P]> extends Key ? P : never }[keyof T];
 
 /** The value that `key` reads from an item. */
 export type KeyValue<T, K> = K extends (item: any) => infer V ? V : K extends keyof T ? T[K] : never;
@@ -246,6 +256,9 @@ export interface Group {
   subscribe(options?: { since?: Position; snapshot?: boolean }): Promise<Subscribed>;
   unsubscribe(): Promise<Partial<Subscribed> | undefined>;
 }
+
+/** The random id of this page. The server names it as the origin of the changes that the page causes, see the module fetch. */
+export const pageId: string;
 
 export class Rohrpost {
   /** Connects to the URL. A relative URL is resolved against the base of the page, or the origin of the worker. */

@@ -1,11 +1,11 @@
-import { Calls } from "./calls.js";
+import { Calls, pageId } from "./calls.js";
 import { Connection } from "./connection.js";
 import { RohrpostError, closed, isFault, lost } from "./errors.js";
 import { Emitter } from "./events.js";
 import { Groups } from "./groups.js";
 import { Token } from "./token.js";
 
-export { RohrpostError };
+export { RohrpostError, pageId };
 
 // The modules share the members that begin with "_".
 export class Rohrpost extends Emitter {
@@ -15,7 +15,7 @@ export class Rohrpost extends Emitter {
   constructor(url, options = {}) {
     super();
     this._options = options;
-    this._token = new Token(options.token);
+    this._token = new Token(options.token, () => this._calls.onToken());
     this._calls = new Calls(this);
     this._groups = new Groups(this);
     this._connection = new Connection(url, this);
@@ -25,8 +25,9 @@ export class Rohrpost extends Emitter {
   }
 
   get status() {
-    const { open, active } = this._connection;
+    const { open, current, active } = this._connection;
     if (!active) return "closed";
+    if (open && !current) return "stale";
     if (open && !this._groups.isBehind(this.#wasLive)) return "live";
     if (!this.#wasLive) return "connecting";
     return open ? "recovering" : "stale";
@@ -71,6 +72,11 @@ export class Rohrpost extends Emitter {
     this._groups.onOpen();
     this._calls.flush();
     this._emit("open");
+    this._update();
+  }
+
+  _onStatus(status) {
+    this._connection.behind = status === "stale";
     this._update();
   }
 

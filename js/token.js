@@ -7,16 +7,19 @@ export class Token {
   value; // undefined: not fetched
   renewed; // since the connection opened
   #source;
+  #changed;
   #renewal;
   #timer;
 
-  constructor(source) {
+  constructor(source, changed) {
     this.#source = source;
+    this.#changed = changed;
     this.renewable = typeof source === "function";
   }
 
   async fetch() {
     this.value = (this.renewable ? await this.#source() : this.#source) ?? "";
+    this.#changed();
   }
 
   // Fetches a new token, once for all requests with the old one.

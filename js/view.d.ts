@@ -1,4 +1,4 @@
-import type { Watch } from "./rohrpost.js";
+import type { Key, KeyOf, KeyValue, Rohrpost, Target, Watch, WatchOptions } from "./rohrpost.js";
 
 export interface ViewOptions<T> {
   /** Compares two items, as the argument of Array.sort does. Defaults to the order of the watch. */
@@ -13,5 +13,18 @@ export interface View<T extends object, V = unknown> extends Watch<T, V> {
   set(options: ViewOptions<T>): void;
 }
 
-/** Returns the matching items of a watch in order, kept up to date. A watch may have several views. */
+/** Watches a group, and returns its matching items in order, kept up to date: hub.watch with the options of a view. */
+export function view<T extends object = any>(
+  hub: Rohrpost,
+  target: Target,
+  options?: ViewOptions<T> & WatchOptions<T, undefined>,
+): View<T, T extends { id: infer V } ? V : Key>;
+export function view<T extends object = any>(hub: Rohrpost, target: Target, options: ViewOptions<T> & WatchOptions<T>): View<T, Key>;
+export function view<T extends object, const K extends KeyOf<T> | ((item: T) => Key)>(
+  hub: Rohrpost,
+  target: Target,
+  options: ViewOptions<T> & WatchOptions<T, K>,
+): View<T, KeyValue<T, K>>;
+
+/** Returns another view of a watch. A watch may have several. */
 export function view<T extends object, V>(watch: Watch<T, V>, options: ViewOptions<T>): View<T, V>;

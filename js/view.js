@@ -1,6 +1,7 @@
-// A part of a watch in an order of its own, kept up to date with the watch.
-export function view(watch, options) {
-  return new View(watch, options);
+// A part of a watch in an order of its own, kept up to date with the watch: that of a
+// group, or one that exists.
+export function view(source, target = {}, { sort, filter, ...options } = {}) {
+  return source.watch ? new View(source.watch(target, options), { sort, filter }) : new View(source, target);
 }
 
 class View {

@@ -111,9 +111,10 @@ export class Watch extends Emitter {
     try {
       const key = this.#keyOf(object);
       const { updated_fields, ...item } = object;
-      if (!this.#fits(key, item, type, change.updated_fields)) return this.#reload(key);
+      const { partial } = change;
+      if (!this.#fits(key, item, type, change)) return this.#reload(key);
       if (type === "delete") this.#byKey.delete(key);
-      else this.#byKey.set(key, this.#replace ? item : { ...this.#byKey.get(key), ...item });
+      else this.#byKey.set(key, this.#replace && !partial ? item : { ...this.#byKey.get(key), ...item });
       this.#changes?.push(change);
       this.#schedule();
       if (this._unfit.delete(key)) this.#groups.update();
@@ -130,11 +131,12 @@ export class Watch extends Emitter {
   }
 
   // Whether the change says all that the items need.
-  #fits(key, item, type, fields) {
+  #fits(key, item, type, { partial, updated_fields: fields }) {
     const [first] = this.#byKey;
     if (first && typeof first[0] !== typeof key) return false;
     if (type === "delete") return true;
     const old = this.#byKey.get(key);
+    if (partial && (!old || !fields)) return !!old;
     const known = old ?? first?.[1];
     if (this.#isBare(item) && !(known && this.#isBare(known))) return false;
     if (type === "create") return true;
@@ -170,13 +172,22 @@ export class Watch extends Emitter {
   // Each message is a task: a microtask would notify for each.
   #schedule() {
     this.#items = undefined;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      const changes = this.#changes ?? [];
-      this.#changes = [];
-      for (const listener of this.#listeners) this.#notify(listener, changes);
-      for (const resolve of this.#waiters.splice(0)) resolve();
-    }, notifyInterval);
+    this.#timer ??= setTimeout(() => this.#flush(), notifyInterval);
+  }
+
+  #flush() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const changes = this.#changes ?? [];
+    this.#changes = [];
+    for (const listener of this.#listeners) this.#notify(listener, changes);
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+
+  // The subscribers get the items before anybody learns that they are live.
+  _updateStatus() {
+    if (this.#timer && this.status !== this._status) this.#flush();
+    super._updateStatus();
   }
 
   #notify({ fn }, changes) {

@@ -3,6 +3,8 @@ import Rohrpost, { type Key, type RohrpostError, type Status, type Watch } from 
 import * as react from "@rohrpost/client/react";
 import * as svelte from "@rohrpost/client/svelte";
 import { fakeHub } from "@rohrpost/client/testing";
+import { fetch } from "@rohrpost/client/fetch";
+import { formatGroup } from "@rohrpost/client/names";
 import { view } from "@rohrpost/client/view";
 import * as vue from "@rohrpost/client/vue";
 import type { Readable } from "svelte/store";
@@ -23,6 +25,19 @@ open.get(1);
 // @ts-expect-error
 open.get("1");
 open.set({ sort: undefined });
+const sorted = view<Card>(hub, "board", { sort: (a, b) => a.id - b.id, replace: true });
+sorted.get(7);
+sorted.set({ filter: undefined });
+view<Card>(hub, "board", { key: "title", filter: (card) => card.id > 1 }).get("x");
+view(hub, "board", { key: "slug" }).get("x");
+// @ts-expect-error
+view<Card>(hub, "board", { sort: (a, b) => a.name - b.name });
+
+// the names of groups, and requests with the id of the page
+const name: string = formatGroup("wiki-{team}-{id:int}", { team: "a", id: 7n });
+// @ts-expect-error
+formatGroup("wiki-{team}", { team: null });
+const response: Promise<Response> = fetch("/cards", { method: "POST" });
 // @ts-expect-error
 view(cards, { filter: (card) => card.name });
 const any: Watch<Card> = open;

@@ -17,7 +17,7 @@ test("hello is the first request and is sent together with the first subscriptio
   const { id, data, ...more } = network.last.hello;
   assert.deepEqual([id, more], [0, { type: "rohrpost:hello" }]);
   assert.match(data.page, /^[a-z0-9]{8,}$/);
-  assert.deepEqual({ ...data, page: "" }, { version: 1, token: "secret", page: "", wants: ["unsubscribed", "parts"] });
+  assert.deepEqual({ ...data, page: "" }, { version: 1, token: "secret", page: "", wants: ["unsubscribed", "parts", "expiring", "status"] });
 });
 
 test("a page has one id on all its connections, and no token is no key", async (t) => {

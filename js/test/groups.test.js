@@ -79,6 +79,43 @@ for (const reason of ["epoch", "trimmed", "too_far"]) {
   });
 }
 
+test("offsets may skip: only a message before it that the page lacks is a gap", async (t) => {
+  const { network, client, seen, record } = await connected(t);
+  record("a");
+  client.subscribe("a");
+  const requests = () => network.last.requests();
+  network.last.reply(requests()[0], { group: "a", epoch: "e", offset: 57 });
+  const change = (offset, prev) => network.last.deliver({ type: "subscription-update", data: { type: "create", group: "a", object: {}, prev, offset } });
+  change(90, 57);
+  change(91);
+  change(120, 60); // all that the page lacks is older than its position
+  change(120, 60);
+  assert.deepEqual([requests().length, client.status], [1, "live"]);
+  change(140, 130);
+  assert.deepEqual(requests()[1].data, { group: "a", since: { epoch: "e", offset: 120 } });
+  assert.equal(client.status, "recovering");
+  network.last.reply(requests()[1], { group: "a", epoch: "e", offset: 140, recovered: true, missed: 2 });
+  change(130, 120);
+  assert.equal(client.status, "recovering");
+  change(140, 130);
+  assert.equal(client.status, "live");
+  assert.deepEqual(seen.filter(([type]) => type === "a").map(([, , { offset }]) => offset), [90, 91, 120, 130, 140]);
+});
+
+test("a position that moves without a message ends no replay", async (t) => {
+  const { clock, network, client } = await connected(t, { random: () => 0 });
+  client.subscribe("a");
+  network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset: 57 });
+  for (const offset of [90, 90, 95]) {
+    network.last.drop();
+    await clock.run(500);
+    network.last.open();
+    network.last.reply(network.last.requests()[0], { group: "a", epoch: "e", offset, recovered: true, missed: 0 });
+    assert.equal(client.status, "live");
+  }
+  assert.equal(network.last.requests()[0].data.since.offset, 90);
+});
+
 test("without a history on the server every reconnection is a resync", async (t) => {
   const { received, requests, reply, change, reconnect, of } = await subscribedClient(t, {});
   change();

@@ -27,7 +27,7 @@ function imports(name, found = new Set()) {
 const served = readdirSync(join(root, "dist"));
 const size = (name) => gzipSync(read(`dist/${name}`), { level: 9 }).length;
 
-for (const [name, limit] of [["rohrpost", 9000], ["view", 800], ["react", 1000], ["vue", 1000], ["svelte", 1000], ["testing", 2500], ["ports", 500]]) {
+for (const [name, limit] of [["rohrpost", 9000], ["view", 800], ["fetch", 500], ["names", 1200], ["react", 1000], ["vue", 1000], ["svelte", 1000], ["testing", 2500], ["ports", 500]]) {
   test(`${name}.js is under ${limit} bytes, gzipped as it is served`, (t) => {
     const bytes = size(`${name}.js`);
     t.diagnostic(`${bytes} bytes`);
@@ -66,7 +66,7 @@ test("what is served works", async (t) => {
 test("the package contains every module, its types and its license, and nothing else", () => {
   const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], { cwd: root, encoding: "utf8" });
   const files = JSON.parse(stdout)[0].files.map((file) => file.path).sort();
-  const types = ["commonjs.d.cts", "react.d.ts", "rohrpost.d.ts", "svelte.d.ts", "testing.d.ts", "view.d.ts", "vue.d.ts"];
+  const types = ["commonjs.d.cts", "fetch.d.ts", "names.d.ts", "react.d.ts", "rohrpost.d.ts", "svelte.d.ts", "testing.d.ts", "view.d.ts", "vue.d.ts"];
   assert.deepEqual(files, [...modules, ...types, "LICENSE", "README.md", "commonjs.cjs", "package.json"].sort());
   assert.equal(read("LICENSE"), read("../LICENSE"));
   const { dependencies, exports, name, license } = JSON.parse(read("package.json"));
@@ -121,7 +121,7 @@ test("the types declare every method", async (t) => {
   const own = (value) => Object.getOwnPropertyNames(Object.getPrototypeOf(value)).filter((n) => n !== "constructor" && !n.startsWith("_"));
   for (const name of [...own(client), ...own(watch)]) assert.match(types, new RegExp(`\\b${name}\\b`));
   for (const name of own(client.group("a"))) assert.match(types, new RegExp(`\\b${name}\\b`));
-  assert.deepEqual(Object.keys(api).sort(), ["Rohrpost", "RohrpostError", "default"]);
+  assert.deepEqual(Object.keys(api).sort(), ["Rohrpost", "RohrpostError", "default", "pageId"]);
   assert.equal(Rohrpost, api.default);
 });
 

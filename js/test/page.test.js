@@ -59,13 +59,13 @@ test("a large call waits until the hub has told its limits", async (t) => {
   const { network, client } = await connected(t);
   const ends = [failure(client.call("save", "x".repeat(70_000))), client.call("save", "x".repeat(20_000))];
   const small = client.call("small");
-  assert.deepEqual(network.last.requests().map((m) => m.type), ["small"]);
+  assert.deepEqual(network.last.requests(), [], "calls keep their order");
   network.last.welcome();
   assert.equal((await ends[0]).code, "too_large");
   const [first, second] = network.last.requests();
   network.last.reply(first, 1);
   network.last.reply(second, 2);
-  assert.deepEqual([await small, await ends[1]], [1, 2]);
+  assert.deepEqual([await ends[1], await small], [1, 2]);
 });
 
 test("a hub without hello sets no limit", async (t) => {

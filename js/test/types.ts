@@ -1,5 +1,5 @@
 // module.test.js compiles this file. Invalid code is marked.
-import Rohrpost, { RohrpostError, type Change, type Position, type Resync, type Status, type Watch } from "@rohrpost/client";
+import Rohrpost, { RohrpostError, pageId, type Change, type Position, type Resync, type Status, type Watch } from "@rohrpost/client";
 
 type Equal<A, B> = (<X>() => X extends A ? 1 : 2) extends <X>() => X extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>) => {};
@@ -45,6 +45,10 @@ hub.watch<Card>("board", { key: (c) => [c.id, c.title] }).get([1, "x"]);
 // @ts-expect-error
 hub.watch<Card>("board", { key: (c) => c.name });
 hub.watch("board", { key: "slug" }).get("x");
+
+// sort and filter are options of a view
+// @ts-expect-error
+hub.watch<Card>("board", { sort: (a: Card, b: Card) => a.id - b.id });
 
 const position: Position = { epoch: "e", offset: 1 };
 hub.watch<Card>("board", { items: [{ id: 1, title: "one" }], since: position });
@@ -92,6 +96,13 @@ new Rohrpost("/ws", { autoConnect: false, reconnectDelay: { min: 100 }, debug: t
 // @ts-expect-error
 new Rohrpost("/ws", { reconnectDelay: 100 });
 hub.disconnect();
+
+// the page's own changes
+hub.on<Card>("board", (_, { self, origin }) => {
+  same<typeof self, boolean | undefined>(true);
+  return origin === pageId;
+});
+const id: string = pageId;
 
 // requests
 async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { view } from "../view.js";
-import { board } from "./support.js";
+import { board, connected } from "./support.js";
 
 const rows = [{ id: 1, title: "b", done: false }, { id: 2, title: "a", done: true }, { id: 3, title: "c", done: false }];
 const byTitle = (a, b) => (a.title < b.title ? -1 : 1);
@@ -18,6 +18,34 @@ test("sort keeps the items in order through creates and updates", async (t) => {
   assert.equal(titles(watch), "ba0aa", "the watch keeps its own order");
   assert.throws(() => sorted.items.push({}), TypeError);
   assert.equal(sorted.items, sorted.items);
+});
+
+test("one call watches a group and sorts it", async (t) => {
+  const { network, client } = await connected(t);
+  const sorted = view(client, "board", { sort: byTitle, filter: (item) => !item.done, key: "title", replace: true });
+  network.last.reply(network.last.requests()[0], { group: "board", epoch: "e", offset: 1, snapshot: rows });
+  assert.equal(titles(sorted), "bc");
+  network.last.deliver({ type: "subscription-update", data: { type: "update", group: "board", object: { id: 3, title: "c", n: 1 }, offset: 2 } });
+  assert.deepEqual([sorted.get("c"), sorted.status], [{ id: 3, title: "c", n: 1 }, "live"], "with the options of the watch");
+  sorted.close();
+  assert.equal(client.group("board").status, "closed");
+});
+
+test("sort and filter are refused where they would do nothing", async (t) => {
+  const { client } = await connected(t);
+  for (const options of [{ sort: byTitle }, { filter: () => true }]) assert.throws(() => client.watch("board", options), /options of view\(\)/);
+});
+
+test("a partial update of an item that the view hides is kept", async (t) => {
+  const { network, watch } = await board(t, { replace: true }, rows);
+  const open = view(watch, { filter: (item) => !item.done });
+  let offset = 10;
+  const update = (object) => network.last.deliver({ type: "subscription-update", data: { type: "update", group: "board", object, partial: true, offset: ++offset } });
+  update({ id: 2, title: "changed" });
+  assert.equal(titles(open), "bc");
+  update({ id: 2, done: false });
+  assert.equal(titles(open), "bchangedc");
+  assert.equal(watch.status, "live");
 });
 
 test("an update that stops matching removes the item, and one that matches adds it", async (t) => {

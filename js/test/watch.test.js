@@ -1,7 +1,7 @@
 // Tests of live collections.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { board, connected, settled } from "./support.js";
+import { board, connected, settled, setup } from "./support.js";
 
 test("a watch applies changes to the snapshot in order", async (t) => {
   const { watch, requests, change } = await board(t);
@@ -72,12 +72,63 @@ test("500 changes in separate tasks are one notification", async (t) => {
 });
 
 test("a notification for a snapshot and changes has no changes", async (t) => {
-  const { clock, watch, change } = await board(t);
+  const { client, clock, watch, change, reply } = await board(t);
   const calls = [];
   watch.subscribe((items, changes) => calls.push([items.length, changes.length]));
+  client.watch("board"); // loads its snapshot for both
+  reply({ offset: 10, snapshot: [{ id: 1, title: "one" }] });
   change("create", { id: 3, title: "three" });
   await clock.run(100);
-  assert.deepEqual(calls.at(-1), [3, 0], "an empty list of changes means that a snapshot was loaded");
+  assert.deepEqual(calls, [[2, 0], [2, 0]], "an empty list of changes means that a snapshot was loaded");
+});
+
+test("subscribers get the items before anybody learns that they are live", async (t) => {
+  const { clock, network, client } = setup(t, { random: () => 0 });
+  const watch = client.watch("board");
+  await settled();
+  network.last.open();
+  const requests = () => network.last.requests();
+  const reply = (data) => network.last.reply(requests().at(-1), { group: "board", epoch: "e", ...data });
+  const change = (type, object, offset) => network.last.deliver({ type: "subscription-update", data: { type, group: "board", object, offset } });
+  const seen = [];
+  watch.subscribe((items) => seen.push(items.length));
+  watch.on("status", (status) => seen.push(`watch ${status}`));
+  client.group("board").on("status", (status) => seen.push(`group ${status}`));
+  client.on("status", (status) => seen.push(`hub ${status}`));
+  reply({ offset: 10, snapshot: [{ id: 1 }, { id: 2 }] });
+  assert.deepEqual(seen.splice(0), [0, 2, "watch live", "group live", "hub live"]);
+  network.last.drop();
+  await clock.run(500);
+  network.last.open();
+  assert.equal(requests().length, 1);
+  seen.splice(0);
+  reply({ offset: 12, recovered: true, missed: 2 });
+  change("create", { id: 3, title: "three" }, 11);
+  assert.deepEqual(seen, []);
+  change("create", { id: 4, title: "four" }, 12);
+  assert.deepEqual(seen, [4, "watch live", "group live", "hub live"], "a replay, too");
+  await clock.run(100);
+  assert.equal(seen.length, 4);
+});
+
+test("a partial update is merged, with replace too, and loads the row that the page lacks", async (t) => {
+  for (const replace of [false, true]) {
+    const { clock, client, network, watch, requests } = await board(t, { replace });
+    let offset = 10;
+    const update = (object, more) => network.last.deliver({ type: "subscription-update", data: { type: "update", group: "board", object, ...more, partial: true, offset: ++offset } });
+    update({ id: 1, updated_at: "now" }, { updated_fields: [] });
+    update({ id: 2, title: "TWO", updated_at: "now" }, { updated_fields: ["title"] });
+    assert.deepEqual(watch.items, [{ id: 1, title: "one", updated_at: "now" }, { id: 2, title: "TWO", updated_at: "now" }]);
+    assert.equal(watch.status, "live");
+    for (const more of [{}, { updated_fields: [] }, { updated_fields: ["title"] }]) {
+      update({ id: 9, title: "unknown", at: 1 }, more);
+      assert.deepEqual([watch.get(9), watch.status], [undefined, "recovering"]);
+      await clock.run(2000);
+      network.last.reply(requests().at(-1), { group: "board", epoch: "e", offset, snapshot: [{ id: 1 }] });
+      assert.equal(watch.status, "live");
+    }
+    client.close();
+  }
 });
 
 test("a subscriber that throws stops no other subscriber", async (t) => {

@@ -29,14 +29,15 @@ export class World {
   clock = 0; // counts events
   lossy = false; // a client may need a resync
 
-  // modern: the hub answers hello, with all that follows from it.
-  constructor(random, { history = true, modern = false } = {}) {
+  // modern: the hub answers hello, with all that follows from it. once: it takes the token
+  // from hello. sparse: offsets of a group skip, and updates may be partial.
+  constructor(random, { history = true, modern = false, once = false, sparse = false } = {}) {
     this.random = random;
     this.history = history;
-    this.modern = modern;
+    Object.assign(this, { modern, once, sparse });
     this.lossy = !history;
     this.network.onsocket = (socket) => this.opening.push(socket);
-    for (const name of ["item-1", "item-2"]) this.groups.set(name, { name, epoch: this.epoch(), top: 0, log: [], table: new Map(), ids: 0 });
+    for (const name of ["item-1", "item-2"]) this.groups.set(name, { name, epoch: this.epoch(), top: 0, last: 0, log: [], table: new Map(), ids: 0 });
   }
 
   epoch() {
@@ -75,17 +76,22 @@ export class World {
     const field = this.pick(["a", "b"]);
     const value = ++this.clock;
     group.table.set(id, { ...group.table.get(id), [field]: value });
-    return { type: "update", object: { id, [field]: value, updated_fields: [field] }, updated_fields: [field] };
+    const partial = this.sparse && this.below(2) ? true : undefined;
+    return { type: "update", object: { id, [field]: value, updated_fields: [field] }, updated_fields: [field], partial };
   }
 
   publish(group, change = this.write(group), skipped) {
-    const { type, object, updated_fields } = change;
+    const { type, object, updated_fields, partial } = change;
+    if (this.sparse) group.top += this.below(3); // messages of other groups, and empty ones
     const offset = ++group.top;
+    const prev = group.last === offset - 1 ? undefined : group.last;
     const stamp = `${group.epoch}/${offset}`;
-    const data = { type, group: group.name, object, updated_fields, stamp, ...(this.history && { offset }) };
+    const data = { type, group: group.name, object, updated_fields, partial, stamp, ...(this.history && { prev, offset }) };
+    group.last = offset;
     this.published.push({ group: group.name, stamp, at: ++this.clock });
-    group.log.push({ offset, data });
+    group.log.push({ offset, prev: prev ?? offset - 1, data });
     if (group.log.length > historySize) group.log.shift();
+    if (this.sparse && !this.below(4)) group.top++; // an empty message
     for (const conn of this.conns) if (conn !== skipped) conn.publish(data);
   }
 
@@ -114,7 +120,8 @@ export class World {
   newEpoch(group) {
     if (!this.history) return;
     this.writeSilently(group);
-    Object.assign(group, { epoch: this.epoch(), top: this.below(20), log: [] });
+    const top = this.below(20);
+    Object.assign(group, { epoch: this.epoch(), top, last: top, log: [] });
     for (const conn of this.conns) {
       conn.publish({ type: "resync", group: group.name, object: { reason: "epoch" }, epoch: group.epoch, offset: group.top });
     }
@@ -123,7 +130,7 @@ export class World {
   restart() {
     for (const group of this.groups.values()) {
       if (this.random() < 0.5) this.writeSilently(group);
-      Object.assign(group, { epoch: this.epoch(), top: 0, log: [] });
+      Object.assign(group, { epoch: this.epoch(), top: 0, last: 0, log: [] });
     }
     this.lossy = true;
     for (const conn of [...this.conns]) conn.abort(this.pick([1012, 1006]), this.pick(["", "service restart; retry_after=3"]));
@@ -208,7 +215,7 @@ class Conn {
     const answer = (error, value) => this.out.push({ id, type, error, error_info: this.info(error), data: value });
     if (type === "rohrpost:hello") this.hello(data, answer);
     else if (type === "ping") this.out.push({ id, type: "pong" });
-    else if (request.auth_jwt !== `t${this.world.token}`) answer("ACCESS_DENIED");
+    else if ((this.world.once ? this.token : request.auth_jwt) !== `t${this.world.token}`) answer("ACCESS_DENIED");
     else if (type === "do") {
       this.world.executed.push(data);
       this.busy = () => answer(undefined, data);
@@ -219,10 +226,10 @@ class Conn {
     return true;
   }
 
-  hello({ wants }, answer) {
+  hello({ wants, token }, answer) {
     if (!this.world.modern) return answer("No registered handler called 'rohrpost:hello'.");
-    this.wants = wants;
-    answer(undefined, { version: 1, connection: "c", limits: { max_message_bytes: 65_536 } });
+    Object.assign(this, { wants, token });
+    answer(undefined, { version: 1, connection: "c", token: this.world.once || undefined, limits: { max_message_bytes: 65_536 } });
   }
 
   info(error) {
@@ -264,16 +271,17 @@ class Conn {
   }
 
   since(group, { epoch, offset }) {
-    const missed = group.top - offset;
+    const replay = group.log.filter((m) => m.offset > offset);
+    const missed = replay.length;
     const notRecovered = (reason) => {
       this.world.lossy = true;
       return { result: { recovered: false, reason } };
     };
     if (!this.world.history) return notRecovered("off");
     if (epoch !== group.epoch) return notRecovered("epoch");
-    if (missed > group.log.length) return notRecovered("trimmed");
+    if ((replay[0]?.prev ?? group.last) > offset) return notRecovered("trimmed");
     if (missed > maxReplay) return notRecovered("too_far");
-    return { result: { recovered: true, missed }, replay: group.log.filter((m) => m.offset > offset).map((m) => m.data) };
+    return { result: { recovered: true, missed, ...(missed && { offset: group.last }) }, replay: replay.map((m) => m.data) };
   }
 
   finish() {

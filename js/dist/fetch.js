@@ -1,0 +1,1 @@
+import{pageId as c}from"./rohrpost.js";function t(e,o){let{document:a,location:r}=globalThis,h=new URL(e.url??e,a?.baseURI??r?.href);if(r&&h.origin!==r.origin)return globalThis.fetch(e,o);let s=new Headers(o?.headers??e.headers);return s.set("X-Rohrpost-Page",c),globalThis.fetch(e,{...o,headers:s})}export{t as fetch};
