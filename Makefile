@@ -17,7 +17,7 @@ ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 # long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
-CAMPAIGNS := portable mutants programs schedules race fuzz faults integration bursts js e2e life
+CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare screenshot fmt
 
@@ -61,6 +61,9 @@ programs: ## compare PROGRAMS random programs of writes with what they should se
 
 schedules: ## play RESUMES random schedules of resuming, and SCHEDULES of the hub alone
 	$(call long,.,(TestResume|TestSchedules),-resumes $(RESUMES) -schedules $(SCHEDULES))
+
+burst: ## publish 60 MB at once to clients in another process, which all must stay connected
+	$(call long,.,TestBurst,-burst 1000 -count $(COUNT))
 
 race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...

@@ -25,8 +25,8 @@ type Limits struct {
 	MaxConnections int
 
 	// MaxSendQueueBytes is the bytes that may wait for a client that reads more slowly
-	// than the hub sends. One byte more closes the connection with 4008. No message may be
-	// larger. Defaults to 1 MiB.
+	// than the hub sends, where each message counts 128 more than it has. One byte more
+	// closes the connection with 4008. No message may be larger. Defaults to 1 MiB.
 	MaxSendQueueBytes int
 
 	// MaxSendQueueAge is how long a message may wait for a client that reads more slowly

@@ -13,10 +13,11 @@ import (
 // group has a history from its first subscription, or from the first call of
 // Hub.Position. A negative limit or duration means none.
 type HistoryLimits struct {
-	// MaxMessages is the number of messages kept of a group. Defaults to 256.
+	// MaxMessages is the number of messages kept of a group. Defaults to 1,000.
 	MaxMessages int
 
-	// MaxBytes is the bytes of messages kept of a group. Defaults to 256 KiB.
+	// MaxBytes is the bytes of messages kept of a group, where each counts 128 more than it
+	// has. Defaults to 512 KiB.
 	MaxBytes int
 
 	// MaxAge is how long a message is kept. Defaults to 5 minutes.
@@ -30,7 +31,7 @@ type HistoryLimits struct {
 	// end first whose last member left first. Defaults to 100,000.
 	MaxUnused int
 
-	// MaxTotalBytes is the bytes of messages kept of all groups together. Beyond it the
+	// MaxTotalBytes is MaxBytes for all groups together. Beyond it the
 	// groups without new messages for longest lose their oldest messages. The limit is
 	// divided among shards by the names of the groups. Defaults to 64 MiB.
 	MaxTotalBytes int

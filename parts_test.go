@@ -135,7 +135,7 @@ func TestPartsCatchUpFromTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const changes = 2 * maxBuffered
 		config := calm(Config{History: HistoryLimits{MaxMessages: changes}})
-		config.Limits.MaxSendQueueBytes = 200_000
+		config.Limits.MaxSendQueueBytes = 300_000
 		hub := quiet(config)
 		hub.Snapshot("g", func(context.Context, SnapshotRequest) (any, error) { return rows(1000), nil })
 		ws := pipe(t, hub)

@@ -38,7 +38,7 @@ func (c *Conn) readFrames() error {
 	c.ws.SetCloseHandler(func(int, string) error { return nil })
 	c.ws.SetPongHandler(func(string) error { return c.keepAlive() })
 	c.ws.SetPingHandler(func(data string) error {
-		_ = c.pushFrame(wire.PongFrame(data)) // or the connection ends
+		c.member.Pong(data)
 		return c.keepAlive()
 	})
 	for {

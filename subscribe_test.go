@@ -69,6 +69,26 @@ func TestReasonsForNoReplay(t *testing.T) {
 	assert.EqualValues(t, 4, hub.Stats().Unrecovered)
 }
 
+// By default a client that has missed 1,000 changes of usual size gets them all.
+func TestDefaultHistory(t *testing.T) {
+	hub := quiet(Config{})
+	ws := dial(t, serve(t, hub))
+	start, err := hub.Position(t.Context(), "g")
+	require.NoError(t, err)
+	object := strings.Repeat("x", 250)
+	for range 1001 {
+		require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Update, Object: object}))
+	}
+	assert.Equal(t, "trimmed", resume(t, ws, "g", start).Reason)
+	start.Offset = 1
+	got := resume(t, ws, "g", start)
+	assert.True(t, *got.Recovered)
+	assert.Equal(t, 1000, got.Missed)
+	for n := range 1000 {
+		require.Contains(t, receive(t, ws), fmt.Sprintf(`"offset":%d}`, n+2))
+	}
+}
+
 func TestNoHistory(t *testing.T) {
 	hub := quiet(Config{DisableHistory: true})
 	hub.SnapshotFor("{any}", func(context.Context, *Conn, SnapshotRequest) (any, error) { return []int{1}, nil })

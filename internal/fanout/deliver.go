@@ -96,7 +96,7 @@ func (e *Engine) resyncFrames(posts []post, budget int) map[string]wire.Frame {
 	total := 0
 	latest := make(map[string]uint64)
 	for i := range posts {
-		total += len(posts[i].frame)
+		total += len(posts[i].frame) + overhead
 		latest[posts[i].group] = posts[i].at.Offset
 	}
 	if budget < 0 || total <= budget {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,4 +46,27 @@ func socketPair(tb testing.TB, listener net.Listener) (near, far net.Conn) {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = near.Close(); _ = far.Close() })
 	return near, far
+}
+
+// waitingConn is a connection on which nothing comes and each Write waits until Close.
+type waitingConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *waitingConn) end() chan struct{} {
+	c.once.Do(func() { c.closed = make(chan struct{}) })
+	return c.closed
+}
+
+func (c *waitingConn) Write([]byte) (int, error)        { <-c.end(); return 0, net.ErrClosed }
+func (c *waitingConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *waitingConn) Close() error {
+	select {
+	case <-c.end():
+	default:
+		close(c.end())
+	}
+	return nil
 }

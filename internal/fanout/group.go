@@ -19,10 +19,11 @@ type group struct {
 
 // memberList holds the members of a group that belong to one worker.
 type memberList struct {
-	group   *group
-	worker  *worker
-	size    int       // guarded by the shard
-	members []*Member // belongs to the worker
+	group      *group
+	worker     *worker
+	size       int       // guarded by the shard
+	overflowed uint64    // the next take of the worker when the group got a resync in place of its messages; guarded by the worker
+	members    []*Member // belongs to the worker
 }
 
 func newGroup(name string) *group { return &group{name: name, sequencer: newSequencer()} }

@@ -107,12 +107,20 @@ func (m *Member) Queue(f wire.Frame) error {
 	if m.Ended() {
 		return ErrClosed
 	}
-	if !m.writer.reserve(len(f)) {
+	if !m.writer.reserve(f) {
 		m.endSlow()
 		return ErrClosed
 	}
 	m.worker.queue(op{kind: opDirect, member: m, frame: f})
 	return nil
+}
+
+// Pong answers a ping. A pong that is not written yet is dropped for a later one, so that
+// a client that only sends pings makes nothing wait for it.
+func (m *Member) Pong(data string) {
+	if !m.Ended() && m.writer.setPong(wire.PongFrame(data)) {
+		m.worker.submit(op{kind: opPong, member: m})
+	}
 }
 
 // takeTurn waits until no other subscription hands over frames, and at most limit bytes

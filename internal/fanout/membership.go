@@ -89,7 +89,7 @@ func (m *Member) Leave(group string, last wire.Frame) {
 	unfollow := m.removeFrom(l)
 	ops := []op{{kind: opLeave, member: m, list: l}}
 	if last != nil {
-		m.writer.reserve(len(last))
+		m.writer.reserve(last)
 		ops = append(ops, op{kind: opDirect, member: m, frame: last})
 	}
 	m.worker.submit(ops...)

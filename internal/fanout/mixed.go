@@ -1,24 +1,29 @@
 package fanout
 
-import "github.com/rohrpost/rohrpost/internal/wire"
+import (
+	"slices"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
 
 // node is a frame for one member, in the list of all that the member gets from a
 // mixed batch.
 type node struct {
 	frame wire.Frame
 	next  int  // place of the next node of the member, plus 1
+	pong  bool // it is the latest pong, which is not in frame
 	close bool // it is the close frame
 }
 
 // mixed is what a mixed batch has for one member. It belongs to the worker.
 type mixed struct {
 	first, last int   // nodes, plus 1; 0: none
-	direct      int64 // bytes of direct frames in the nodes, still reserved
+	direct      int64 // what direct frames in the nodes have reserved
 	closeQueued bool  // the close frame is the last frame of the member
 }
 
 // doMixed does ops of different kinds or for different members. What a member gets of
-// them is written at once.
+// them is written together, up to a segment at a time.
 func (w *worker) doMixed(ops []op) {
 	for i := range ops {
 		o := &ops[i]
@@ -29,6 +34,8 @@ func (w *worker) doMixed(ops []op) {
 			w.postBatch(o.batch)
 		case opDirect:
 			w.addDirect(o.member, o.frame)
+		case opPong:
+			w.addPong(o.member)
 		case opJoin:
 			o.member.joined(o.list)
 		case opLeave:
@@ -42,8 +49,9 @@ func (w *worker) doMixed(ops []op) {
 			w.addClose(o.member)
 		}
 	}
-	for _, m := range w.touched {
-		w.writeNodes(m)
+	for left := w.touched; len(left) > 0; {
+		left = slices.DeleteFunc(left, w.writeNodes)
+		w.pace(left)
 	}
 	w.touched, w.nodes = emptied(w.touched), emptied(w.nodes)
 }
@@ -62,7 +70,7 @@ func (w *worker) postBatch(b *batch) {
 	for _, o := range b.ops {
 		for _, m := range o.list.members {
 			frames[m]++
-			bytes[m] += len(o.frame)
+			bytes[m] += len(o.frame) + overhead
 		}
 	}
 	resynced := map[*memberList]bool{}
@@ -98,11 +106,20 @@ func (w *worker) addFrame(m *Member, f wire.Frame) {
 // addDirect is addFrame for a frame that stays reserved until it is written.
 func (w *worker) addDirect(m *Member, f wire.Frame) {
 	if m.mixed.closeQueued {
-		m.writer.unreserve(int64(len(f)))
+		m.writer.unreserve(reserved(f))
 		return
 	}
-	m.mixed.direct += int64(len(f))
+	m.mixed.direct += reserved(f)
 	w.addFrame(m, f)
+}
+
+// addPong appends the latest pong, as it will be when the member is written.
+func (w *worker) addPong(m *Member) {
+	if m.mixed.closeQueued {
+		return
+	}
+	w.addFrame(m, nil)
+	w.nodes[m.mixed.last-1].pong = true
 }
 
 // addClose appends the close frame.
@@ -130,17 +147,30 @@ func (w *worker) discard(m *Member) {
 	w.nodes[last-1].frame, m.mixed.first = nil, last // the member stays touched
 }
 
-func (w *worker) writeNodes(m *Member) {
-	for at := m.mixed.first; at > 0; {
-		n := &w.nodes[at-1]
-		w.out.frames = append(w.out.frames, n.frame)
+// writeNodes writes a segment of what the member gets, and reports whether that was the
+// last one.
+func (w *worker) writeNodes(m *Member) (last bool) {
+	for m.mixed.first > 0 {
+		n := &w.nodes[m.mixed.first-1]
+		if n.pong {
+			n.frame = m.writer.takePong()
+		}
+		if n.frame != nil && !w.out.add(n.frame) {
+			break
+		}
 		w.out.close = n.close
-		at = n.next
+		m.mixed.first = n.next
 	}
-	m.mixed.first, m.mixed.last = 0, 0
-	w.joinFrames()
-	w.write(m)
-	w.out.reset()
+	if len(w.out.frames) > 0 {
+		w.joinFrames()
+		w.write(m)
+		w.out.reset()
+	}
+	if m.mixed.first > 0 {
+		return false
+	}
+	m.mixed.last = 0
 	m.writer.unreserve(m.mixed.direct)
 	m.mixed.direct = 0
+	return true
 }

@@ -110,7 +110,7 @@ func (s *subscription) readReplay(ctx context.Context, since broker.Position) (b
 func (s *subscription) replayProblem(since broker.Position, from uint64, at broker.Position, posts []post) string {
 	bytes := 0
 	for i := range posts {
-		bytes += len(posts[i].frame)
+		bytes += len(posts[i].frame) + overhead
 	}
 	switch {
 	case at.Epoch != since.Epoch, since.Offset > at.Offset:

@@ -266,7 +266,7 @@ func (s *subscription) finish() (done bool, err error) {
 		ops = append(ops, op{kind: opDirect, member: m, frame: follows[i].frame})
 	}
 	for i := range ops {
-		m.writer.reserve(len(ops[i].frame)) // it may exceed the send queue by a replay
+		m.writer.reserve(ops[i].frame) // it may exceed the send queue by a replay
 	}
 	if list, added := m.addTo(s.group); added {
 		ops = append(ops, op{kind: opJoin, member: m, list: list})

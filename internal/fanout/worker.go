@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -21,15 +22,24 @@ const (
 	yieldEvery = 32
 
 	// maxSpare is the capacity of a list, in elements, that a worker keeps for the next
-	// time. It drops longer lists.
-	maxSpare = 1 << 14
+	// time. It drops longer lists: what a flood has needed is let go.
+	maxSpare = 1 << 11
 
 	// maxRounds is how often a caller of work does what is pending before it hands the
 	// rest to a goroutine.
 	maxRounds = 4
 
-	// segment is about the bytes that are joined for one write.
+	// segment is the bytes that one member is written before the next one, unless a frame
+	// is larger: whatever waits, all members get it by and by, and can read meanwhile.
 	segment = 256 << 10
+
+	// maxPace is how long a worker waits between two segments for members that still have a
+	// backlog. One that never reads makes it wait until its send queue is full.
+	maxPace = 20 * time.Millisecond
+
+	// overhead is what counts for each frame that waits, besides its bytes: about the
+	// memory of its places in lists.
+	overhead = 128
 )
 
 // worker writes to its share of the members. All that concerns a member goes through
@@ -39,12 +49,12 @@ const (
 type worker struct {
 	delivered *atomic.Uint64
 
-	mu         sync.Mutex // guards what follows
-	pending    []op
-	bytes      int           // of messages to groups that are pending
-	overflowed []*memberList // whose groups get a resync in place of further messages
-	running    bool
-	idle       chan struct{} // closed when the worker stops; nil: nothing waits for that
+	mu      sync.Mutex // guards what follows
+	pending []op
+	bytes   int    // of messages to groups that are pending, with the overhead
+	taken   uint64 // how often the worker has taken what is pending
+	running bool
+	idle    chan struct{} // closed when the worker stops; nil: nothing waits for that
 
 	// The following belong to the goroutine that runs the worker.
 	spare   []op
@@ -71,6 +81,7 @@ const (
 	opPost   opKind = iota // a frame to the members
 	opBatch                // several posts, which may be too much for some members
 	opDirect               // a frame to one member
+	opPong                 // the latest pong of a member
 	opJoin
 	opLeave
 	opLeaveAll
@@ -148,24 +159,45 @@ func (w *worker) wait(ctx context.Context) error {
 }
 
 func (w *worker) append(ops []op) {
-	for _, o := range ops {
-		if o.kind == opPost {
-			if w.bytes += len(o.frame); w.bytes > maxPending {
-				w.overflow(o.list)
-				continue
-			}
+	for i := range ops {
+		o := &ops[i]
+		if w.bytes += o.bytes(); w.bytes <= maxPending {
+			w.pending = append(w.pending, *o)
+			continue
 		}
-		w.pending = append(w.pending, o)
+		switch o.kind {
+		case opPost:
+			w.overflow(o.list)
+		case opBatch:
+			for i := range o.batch.ops {
+				w.overflow(o.batch.ops[i].list)
+			}
+		default:
+			w.pending = append(w.pending, *o) // they are bounded by the send queues
+		}
 	}
 }
 
+// bytes returns what counts of messages to groups.
+func (o *op) bytes() (n int) {
+	switch o.kind {
+	case opPost:
+		n = len(o.frame) + overhead
+	case opBatch:
+		for i := range o.batch.ops {
+			n += len(o.batch.ops[i].frame) + overhead
+		}
+	}
+	return n
+}
+
 // overflow appends one resync for a group in place of its messages. It is called with
-// the lock of the group, as every opPost is submitted.
+// the lock of the group, as every message to a group is submitted.
 func (w *worker) overflow(l *memberList) {
-	if slices.Contains(w.overflowed, l) {
+	if l.overflowed > w.taken {
 		return
 	}
-	w.overflowed = append(w.overflowed, l)
+	l.overflowed = w.taken + 1
 	f := wire.TextFrame(wire.AddSpread(wire.ResyncPayload(l.group.name, wire.ReasonOverflow), l.group.size))
 	w.pending = append(w.pending, op{kind: opPost, list: l, frame: f})
 }
@@ -201,7 +233,8 @@ func (w *worker) next() (ops []op, ok bool) {
 		}
 		return nil, false
 	}
-	w.pending, w.spare, w.bytes, w.overflowed = w.spare, nil, 0, nil
+	w.pending, w.spare, w.bytes = w.spare, nil, 0
+	w.taken++
 	return ops, true
 }
 
@@ -232,10 +265,7 @@ func (w *worker) broadcast(ops []op) {
 	members := ops[0].list.members
 	w.delivered.Add(uint64(len(ops) * len(members)))
 	for len(ops) > 0 {
-		size := 0
-		for len(ops) > 0 && (size == 0 || size+len(ops[0].frame) <= segment) {
-			size += len(ops[0].frame)
-			w.out.frames = append(w.out.frames, ops[0].frame)
+		for len(ops) > 0 && w.out.add(ops[0].frame) {
 			ops = ops[1:]
 		}
 		w.joinFrames()
@@ -243,6 +273,17 @@ func (w *worker) broadcast(ops []op) {
 			w.write(m)
 		}
 		w.out.reset()
+		if len(ops) > 0 {
+			w.pace(members)
+		}
+	}
+}
+
+// pace lets members read between two segments: a burst is written faster than anybody reads.
+func (w *worker) pace(members []*Member) {
+	behind := func(m *Member) bool { return m.writer.hasBacklog() }
+	for began := time.Now(); slices.ContainsFunc(members, behind) && time.Since(began) < maxPace; {
+		time.Sleep(time.Millisecond)
 	}
 }
 

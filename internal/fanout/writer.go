@@ -31,7 +31,7 @@ type socketWriter struct {
 	try    func(p []byte) (n int, err error) // writes without waiting; nil: this socket may wait
 	member *Member
 	socket net.Conn
-	direct atomic.Int64 // bytes of frames for this member alone that are not written yet
+	direct atomic.Int64 // what the frames for this member alone have reserved that are not written yet
 
 	mu       sync.Mutex // guards what follows
 	draining bool       // the goroutine exists
@@ -39,6 +39,8 @@ type socketWriter struct {
 	closing  bool       // the worker has written the close frame, which nothing may follow
 	bytes    int        // of the backlog, and being written from it
 	backlog  []chunk
+	pong     wire.Frame // the latest one, not written yet; the backlog has none
+	ponging  bool       // the worker is to take it
 
 	awaited atomic.Bool   // drained is not nil
 	drained chan struct{} // closed when something was written; guarded by mu
@@ -47,8 +49,19 @@ type socketWriter struct {
 // outgoing are frames for a member.
 type outgoing struct {
 	frames []wire.Frame
+	size   int    // of frames, with the overhead
 	joined []byte // the same bytes, in one piece
 	close  bool   // the last frame is the close frame
+}
+
+// add appends a frame, unless a segment has no room for it beside others.
+func (o *outgoing) add(f wire.Frame) bool {
+	size := o.size + len(f) + overhead
+	if o.size > 0 && size > segment {
+		return false
+	}
+	o.frames, o.size = append(o.frames, f), size
+	return true
 }
 
 // chunk is a frame, or the rest of one, in a backlog.
@@ -61,7 +74,7 @@ type chunk struct {
 
 func (o *outgoing) reset() {
 	clear(o.frames)
-	o.frames, o.joined, o.close = o.frames[:0], nil, false
+	o.frames, o.size, o.joined, o.close = o.frames[:0], 0, nil, false
 }
 
 func (s *socketWriter) init(m *Member, socket net.Conn, raw syscall.RawConn) {
@@ -76,14 +89,45 @@ func (s *socketWriter) init(m *Member, socket net.Conn, raw syscall.RawConn) {
 
 // reserve counts a direct frame that is not written yet, and reports whether it fits
 // into the send queue.
-func (s *socketWriter) reserve(bytes int) bool {
-	return !over(s.direct.Add(int64(bytes)), int64(s.member.engine.config.MaxSendQueueBytes))
+func (s *socketWriter) reserve(f wire.Frame) bool {
+	return !exceeds(s.direct.Add(reserved(f)), s.member.engine.config.MaxSendQueueBytes)
 }
+
+// reserved is what counts for a frame.
+func reserved(f wire.Frame) int64 { return int64(len(f) + overhead) }
+
+// exceeds reports whether frames exceed the limit of a send queue. One frame may have its
+// size.
+func exceeds(bytes int64, limit int) bool { return limit >= 0 && bytes > int64(limit)+overhead }
 
 // unreserve takes back reserve.
 func (s *socketWriter) unreserve(bytes int64) {
 	s.direct.Add(-bytes)
 	s.signalDrain()
+}
+
+// setPong keeps a pong in place of an earlier one that is not written yet, as RFC 6455
+// allows in section 5.5.3. It reports whether the worker is to take it; else that has been
+// told already, or the backlog takes it.
+func (s *socketWriter) setPong(f wire.Frame) (tell bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pong = f
+	if s.draining || s.ponging {
+		return false
+	}
+	s.ponging = true
+	return true
+}
+
+// takePong returns the pong that the worker is to write, nil if the backlog takes it.
+func (s *socketWriter) takePong() (f wire.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ponging = false; !s.draining {
+		f, s.pong = s.pong, nil
+	}
+	return f
 }
 
 // write is called by the worker only.
@@ -135,8 +179,11 @@ func (s *socketWriter) writeNow(o *outgoing) {
 }
 
 func (s *socketWriter) overflows() bool {
-	return over(s.bytes, s.member.engine.config.MaxSendQueueBytes)
+	return exceeds(int64(s.queued()), s.member.engine.config.MaxSendQueueBytes)
 }
+
+// queued returns what counts of the backlog.
+func (s *socketWriter) queued() int { return s.bytes + overhead*len(s.backlog) }
 
 // append appends to the backlog what is not written yet.
 func (s *socketWriter) append(o *outgoing, written int) {
@@ -205,14 +252,24 @@ func (s *socketWriter) taken(bytes int) {
 func (s *socketWriter) next(joined *[]byte) (chunk, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	pong := s.pong
+	if s.pong = nil; s.stopped || s.closing {
+		pong = nil
+	}
+	if pong != nil && len(s.backlog) == 0 {
+		s.bytes += len(pong)
+		return chunk{bytes: pong, since: time.Now()}, true
+	}
 	if len(s.backlog) == 0 || s.stopped {
 		s.backlog, s.draining = nil, false
 		_ = s.socket.SetWriteDeadline(time.Time{})
 		return chunk{}, false
 	}
 	first, count := s.backlog[0], 1
-	if len(first.bytes) < maxDrain && len(s.backlog) > 1 {
+	if pong != nil || len(first.bytes) < maxDrain && len(s.backlog) > 1 {
 		*joined = append((*joined)[:0], first.bytes...)
+		*joined = append(*joined, pong...) // after the rest of a frame, before what may be much
+		s.bytes += len(pong)
 		for _, c := range s.backlog[1:] {
 			if len(*joined)+len(c.bytes) > maxDrain {
 				break
@@ -284,11 +341,18 @@ func (s *socketWriter) signalDrain() {
 	}
 }
 
+// hasBacklog reports whether the client has yet to read something before it gets more.
+func (s *socketWriter) hasBacklog() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining && !s.member.Ended()
+}
+
 // waiting returns the bytes that wait to be written.
 func (s *socketWriter) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bytes + int(s.direct.Load())
+	return s.queued() + int(s.direct.Load())
 }
 
 // stop ends all writing.

@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -76,4 +78,92 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 		}
 		m.Close()
 	})
+}
+
+// TestOnePongWaits pings a hub without reading: only the latest ping is answered, after what
+// the socket has begun to take, and nothing else waits. RFC 6455, section 5.5.3.
+func TestOnePongWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newTestEngine(t, 1)
+		near, far := net.Pipe()
+		var m Member
+		e.Init(&m, near, nil, fakeOwner{})
+		message := wire.TextFrame([]byte("message"))
+		read := func(want ...wire.Frame) {
+			t.Helper()
+			for _, f := range want {
+				got := make([]byte, len(f))
+				_, err := io.ReadFull(far, got)
+				assert.NoError(t, err)
+				assert.Equal(t, f, wire.Frame(got))
+			}
+		}
+		m.Pong("alone")
+		read(wire.PongFrame("alone"))
+
+		assert.NoError(t, m.Push(message))
+		synctest.Wait() // it is being written
+		assert.NoError(t, m.Push(message))
+		assert.NoError(t, m.Push(message))
+		assert.NoError(t, e.Wait(t.Context()))
+		before := m.Waiting()
+		for i := range 10_000 {
+			m.Pong(fmt.Sprint(i))
+		}
+		assert.NoError(t, e.Wait(t.Context()))
+		assert.Equal(t, before, m.Waiting())
+		assert.Len(t, m.writer.backlog, 2)
+		read(message, message, wire.PongFrame("9999"), message)
+
+		synctest.Wait()
+		w := m.worker
+		w.setRunning(true) // it is busy
+		m.Pong("while the worker is busy")
+		m.Pong("again")
+		assert.Len(t, w.pending, 1)
+		w.setRunning(false)
+		w.wake()
+		read(wire.PongFrame("again"))
+		m.Pong("the last")
+		m.End(wire.CloseGoingAway, "", false)
+		m.Pong("after the end")
+		rest := make(chan []byte)
+		go func() {
+			all, _ := io.ReadAll(far)
+			rest <- all
+		}()
+		<-m.Flushed()
+		m.Abort()
+		assert.NotContains(t, string(<-rest), "after the end")
+		m.Close()
+		assert.NoError(t, far.Close())
+	})
+}
+
+// TestSendQueueCountsOverhead sends frames of a byte, which take far more memory.
+func TestSendQueueCountsOverhead(t *testing.T) {
+	const limit = 1 << 20
+	e := newTestEngine(t, 1)
+	var m Member
+	e.Init(&m, &waitingConn{}, nil, fakeOwner{})
+	count := 0
+	for m.Push(wire.TextFrame([]byte("x"))) == nil {
+		count++
+		assert.NoError(t, e.Wait(t.Context()))
+	}
+	assert.InDelta(t, limit/(overhead+3), count, 8)
+	m.Abort()
+	m.Close()
+
+	var whole Member
+	e.Init(&whole, &waitingConn{}, nil, fakeOwner{})
+	assert.NoError(t, whole.Push(make(wire.Frame, limit)), "one message may fill the send queue")
+	whole.Abort()
+	whole.Close()
+}
+
+func (w *worker) setRunning(running bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running = running
 }

@@ -13,14 +13,18 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	setDefault(&l.MaxMessages, 256)
-	setDefault(&l.MaxBytes, 256<<10)
+	setDefault(&l.MaxMessages, 1000)
+	setDefault(&l.MaxBytes, 512<<10)
 	setDefault(&l.MaxAge, 5*time.Minute)
 	setDefault(&l.KeepUnused, 5*time.Minute)
 	setDefault(&l.MaxUnused, 100_000)
 	setDefault(&l.MaxTotalBytes, 64<<20)
 	return l
 }
+
+// overhead is what counts of each message besides its bytes: about the memory of its place
+// in a stream.
+const overhead = 128
 
 func setDefault[T comparable](field *T, value T) {
 	var zero T

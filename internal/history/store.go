@@ -171,8 +171,8 @@ func (s *Store) framed(m *broker.Message, offset uint64) []byte {
 func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
 	now := s.config.Now()
 	st.kept = append(st.kept, kept{payload: message.Payload, id: message.ID, at: now})
-	st.bytes += len(message.Payload)
-	sh.bytes += len(message.Payload)
+	st.bytes += len(message.Payload) + overhead
+	sh.bytes += len(message.Payload) + overhead
 	if st.keeping == nil {
 		st.keeping = sh.keeping.PushBack(st)
 	} else {

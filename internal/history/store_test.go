@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,9 +41,9 @@ func TestStoreIsBounded(t *testing.T) {
 		kept   []uint64
 	}{
 		{"by messages", Limits{MaxMessages: 3}, []uint64{8, 9, 10}},
-		{"by bytes", Limits{MaxBytes: 250}, []uint64{9, 10}},
-		{"by all bytes", Limits{MaxTotalBytes: shards.Count * 400}, []uint64{7, 8, 9, 10}},
-		{"a larger message is not kept", Limits{MaxBytes: 99}, nil},
+		{"by bytes", Limits{MaxBytes: 2*(100+overhead) + 50}, []uint64{9, 10}},
+		{"by all bytes", Limits{MaxTotalBytes: shards.Count * 4 * (100 + overhead)}, []uint64{7, 8, 9, 10}},
+		{"a larger message is not kept", Limits{MaxBytes: 99 + overhead}, nil},
 		{"no limits", Limits{MaxMessages: -1, MaxBytes: -1, MaxTotalBytes: -1}, []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -56,9 +57,39 @@ func TestStoreIsBounded(t *testing.T) {
 	}
 }
 
+// TestBytesAreThoseOfTheHeap compares what counts with what is in use.
+func TestBytesAreThoseOfTheHeap(t *testing.T) {
+	for _, size := range []int{20, 230, 1500} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			s := New(Config{Limits: Limits{MaxMessages: -1, MaxTotalBytes: -1}})
+			defer s.Close()
+			before := liveHeap()
+			for i := range 20 {
+				stream := fmt.Sprint("s-", i)
+				s.Subscribe(stream)
+				put(t, s, stream, 10_000, size) // many have come and gone
+			}
+			counted := 0
+			for i := range s.shards {
+				counted += s.shards[i].bytes
+			}
+			assert.LessOrEqual(t, float64(liveHeap()-before), 1.1*float64(counted))
+			assert.LessOrEqual(t, counted, 20*512<<10)
+			assert.Greater(t, counted, 20*500<<10)
+		})
+	}
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
 // The streams without new messages for longest lose their messages first.
 func TestStoreDropsOldestStreams(t *testing.T) {
-	s := New(Config{Limits: Limits{MaxTotalBytes: shards.Count * 1000}})
+	s := New(Config{Limits: Limits{MaxTotalBytes: shards.Count * 10 * (100 + overhead)}})
 	defer s.Close()
 	var streams []string // of one shard
 	for i := 0; len(streams) < 3; i++ {
@@ -74,7 +105,7 @@ func TestStoreDropsOldestStreams(t *testing.T) {
 	assert.Len(t, keptOf(s, streams[0]), 5)
 	assert.Equal(t, []uint64{3, 4}, keptOf(s, streams[1]))
 	assert.Len(t, keptOf(s, streams[2]), 3)
-	assert.Equal(t, 1000, s.shards[0].bytes)
+	assert.Equal(t, 10*(100+overhead), s.shards[0].bytes)
 }
 
 func TestStreamsExpire(t *testing.T) {
@@ -128,7 +159,7 @@ func TestUnusedStreamsAreBounded(t *testing.T) {
 		bytes += s.shards[i].bytes
 	}
 	assert.LessOrEqual(t, streams, 64*10)
-	assert.Equal(t, 10*streams, bytes)
+	assert.Equal(t, (10+overhead)*streams, bytes)
 	assert.True(t, s.Has("s-9999"), "the latest stream stays")
 	assert.False(t, s.Has("s-0"))
 }

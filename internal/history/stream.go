@@ -14,7 +14,7 @@ type stream struct {
 	at          broker.Position // of the latest message
 	subscribers int
 	kept        []kept // the latest messages, up to at
-	bytes       int    // of kept
+	bytes       int    // of kept, with the overhead
 
 	keeping *list.Element // its place among the streams that keep messages; nil: it keeps none
 	unused  *list.Element // its place among the streams without subscribers; nil: it has some
@@ -67,7 +67,7 @@ func (s *stream) has(id string) bool {
 // drop drops the oldest messages and returns their bytes.
 func (s *stream) drop(count int) (bytes int) {
 	for i := range count {
-		bytes += len(s.kept[i].payload)
+		bytes += len(s.kept[i].payload) + overhead
 		s.kept[i] = kept{}
 	}
 	s.bytes -= bytes
@@ -85,7 +85,7 @@ func (s *stream) excess(limits Limits, now time.Duration) (count int) {
 		if !old && !over(len(s.kept)-count, limits.MaxMessages) && !over(bytes, limits.MaxBytes) {
 			break
 		}
-		bytes -= len(s.kept[i].payload)
+		bytes -= len(s.kept[i].payload) + overhead
 		count++
 	}
 	return count

@@ -48,6 +48,38 @@ var fanoutMutants = []mutant{
 		"ops[0].kind == opPost && sameList(ops)", "ops[0].kind == opPost", "", "TestSchedules", schedules,
 	},
 	{
+		"writes all that waits at once", "internal/fanout/writer.go",
+		"if o.size > 0 && size > segment {", "if false {", "internal/fanout", "TestBurstsLeaveFastReaders", "",
+	},
+	{
+		"writes segments one after another", "internal/fanout/worker.go",
+		"		if len(ops) > 0 {\n			w.pace(members)", "		if false {\n			w.pace(members)", "internal/fanout", "TestPace", "",
+	},
+	{
+		"counts no batches", "internal/fanout/worker.go",
+		"			n += len(o.batch.ops[i].frame) + overhead", "			_ = i", "internal/fanout", "TestPendingIsBounded", "",
+	},
+	{
+		"overflows once and for all", "internal/fanout/worker.go",
+		"l.overflowed = w.taken + 1", "l.overflowed = 1 << 60", "internal/fanout", "TestPendingIsBounded", "",
+	},
+	{
+		"overflows again and again", "internal/fanout/worker.go",
+		"if l.overflowed > w.taken {", "if false {", "internal/fanout", "TestPendingIsBounded", "",
+	},
+	{
+		"queues each pong", "internal/fanout/writer.go",
+		"if s.draining || s.ponging {", "if false {", "internal/fanout", "TestOnePongWaits", "",
+	},
+	{
+		"answers the first ping", "internal/fanout/writer.go",
+		"	s.pong = f\n", "	if s.pong == nil {\n		s.pong = f\n	}\n", "internal/fanout", "TestOnePongWaits", "",
+	},
+	{
+		"counts no overhead of a backlog", "internal/fanout/writer.go",
+		"return s.bytes + overhead*len(s.backlog)", "return s.bytes", "internal/fanout", "TestSendQueueCountsOverhead", "",
+	},
+	{
 		"removes another member", "internal/fanout/group.go",
 		"if int(place) < len(l.members) {", "if false {", "", "TestSchedules", schedules,
 	},
