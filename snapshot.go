@@ -34,7 +34,8 @@ type snapshotFuncs struct {
 // follows.
 //
 // The snapshot is shared: while a call for a group runs, all clients that ask for the
-// group wait for it. snapshot must therefore return the same for every client that Allow
+// group wait for it. After a call that many shared, as after a resync, the next one begins
+// up to half a second later, so that a large group needs few. snapshot must therefore return the same for every client that Allow
 // admits; SnapshotFor is for all others. In snapshot RequestFromContext returns nil. ctx
 // ends with Limits.RequestTimeout, with Hub.Shutdown, and when the connections of all
 // clients that wait have ended. At most Limits.MaxSnapshots functions run at a time, those

@@ -50,7 +50,7 @@ var allowedImports = map[string]string{
 	"internal/history":   "broker internal/shards",
 	"internal/logs":      "internal/panics",
 	"internal/notify":    "internal/capture internal/panics internal/wire",
-	"internal/snapshots": "broker internal/panics internal/wire",
+	"internal/snapshots": "broker internal/panics internal/tasks internal/wire",
 	"internal/upstream":  "broker internal/history internal/panics internal/tasks",
 }
 

@@ -11,10 +11,21 @@ import (
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/tasks"
 )
 
 // ErrBusy is returned where no place was free in time.
 var ErrBusy = errors.New("too many snapshots are being read")
+
+// A crowd has shared a call: more will come, since the clients of a group that was sent
+// a resync ask within two seconds. The next call begins after a pause of so many times
+// the duration of the call, for the others to share it.
+const (
+	crowd         = 16
+	pausePerCall  = 10
+	maxPause      = 500 * time.Millisecond
+	pausesTimeout = 4 // pauses that fit into the timeout
+)
 
 // Config configures Calls. All fields are required.
 type Config struct {
@@ -44,8 +55,8 @@ type Read = func(ctx context.Context) (*Encoded, error)
 
 // turns are the calls for one key.
 type turns struct {
-	running *call
-	next    *call // begins when running has ended; nil: nothing waits for it
+	running *call // nil: the pause after a crowd
+	next    *call // begins when running or the pause has ended; nil: nothing waits for it
 }
 
 // call is one call of a function, which several share.
@@ -58,7 +69,8 @@ type call struct {
 
 	// The following are guarded by Calls.
 	sharers int
-	began   bool               // the function has been called
+	joined  int                // all that have shared it
+	began   time.Time          // when the function was called; zero: not yet
 	cancel  context.CancelFunc // nil: the task has yet to begin
 	ended   bool               // all sharers have gone
 }
@@ -106,12 +118,13 @@ func (c *Calls) Share(ctx context.Context, key Key, at broker.Position, reach fu
 func (c *Calls) join(key Key, reach func(from broker.Position) bool) *call {
 	c.mu.Lock()
 	t := c.keys[key]
-	if t == nil || t.running.ended {
+	if t == nil || t.running == nil || t.running.ended {
 		c.mu.Unlock()
 		return nil
 	}
 	running := t.running
 	running.sharers++ // it must not end while reach reads
+	running.joined++
 	c.mu.Unlock()
 	if reach(running.position) {
 		return running
@@ -137,6 +150,7 @@ func (c *Calls) enter(key Key, mine *call) (shared *call) {
 		shared = t.next
 	}
 	shared.sharers++
+	shared.joined++
 	return shared
 }
 
@@ -146,7 +160,7 @@ func (c *Calls) leave(key Key, l *call) (began bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l.sharers--; l.sharers > 0 {
-		return l.began
+		return !l.began.IsZero()
 	}
 	l.ended = true
 	if t := c.keys[key]; t != nil && t.next == l {
@@ -155,7 +169,7 @@ func (c *Calls) leave(key Key, l *call) (began bool) {
 	if l.cancel != nil {
 		l.cancel()
 	}
-	return l.began
+	return !l.began.IsZero()
 }
 
 // begin starts a call. It is called with the lock.
@@ -173,7 +187,7 @@ func (c *Calls) begin(key Key, l *call) {
 		l.result, l.err = c.call(ctx, l.read, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			l.began = true
+			l.began = time.Now()
 		})
 	})
 }
@@ -193,11 +207,30 @@ func (c *Calls) call(ctx context.Context, read Read, begin func()) (*Encoded, er
 	return read(ctx)
 }
 
-// end hands out the result of a call, and begins the next one.
+// end hands out the result of a call. The next one begins at once, or after a pause.
 func (c *Calls) end(key Key, l *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(l.done)
+	if l.joined < crowd || l.began.IsZero() {
+		c.next(key)
+		return
+	}
+	c.keys[key].running = nil
+	pause := min(pausePerCall*time.Since(l.began), maxPause)
+	if c.config.Timeout >= 0 {
+		pause = min(pause, c.config.Timeout/pausesTimeout)
+	}
+	c.config.Go(func(ctx context.Context) {
+		tasks.Pause(ctx, pause)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.next(key)
+	})
+}
+
+// next begins the next call for a key. It is called with the lock.
+func (c *Calls) next(key Key) {
 	t := c.keys[key]
 	if t.running, t.next = t.next, nil; t.running == nil {
 		delete(c.keys, key)

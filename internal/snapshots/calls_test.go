@@ -2,6 +2,7 @@ package snapshots
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,94 @@ func TestPositionsOfSharedCalls(t *testing.T) {
 		require.NoError(t, err, "another key has its own call")
 		assert.NotNil(t, other)
 		all.Wait()
+		assert.Zero(t, c.count())
+	})
+}
+
+// A crowd asks over two seconds, as the clients of a group do that was sent a resync.
+func TestCrowdsShareCalls(t *testing.T) {
+	const clients, spread, duration = 1000, 2 * time.Second, 50 * time.Millisecond
+	for name, reach := range map[string]func(broker.Position) bool{"with a history": always, "without": never} {
+		t.Run(name, func(t *testing.T) {
+			sharing(t, -1, func(t *testing.T, c *Calls) {
+				var version, calls atomic.Int32 // of the data
+				read := func(context.Context) (*Encoded, error) {
+					calls.Add(1)
+					v := version.Load()
+					time.Sleep(duration)
+					return Encode(v, -1)
+				}
+				var all sync.WaitGroup
+				for i := range clients {
+					all.Go(func() {
+						time.Sleep(spread * time.Duration(i) / clients)
+						own := at(uint64(version.Add(1)))
+						start := time.Now()
+						e, from, err := c.Share(context.Background(), key, own, reach, read)
+						assert.NoError(t, err)
+						assert.LessOrEqual(t, time.Since(start), maxPause+2*duration)
+						var got uint64
+						assert.NoError(t, json.Unmarshal(e.JSON, &got))
+						assert.GreaterOrEqual(t, got, from.Offset, "the position is from before the call")
+						assert.LessOrEqual(t, from.Offset, own.Offset)
+					})
+				}
+				all.Wait()
+				t.Logf("%d clients made %d calls", clients, calls.Load())
+				assert.LessOrEqual(t, int(calls.Load()), 6)
+
+				start := time.Now()
+				time.Sleep(maxPause)
+				_, _, err := c.Share(context.Background(), key, at(9), never, read)
+				require.NoError(t, err)
+				assert.Equal(t, maxPause+duration, time.Since(start), "a single client waits for nobody")
+				assert.Zero(t, c.count())
+			})
+		})
+	}
+}
+
+// The pause leaves those that wait the time for a call.
+func TestPauseFitsIntoTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		group := tasks.New()
+		const timeout = 200 * time.Millisecond
+		c := New(Config{Go: group.Go, Max: -1, Timeout: timeout})
+		read := func(context.Context) (*Encoded, error) { time.Sleep(timeout / 2); return Encode(1, -1) }
+		var all sync.WaitGroup
+		share := func() {
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
+			defer cancel()
+			_, _, err := c.Share(ctx, key, at(1), always, read)
+			assert.NoError(t, err)
+		}
+		for range crowd {
+			all.Go(share)
+		}
+		all.Wait()
+		share()
+		require.NoError(t, group.End(context.Background()))
+	})
+}
+
+// The end of a hub ends the pause.
+func TestPauseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		group := tasks.New()
+		c := New(Config{Go: group.Go, Max: -1, Timeout: time.Minute})
+		read := func(context.Context) (*Encoded, error) { time.Sleep(time.Second); return Encode(1, -1) }
+		var all sync.WaitGroup
+		for range crowd {
+			all.Go(func() {
+				_, _, err := c.Share(context.Background(), key, at(1), always, read)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 1, c.count(), "a pause")
+		start := time.Now()
+		require.NoError(t, group.End(context.Background()))
+		assert.Zero(t, time.Since(start))
 		assert.Zero(t, c.count())
 	})
 }
