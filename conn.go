@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ func (c *Conn) start(unauthorized error) {
 	c.timer = time.AfterFunc(math.MaxInt64, c.tick)
 	c.timer.Reset(c.nextTick())
 	if !c.hub.conns.add(c) {
-		c.shutDown()
+		c.shutDown(1)
 	}
 	if unauthorized != nil {
 		c.member.End(wire.CloseUnauthorized, unauthorizedReason(unauthorized), false)
@@ -78,9 +79,12 @@ func (c *Conn) start(unauthorized error) {
 	go c.read()
 }
 
-// shutDown closes the connection since the hub ends. Some browsers report the codes from
-// 1012 to 1014 as an abnormal end, but none does so with 1001.
-func (c *Conn) shutDown() { c.member.End(wire.CloseGoingAway, "service restart", false) }
+// shutDown closes the connection, one of so many, since the hub ends. Some browsers report
+// the codes from 1012 to 1014 as an abnormal end, but none does so with 1001.
+func (c *Conn) shutDown(conns int) {
+	after := wire.ShortestRetry + rand.N(wire.RetrySpread(conns))
+	c.member.End(wire.CloseGoingAway, wire.RetryReason("service restart", after), false)
+}
 
 // Identity returns what Config.Authenticate has returned for the connection.
 func (c *Conn) Identity() Identity { return c.identity }

@@ -209,14 +209,16 @@ func (h *Hub) warn(t *throttle, text string, args ...any) {
 }
 
 // Shutdown ends the hub. It refuses new connections with 503, sends open connections
-// what waits for them and closes them with 1001, and returns when all goroutines of the
+// what waits for them, closes them with 1001 and a delay after which their clients should
+// come back, random so that they do not come at the same time, and returns when all goroutines of the
 // hub have ended. It cancels the contexts of running handlers. If ctx ends first, the
 // hub aborts the connections that are left, and Shutdown returns the error of ctx; then
 // only handlers that ignore their context may still run. Shutdown may be called more
 // than once.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	for _, c := range h.conns.close() {
-		c.shutDown()
+	conns := h.conns.close()
+	for _, c := range conns {
+		c.shutDown(len(conns))
 	}
 	select {
 	case <-h.conns.drained:

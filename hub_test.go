@@ -149,7 +149,11 @@ func TestShutdown(t *testing.T) {
 		for range 3 { // Shutdown sends the messages that wait
 			assert.Equal(t, `{"id":1,"type":"x","group":"g"}`, receive(t, ws))
 		}
-		assert.Equal(t, websocket.CloseGoingAway, closeCode(ws))
+		_, _, err := ws.ReadMessage()
+		var closed *websocket.CloseError
+		require.ErrorAs(t, err, &closed)
+		assert.Equal(t, websocket.CloseGoingAway, closed.Code)
+		assert.Regexp(t, `^service restart; retry_after=(0\.[5-9]\d|1\.00)$`, closed.Text)
 		require.NoError(t, <-done)
 		require.NoError(t, hub.Shutdown(context.Background()), "again")
 

@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
 
 // The codes with which the hub closes connections: those of RFC 6455, section
 // 7.4.1, and of its registry, then those of the hub.
@@ -25,6 +29,22 @@ const (
 
 // MaxCloseReason is the length of the longest reason in bytes.
 const MaxCloseReason = 123
+
+// ShortestRetry is the shortest delay that a hub asks for which ends.
+const ShortestRetry = 500 * time.Millisecond
+
+// RetrySpread returns the time over which so many clients should come back: 4,000 a
+// second, but within half a second at least and ten seconds at most.
+func RetrySpread(clients int) time.Duration {
+	const shortest, longest, perClient = 500 * time.Millisecond, 10 * time.Second, time.Second / 4000
+	return min(max(time.Duration(clients)*perClient, shortest), longest)
+}
+
+// RetryReason returns the reason of a close frame that asks the client to come back after
+// a delay.
+func RetryReason(why string, after time.Duration) string {
+	return fmt.Sprintf("%s; retry_after=%.2f", why, after.Seconds())
+}
 
 // MayClose reports whether a program may close a connection with the code.
 func MayClose(code int) bool {

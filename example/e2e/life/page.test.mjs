@@ -71,7 +71,7 @@ test("the close code and the reason of a shutdown arrive", async (t) => {
   const server = await startServer(t);
   const page = await openLive(t, server);
   await server.stop("SIGTERM");
-  await page.shows("close", "1001 service restart");
+  await page.shows("close", /^1001 service restart; retry_after=[01]\.\d\d$/);
   await page.shows("banner", banner);
   await server.start();
   await page.shows("status", "live");
