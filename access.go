@@ -5,15 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
-
-// Params holds the values of the placeholders of a pattern, by name.
-type Params map[string]string
 
 type allowFunc = func(ctx context.Context, c *Conn, p Params) error
 
@@ -28,10 +24,15 @@ func Anyone(context.Context, *Conn, Params) error { return nil }
 // Limits.AuthorizeTimeout as deadline.
 //
 // A pattern is literal text and placeholders, as in "project-{project}-{id}". A
-// placeholder stands for one or more characters, "-" included, up to the first place
-// where the text after it follows; the last one takes the rest. If several patterns
-// match, the one with most literal bytes decides alone, and of those the first one
-// defined.
+// placeholder stands for one or more bytes, "-" included, up to the first place where the
+// text after it follows; the last one takes the rest. allow gets its value unescaped, as
+// FormatGroup got it: it may contain any character. {id:int} stands only for an integer of
+// 64 bits without leading zeros, {id:uuid} only for a UUID in lower case. Text must stand
+// between two placeholders. It must not begin with "~", nor after an integer with a digit.
+// A name with a "~" that begins no escaped byte is in no group.
+//
+// If several patterns match, the one with most literal bytes decides alone, and of those
+// the first one defined. Allow logs a warning about two patterns that can match one name.
 //
 // Allow panics if the pattern is malformed, or if an equal one is defined. It may be
 // called at any time. Open connections keep their memberships.
@@ -41,7 +42,7 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	}
 	h.setup.Lock()
 	defer h.setup.Unlock()
-	h.rules = h.rules.with(pattern, allow)
+	h.rules = define(h.log, h.rules, pattern, allow)
 }
 
 // permit is the decision about a subscription. It holds until the access of the user
@@ -115,7 +116,7 @@ func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 	h.setup.RLock()
 	rules := h.rules
 	h.setup.RUnlock()
-	return rules.find(group)
+	return rules.Find(group)
 }
 
 // groupOf maps the data of a request to a well-formed group name.
@@ -132,40 +133,4 @@ func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string,
 		return "", errDenied
 	}
 	return group, nil
-}
-
-// rules are functions for patterns of group names. The patterns with most literal bytes
-// come first. A rules value never changes.
-type rules[F any] []rule[F]
-
-type rule[F any] struct {
-	pattern wire.Pattern
-	do      F
-}
-
-// with returns rules with one more. It panics if the pattern is malformed or defined
-// already.
-func (rs rules[F]) with(text string, do F) rules[F] {
-	p, err := wire.ParsePattern(text)
-	if err != nil {
-		panic(fmt.Sprintf("rohrpost: pattern %q: %v", text, err))
-	}
-	for _, r := range rs {
-		if r.pattern.Equal(p) {
-			panic(fmt.Sprintf("rohrpost: pattern %q is already defined", text))
-		}
-	}
-	more := append(slices.Clone(rs), rule[F]{p, do})
-	slices.SortStableFunc(more, func(a, b rule[F]) int { return b.pattern.Weight() - a.pattern.Weight() })
-	return more
-}
-
-// find returns the function for a group, the zero F if no pattern matches.
-func (rs rules[F]) find(group string) (do F, params Params) {
-	for _, r := range rs {
-		if params, ok := r.pattern.Match(group); ok {
-			return r.do, params
-		}
-	}
-	return do, nil
 }

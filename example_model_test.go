@@ -20,8 +20,14 @@ type Card struct {
 	DeletedAt               gorm.DeletedAt
 }
 
-// GroupNames: everybody who looks at the lane, and the owner.
-func (c Card) GroupNames(string) []string { return []string{"lane-" + c.Lane, "owner-" + c.Owner} }
+// GroupNames: everybody who looks at the lane, and the owner. A lane may be called
+// "to do/this week", and an owner "ann@example.com". A card without one is in no group of it:
+// the error leaves the name empty.
+func (c Card) GroupNames(string) []string {
+	lane, _ := rohrpost.FormatGroup("lane-{name}", rohrpost.Params{"name": c.Lane})
+	owner, _ := rohrpost.FormatGroup("owner-{mail}", rohrpost.Params{"mail": c.Owner})
+	return []string{lane, owner}
+}
 
 func (c Card) PushNotificationData([]string, string) any {
 	return map[string]any{"id": c.ID, "title": c.Title}

@@ -127,3 +127,19 @@ func ExampleHub_Handle_later() {
 	// {"id":2,"type":"status","data":"printing"}
 	// {"id":1,"type":"report","data":"twelve pages"}
 }
+
+// The name of a group has one reading, whatever the values contain.
+func ExampleFormatGroup() {
+	pattern := "wiki-{team}-{page}"
+	for _, p := range []rohrpost.Params{{"team": "acme", "page": "west-plans"}, {"team": "acme-west", "page": "plans"}, {"team": "Grün", "page": "a/b"}} {
+		group, err := rohrpost.FormatGroup(pattern, p)
+		fmt.Println(group, err)
+	}
+	_, err := rohrpost.FormatGroup(pattern, rohrpost.Params{"team": "acme"})
+	fmt.Println(err)
+	// Output:
+	// wiki-acme-west-plans <nil>
+	// wiki-acme~2Dwest-plans <nil>
+	// wiki-Gr~C3~BCn-a~2Fb <nil>
+	// rohrpost: group of "wiki-{team}-{page}": no value for "page"
+}

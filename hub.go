@@ -44,8 +44,8 @@ type Hub struct {
 
 	setup     sync.RWMutex // guards what Handle, Allow, Snapshot and SnapshotFor define
 	handlers  map[string]HandlerFunc
-	rules     rules[allowFunc]
-	snapshots rules[snapshotFuncs]
+	rules     wire.Rules[allowFunc]
+	snapshots wire.Rules[snapshotFuncs]
 }
 
 // flushTimeout is the time that Shutdown gives a broker to take what waits.

@@ -20,8 +20,11 @@ import (
 //
 //   - group names the group. {pk} stands for the primary key and {column} for
 //     the value of that database column, which is no truth and no floating-point number.
-//     A row whose column is null is in no group. Defaults to the type's name in lower
-//     case, "-" and the primary key: "article-7".
+//     A row whose column is null or empty is in no group. The name is that of FormatGroup
+//     for this pattern: {column:int} and {column:uuid} stand for such values only, bytes of
+//     others are escaped, and text must stand between two placeholders. The columns of a
+//     {pk} are joined by ":". Defaults to the type's name in lower case, "-" and the primary
+//     key: "article-7".
 //   - fields lists columns: an update is announced only when it sets one of
 //     them. Defaults to all.
 //   - depends lists the columns from which a GroupName or GroupNames method makes
@@ -52,6 +55,10 @@ type (
 // GroupNamer may be implemented by a marked model to name its group. It takes precedence
 // over the marker's tag. messageType is Create, Update or Delete. A row whose name is
 // empty is in no group.
+//
+// The plugin takes the name as it is. Make it with FormatGroup if it contains values: a
+// value may contain what separates it from the next one, or what no name can have. The
+// plugin logs and counts a malformed name, and skips the change.
 //
 // The plugin calls the method inside the transaction, with the row as the table keeps it,
 // or before a delete as it was. Fields that are no columns, and columns that are never

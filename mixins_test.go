@@ -38,6 +38,16 @@ func TestGroups(t *testing.T) {
 		rohrpost.NotifyOnChange
 		ID []byte
 	}
+	type user struct {
+		rohrpost.NotifyOnChange
+		Email string `gorm:"primaryKey"`
+	}
+	type typed struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:t-{number:int}-{code:uuid}"`
+		ID                      uint
+		Number                  int
+		Code                    string
+	}
 	type keyless struct {
 		rohrpost.NotifyOnChange `rohrpost:"group:all"`
 		Name                    string
@@ -51,7 +61,14 @@ func TestGroups(t *testing.T) {
 	}{
 		{"columns", &project{ProjectID: &seven, Slug: "x"}, `create project-7.x {"id":1}`, false},
 		{"null column", &project{Slug: "x"}, "", true},
-		{"text that does not fit", &project{ProjectID: &seven, Slug: "a b"}, "", false},
+		{"text outside of the grammar", &project{ProjectID: &seven, Slug: "a b/Grüße"}, `create project-7.a~20b~2FGr~C3~BC~C3~9Fe {"id":1}`, false},
+		{"empty column", &project{ProjectID: &seven}, "", true},
+		{"text without UTF-8", &project{ProjectID: &seven, Slug: "\xff"}, "", false},
+		{"text that is too long", &project{ProjectID: &seven, Slug: strings.Repeat("é", 40)}, "", false},
+		{"typed columns", &typed{Number: -5, Code: "0f8fad5b-d9cb-469f-a165-70867728950e"}, `create t--5-0f8fad5b-d9cb-469f-a165-70867728950e {"id":1}`, false},
+		{"a text that is no UUID", &typed{Number: -5, Code: "0F8fad5b-d9cb-469f-a165-70867728950e"}, "", false},
+		{"email as key", &user{Email: "user@example.com"}, `create user-user~40example.com {"id":"user@example.com"}`, false},
+		{"colon in a key", &composite{Tenant: "a:b", Number: 1}, `create composite-a~3Ab:1 {"id":["a:b",1]}`, false},
 		{"composite key", &composite{Tenant: "t", Number: -5}, `create composite-t:-5 {"id":["t",-5]}`, false},
 		{"bytes as key", &blob{ID: []byte{0xff, 0xfe, 0xfd}}, `create blob-__79 {"id":"__79"}`, false},
 		{"no key", &keyless{}, "", false},
@@ -139,12 +156,22 @@ func TestBadTagsAreLoggedOnce(t *testing.T) {
 		rohrpost.NotifyOnChange `rohrpost:"group:a {pk}"`
 		ID                      uint
 	}
+	type adjacent struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:{b}{pk}"`
+		ID, B                   uint
+	}
+	type größe struct {
+		rohrpost.NotifyOnChange
+		ID uint
+	}
 	for want, value := range map[string]any{
 		`unknown option \"colour\"`:      &unknown{},
 		`no column \"b\"`:                &noColumn{},
 		`is not closed`:                  &open{},
 		`a group name is missing`:        &empty{},
-		`does not fit into a group name`: &space{},
+		`\"a \" can be in no group name`: &space{},
+		`need text between them`:         &adjacent{},
+		`the type names no group`:        &größe{},
 		`no association \"Nobody\"`:      &alone{},
 	} {
 		db, rec := openDB(t, gorm.Config{})

@@ -196,7 +196,7 @@ func TestUnknownRows(t *testing.T) {
 	require.NoError(t, db.Model(&step{}).Where("id > 0").Update("title", "x").Error)
 	require.NoError(t, db.Where("id > 1").Delete(&step{}).Error)
 	require.NoError(t, db.Clauses(clause.OnConflict{DoNothing: true}).Create(&step{ID: 7, BoardID: 1}).Error)
-	resync := `resync board-{1} {"reason":"unknown"}`
+	resync := `resync board-{board_id} {"reason":"unknown"}`
 	assert.Equal(t, []string{`create board-1 {"id":1}`, `create board-1 {"id":2}`, resync, resync, resync}, rec.take())
 }
 

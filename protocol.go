@@ -50,7 +50,7 @@ const (
 // Change tells the members of one group what happened to one row. It reaches them
 // as a message of type "subscription-update".
 type Change struct {
-	// Group is the name of the group, [A-Za-z0-9_.:-]{1,200}. With the type Resync it
+	// Group is the name of the group, [A-Za-z0-9_.:~-]{1,200}. With the type Resync it
 	// may also be a pattern as Hub.Allow takes it: the change is then for all groups
 	// that match the pattern and have members. Required.
 	Group string

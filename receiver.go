@@ -51,11 +51,7 @@ func (r *receiver) Matching(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	match := func(group string) bool {
-		_, ok := p.Match(group)
-		return ok
-	}
-	groups := append(r.engine.Groups(match), r.upstream.Histories(match)...)
+	groups := append(r.engine.Groups(p.Matches), r.upstream.Histories(p.Matches)...)
 	slices.Sort(groups)
 	return slices.Compact(groups), nil
 }

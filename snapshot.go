@@ -63,7 +63,7 @@ func (h *Hub) SnapshotFor(pattern string, snapshot func(ctx context.Context, c *
 func (h *Hub) defineSnapshot(pattern string, f snapshotFuncs) {
 	h.setup.Lock()
 	defer h.setup.Unlock()
-	h.snapshots = h.snapshots.with(pattern, f)
+	h.snapshots = define(h.log, h.snapshots, pattern, f)
 }
 
 // readSnapshot reads the snapshot of a group as fanout.Subscription.Snapshot describes it.
@@ -72,7 +72,7 @@ func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Positi
 	h.setup.RLock()
 	all := h.snapshots
 	h.setup.RUnlock()
-	functions, params := all.find(group)
+	functions, params := all.Find(group)
 	r := SnapshotRequest{Group: group, Params: params}
 	var encoded *snapshots.Encoded
 	var err error

@@ -44,7 +44,7 @@ var allowedImports = map[string]string{
 	"js":                  "",
 
 	"brokertest":         "broker",
-	"handlers":           "",
+	"handlers":           "internal/wire",
 	"internal/capture":   "internal/wire internal/panics",
 	"internal/fanout":    "broker internal/shards internal/sockio internal/tasks internal/wire",
 	"internal/history":   "broker internal/shards",

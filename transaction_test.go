@@ -292,15 +292,15 @@ func TestHugeTransactions(t *testing.T) {
 		require.NoError(t, tx.Model(&step{}).Where("1 = 1").Update("title", "x").Error)
 		return tx.Where("id > 5").Delete(&step{}).Error
 	}))
-	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`, `resync task-{pk} {"reason":"rows"}`}, rec.take())
+	assert.Equal(t, []string{`resync board-{board_id} {"reason":"rows"}`, `resync task-{pk} {"reason":"rows"}`}, rec.take())
 
 	require.NoError(t, db.Create(steps(2, 5000)).Error)
 	require.NoError(t, db.Create(steps(2, 5000)).Error)
 	rec.take()
 	require.NoError(t, db.Model(&step{}).Where("1 = 1").Update("title", "y").Error)
-	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`}, rec.take(), "one statement")
+	assert.Equal(t, []string{`resync board-{board_id} {"reason":"rows"}`}, rec.take(), "one statement")
 	require.NoError(t, db.Model(&step{}).Where("1 = 1").Update("board_id", 9).Error)
-	assert.Equal(t, []string{`resync board-{1} {"reason":"rows"}`}, rec.take(), "one statement that moves rows")
+	assert.Equal(t, []string{`resync board-{board_id} {"reason":"rows"}`}, rec.take(), "one statement that moves rows")
 	assert.Empty(t, rec.logs.String())
 }
 

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // GroupOf maps {"type": "collection", "id": 52} to "collection-52", and
 // {"group": "collection-52"} to the name as it is. It ignores other keys. The id is a
-// string or an integer. Keys must match exactly and occur once: encoding/json alone
-// would take "GROUP" for "group" and the last of two, and so could read another group
-// than a program that checked the data before.
+// string or an integer. Bytes of it that no group name can have, and "~", are escaped, as
+// rohrpost.FormatGroup escapes them for "collection-{id}". Keys must match exactly and
+// occur once: encoding/json alone would take "GROUP" for "group" and the last of two, and
+// so could read another group than a program that checked the data before.
 func GroupOf(data json.RawMessage) (string, error) {
 	fields, err := fieldsOf(data)
 	if err != nil {
@@ -43,7 +46,7 @@ func typeAndID(typ, id json.RawMessage) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("field 'id': %w", err)
 	}
-	return name + "-" + key, nil
+	return string(wire.AppendEscaped([]byte(name+"-"), key)), nil
 }
 
 // text decodes a JSON string, which must not be empty.

@@ -22,8 +22,8 @@ var (
 	errNull  = errors.New("the value is null")
 )
 
-// Key is the primary key of a row as group names carry it and as JSON. The parts of
-// a composite key are joined by ":" there and an array here.
+// Key is the primary key of a row as text and as JSON. The parts of a composite key are
+// joined by ":" there and an array here.
 type Key struct {
 	text, json string
 	more       *keyDetails // nil for most keys
@@ -34,7 +34,7 @@ type keyDetails struct {
 	err   error // why there is no key
 }
 
-// Text returns the key as group names carry it, "" for a row without a key.
+// Text returns the key as text, "" for a row without a key.
 func (k Key) Text() string { return k.text }
 
 // JSON returns the key as JSON, "" for a row without a key.
@@ -48,12 +48,20 @@ func (k Key) Err() error {
 	return nil
 }
 
-// Part returns one column of the key as group names carry it.
+// Part returns one column of the key as text.
 func (k Key) Part(i int) string {
 	if k.more == nil {
 		return k.text
 	}
 	return k.more.parts[i].text
+}
+
+// Parts returns the number of columns of a key.
+func (k Key) Parts() int {
+	if k.more == nil {
+		return 1
+	}
+	return len(k.more.parts)
 }
 
 // keyOf reads the primary key of a row. A row has none if a part is null, or of a
@@ -125,7 +133,7 @@ func (k Key) compare(other Key) int {
 
 func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
-// keyText renders a value for a group name, and reports whether it is a number in JSON.
+// keyText renders a value as text, and reports whether it is a number in JSON.
 func keyText(value any) (text string, isNumber bool, err error) {
 	v := reflect.ValueOf(value)
 	switch v.Kind() {

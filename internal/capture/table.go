@@ -98,6 +98,9 @@ func (t *Table) Interest() Interest { return t.interest }
 // Column returns the column with the name in the database, nil if there is none.
 func (t *Table) Column(name string) *Column { return t.byName[name] }
 
+// KeyParts returns the number of columns of the primary key.
+func (t *Table) KeyParts() int { return len(t.schema.PrimaryFields) }
+
 // Hidden reports whether a row is soft-deleted.
 func (t *Table) Hidden(ctx context.Context, row reflect.Value) bool {
 	for _, field := range t.soft {

@@ -34,7 +34,7 @@ type mutant struct {
 const root = "../.." // of the module
 
 func all() []mutant {
-	return slices.Concat(fanoutMutants, hubMutants, hostileMutants, databaseMutants, orderMutants)
+	return slices.Concat(fanoutMutants, hubMutants, hostileMutants, databaseMutants, orderMutants, nameMutants)
 }
 
 // TestMutantsApply checks, cheaply, that each mutant still has its place in the code,
@@ -58,7 +58,7 @@ func declares(t *testing.T, pkg, test string) bool {
 	return slices.ContainsFunc(files, func(file string) bool {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		return strings.Contains(string(source), "\nfunc "+test+"(t *testing.T)")
+		return strings.Contains(string(source), "\nfunc "+test+"(t *testing.T)") || strings.Contains(string(source), "\nfunc "+test+"(f *testing.F)")
 	})
 }
 

@@ -71,6 +71,9 @@ func newModel(t *capture.Table, c Config) (*model, error) {
 	if err := m.findMethods(c); err != nil {
 		return nil, err
 	}
+	if err := m.completeTags(); err != nil {
+		return nil, err
+	}
 	if err := m.checkKey(); err != nil {
 		return nil, err
 	}
@@ -106,6 +109,20 @@ func (m *model) findMethods(c Config) error {
 	}
 	if makesPayloadTx {
 		m.makesPayloadTx = c.PayloadTx
+	}
+	return nil
+}
+
+// completeTags names the groups of tags that do not: by the type, unless a method does.
+func (m *model) completeTags() error {
+	for _, tag := range m.tags {
+		if tag == nil || tag.namesGroup || m.namesGroup || m.namesGroups {
+			continue
+		}
+		tag.namesGroup = true
+		if err := tag.group.parse(m.table.Name+"-{pk}", m.table); err != nil {
+			return fmt.Errorf("the type names no group: %w: name it in the marker's tag", err)
+		}
 	}
 	return nil
 }
@@ -200,7 +217,7 @@ func (m *model) preloads() []string {
 
 // needsColumns reports whether more than the key of a written row must be known.
 func (m *model) needsColumns(op capture.Operation) bool {
-	return m.hasMethods() || m.tags[op] != nil && m.tags[op].group.columns
+	return m.hasMethods() || m.tags[op] != nil && m.tags[op].group.needsColumns()
 }
 
 // changesGroups reports whether an update that sets the columns may take a row out of
@@ -268,7 +285,7 @@ func (m *model) patterns() []string {
 		if tag == nil {
 			continue
 		}
-		if pattern := tag.group.pattern(m.table.Name); !slices.Contains(patterns, pattern) {
+		if pattern := tag.group.pattern.Parsable(); !slices.Contains(patterns, pattern) {
 			patterns = append(patterns, pattern)
 		}
 	}

@@ -29,7 +29,7 @@ type (
 	}
 	twoMarkers struct {
 		OnCreate `rohrpost:"group:new"`
-		OnUpdate `rohrpost:"group:{a}{pk}.{a}-x"`
+		OnUpdate `rohrpost:"group:{a}.{pk:int}-x"`
 		ID       uint
 		A        string
 	}
@@ -47,7 +47,7 @@ func modelOf(t *testing.T, value any) *model {
 
 func TestPatternsOfModels(t *testing.T) {
 	for want, value := range map[string]any{
-		"plainmodel-{pk}": &plainModel{}, wire.AnyGroup: &methodModel{}, "board-{1}": &columnModel{}, "new {0}.{3}-x": &twoMarkers{},
+		"plainmodel-{pk}": &plainModel{}, wire.AnyGroup: &methodModel{}, "board-{board_id}": &columnModel{}, "new {a}.{pk:int}-x": &twoMarkers{},
 		"box-{pk}": &box[int]{},
 	} {
 		patterns := modelOf(t, value).patterns()
@@ -80,7 +80,17 @@ func TestPlaceholders(t *testing.T) {
 		ID       uint
 		Token    string `gorm:"->:false;<-"`
 	}
+	type cell struct {
+		OnChange `rohrpost:"group:{pk}:{c}"`
+		A, B     uint `gorm:"primaryKey"`
+		C        uint
+	}
+	type numbers struct {
+		OnChange `rohrpost:"group:{pk:int}"`
+		A, B     uint `gorm:"primaryKey"`
+	}
 	for want, value := range map[string]any{
+		`{pk} stands for 2 columns, joined by ":"`: &cell{}, `it is no integer`: &numbers{},
 		`column "done" is a bool`: &truth{}, `column "weight" is a float`: &number{}, `"done" is a bool`: &nullTruth{}, `"token" is never read`: &secret{},
 	} {
 		s, err := schema.Parse(value, &sync.Map{}, schema.NamingStrategy{})

@@ -36,7 +36,7 @@ func (s *statement) groupsOf(groups []string, op capture.Operation, key capture.
 		}
 		return groups, nil
 	}
-	name, err := m.tags[op].group.name(s.Context, m.table.Name, key, row)
+	name, err := m.tags[op].group.name(s.Context, key, row)
 	if err != nil {
 		return nil, fmt.Errorf("name the group: %w", err)
 	}
@@ -63,9 +63,7 @@ func (m *model) needsKey(t *tag) bool {
 	if m.namesGroup || m.namesGroups {
 		return t.depends == nil || slices.ContainsFunc(t.depends, func(name string) bool { return m.table.Column(name).PrimaryKey })
 	}
-	return t.group.parts == nil || slices.ContainsFunc(t.group.parts, func(part groupPart) bool {
-		return part.text == "" && (part.column == nil || part.column.PrimaryKey)
-	})
+	return t.group.needsKey()
 }
 
 // payload encodes the object of a change at once, since the user's value may change

@@ -15,6 +15,7 @@ const defaultRows = 100
 // tag holds the options of a marker's struct tag.
 type tag struct {
 	group      groupTemplate
+	namesGroup bool     // the tag has the option group
 	fields     []string // an update is announced when one of these is set; nil: any
 	depends    []string // the columns on which the group depends; nil: see changesGroups
 	preload    []string // associations that the methods need
@@ -34,7 +35,7 @@ func parseTag(text string, t *capture.Table) (*tag, error) {
 		var err error
 		switch key {
 		case "group":
-			err = parsed.group.parse(value, t)
+			parsed.namesGroup, err = true, parsed.group.parse(value, t)
 		case "fields":
 			if parsed.fields, err = columns(value, t); len(parsed.fields) == 0 && err == nil {
 				err = errors.New("a column is missing")

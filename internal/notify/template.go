@@ -6,124 +6,112 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// groupTemplate is the group option of a tag; the zero value stands for
-// "<type>-{pk}".
+// groupTemplate is the group option of a tag: a pattern whose placeholders are called
+// like columns, or "pk".
 type groupTemplate struct {
-	parts   []groupPart
-	columns bool // a part needs more than the key
+	pattern wire.Pattern
+	columns []*capture.Column // of the placeholders; nil: the primary key
 }
 
-// groupPart is literal text, or a column, or the primary key where both are empty.
-type groupPart struct {
-	text   string
-	column *capture.Column
-}
-
-func (g *groupTemplate) parse(text string, t *capture.Table) error {
+func (g *groupTemplate) parse(text string, t *capture.Table) (err error) {
 	if text == "" {
 		return errors.New("a group name is missing")
 	}
-	for text != "" {
-		literal, rest, found := strings.Cut(text, "{")
-		if literal != "" {
-			if !wire.ValidGroup(literal) {
-				return fmt.Errorf("%q does not fit into a group name", literal)
-			}
-			g.parts = append(g.parts, groupPart{text: literal})
+	if g.pattern, err = wire.ParseTemplate(text); err != nil {
+		return err
+	}
+	g.columns = nil
+	for i, name := range g.pattern.Names() {
+		column := t.Column(name)
+		if name == "pk" {
+			column = nil
+			err = g.pattern.CheckParts(i, t.KeyParts())
+		} else if column == nil {
+			err = fmt.Errorf("the model has no column %q", name)
+		} else {
+			err = column.NamesGroups()
 		}
-		if !found {
-			break
-		}
-		column, after, closed := strings.Cut(rest, "}")
-		if !closed {
-			return fmt.Errorf("%q is not closed", "{"+rest)
-		}
-		part, err := columnPart(column, t)
 		if err != nil {
 			return err
 		}
-		g.parts = append(g.parts, part)
-		g.columns = g.columns || part.column != nil && !part.column.PrimaryKey
-		text = after
+		g.columns = append(g.columns, column)
 	}
 	return nil
 }
 
-func columnPart(column string, t *capture.Table) (groupPart, error) {
-	if column == "pk" {
-		return groupPart{}, nil
-	}
-	if c := t.Column(column); c != nil {
-		return groupPart{column: c}, c.NamesGroups()
-	}
-	return groupPart{}, fmt.Errorf("the model has no column %q", column)
-}
-
-// name fills the template with the row's columns. It is "" where one of them is null.
-func (g *groupTemplate) name(ctx context.Context, typeName string, key capture.Key, row reflect.Value) (string, error) {
-	name := make([]byte, 0, 64)
-	parts := g.parts
-	if parts == nil {
-		name = append(append(name, typeName...), '-')
-		parts = []groupPart{{}}
-	}
-	for _, part := range parts {
-		switch {
-		case part.text != "":
-			name = append(name, part.text...)
-		case part.column != nil && row.IsValid():
-			text, there, err := part.column.Text(ctx, row)
-			if err != nil {
-				return "", fmt.Errorf("column %s: %w", part.column.Name, err)
-			}
-			if !there {
+// name fills the template with the row's columns. It is "" where one of them is null or
+// empty.
+func (g *groupTemplate) name(ctx context.Context, key capture.Key, row reflect.Value) (string, error) {
+	name := append(make([]byte, 0, 64), g.pattern.Literal(0)...)
+	for i, column := range g.columns {
+		var err error
+		if column == nil && key.Parts() > 1 {
+			name, err = g.appendParts(name, i, key)
+		} else {
+			var value string
+			if value, err = valueOf(ctx, column, key, row); value == "" && err == nil {
 				return "", nil
 			}
-			name = append(name, text...)
-		case key.Err() != nil:
-			return "", key.Err()
-		case part.column != nil: // of the key, which is all that is known
-			name = append(name, key.Part(part.column.KeyPart)...)
-		default:
-			name = append(name, key.Text()...)
+			if err == nil {
+				name, err = g.pattern.AppendValue(name, i, value)
+			}
 		}
+		if err != nil {
+			return "", err
+		}
+		name = append(name, g.pattern.Literal(i+1)...)
 	}
 	return string(name), nil
 }
 
-// usesKey reports whether the name contains the primary key.
-func (g *groupTemplate) usesKey() bool {
-	return g.parts == nil || slices.ContainsFunc(g.parts, func(part groupPart) bool { return part.text == "" && part.column == nil })
+// valueOf returns the text of a column, or of the key where the column is nil; "" for null.
+func valueOf(ctx context.Context, column *capture.Column, key capture.Key, row reflect.Value) (string, error) {
+	if column != nil && row.IsValid() {
+		value, _, err := column.Text(ctx, row)
+		if err != nil {
+			return "", fmt.Errorf("column %s: %w", column.Name, err)
+		}
+		return value, nil
+	}
+	if column != nil { // of the key, which is all that is known
+		return key.Part(column.KeyPart), key.Err()
+	}
+	return key.Text(), key.Err()
+}
+
+// appendParts appends a key of several columns.
+func (g *groupTemplate) appendParts(name []byte, i int, key capture.Key) (_ []byte, err error) {
+	for part := range key.Parts() {
+		if part > 0 {
+			name = append(name, ':')
+		}
+		if name, err = g.pattern.AppendPart(name, i, key.Part(part)); err != nil {
+			return nil, err
+		}
+	}
+	return name, nil
+}
+
+// usesKey reports whether the name contains the primary key as a whole.
+func (g *groupTemplate) usesKey() bool { return slices.Contains(g.columns, nil) }
+
+// needsKey reports whether the name contains a column of the primary key.
+func (g *groupTemplate) needsKey() bool {
+	return slices.ContainsFunc(g.columns, func(c *capture.Column) bool { return c == nil || c.PrimaryKey })
+}
+
+// needsColumns reports whether the name contains other columns than those of the primary
+// key.
+func (g *groupTemplate) needsColumns() bool {
+	return slices.ContainsFunc(g.columns, func(c *capture.Column) bool { return c != nil && !c.PrimaryKey })
 }
 
 // dependsOn reports whether the group changes with the column.
 func (g *groupTemplate) dependsOn(column string) bool {
-	return slices.ContainsFunc(g.parts, func(part groupPart) bool {
-		return part.column != nil && part.column.Name == column
-	})
-}
-
-// pattern matches every group that the template can name, in the grammar of
-// Hub.Allow. Placeholders side by side become one: no text separates them.
-func (g *groupTemplate) pattern(typeName string) string {
-	if g.parts == nil {
-		return typeName + "-{pk}"
-	}
-	var pattern strings.Builder
-	placeholder := false
-	for i, part := range g.parts {
-		if part.text != "" {
-			pattern.WriteString(part.text)
-		} else if !placeholder {
-			fmt.Fprintf(&pattern, "{%d}", i) // a column may stand in it twice
-		}
-		placeholder = part.text == ""
-	}
-	return pattern.String()
+	return slices.ContainsFunc(g.columns, func(c *capture.Column) bool { return c != nil && c.Name == column })
 }

@@ -58,13 +58,13 @@ func TestOverflow(t *testing.T) {
 	assert.True(t, tx.Overflowed())
 	assert.Len(t, tx.entries, 2, "the functions")
 	tx.addResyncs(m, "rows")
-	assert.Equal(t, []string{"board-{1}", "{any}"}, tx.overflow)
+	assert.Equal(t, []string{"board-{board_id}", "{any}"}, tx.overflow)
 	tx.RollBackTo(mark)
 	assert.Len(t, tx.entries, 1)
 
 	end(tx, capture.Committed)
 	assert.Equal(t, 1, called)
-	assert.Equal(t, []wire.Change{wire.NewResync("board-{1}", "rows"), wire.NewResync("{any}", "rows")}, s.changes)
+	assert.Equal(t, []wire.Change{wire.NewResync("board-{board_id}", "rows"), wire.NewResync("{any}", "rows")}, s.changes)
 }
 
 func TestRollBackTo(t *testing.T) {

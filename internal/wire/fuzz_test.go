@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func countKeys(t *testing.T, frame []byte) (n int) {
 	return n
 }
 
-var groupName = regexp.MustCompile(`^[A-Za-z0-9_.:\-]{1,200}$`)
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_.:~\-]{1,200}$`)
 
 func FuzzGroupName(f *testing.F) {
 	for _, seed := range []string{"", "article-7", "a b", "ä", "a\n", "*", strings.Repeat("a", 200), strings.Repeat("a", 201)} {
@@ -112,22 +113,25 @@ func FuzzPattern(f *testing.F) {
 		{"{", "{"},
 		{"a}", "a}"},
 		{"{a}-{b}-{c}", "---x--"},
+		{"{a}2{b}", "~2D2~22x"},
+		{"{a:int}-{b:int}", "-1--2"},
+		{"{a}D{b}", "~DD~4D~DDD"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, text, group string) {
 		p, err := ParsePattern(text)
-		if err != nil || !ValidGroup(group) {
+		if err != nil || !ValidGroup(group) || strings.Contains(text, "~") || strings.Contains(text, ":uuid") {
 			return
 		}
-		got, ok := p.Match(group)
-		m := patternOracle(p).FindStringSubmatch(group)
-		if ok != (m != nil) {
+		m := patternOracle(p).FindStringSubmatch(asRunes(group))
+		if ok := p.Matches(group); ok != (m != nil) {
 			t.Fatalf("%q matches %q: %v", text, group, ok)
 		}
-		for i, name := range p.names {
-			if ok && got[name] != m[i+1] {
-				t.Fatalf("%q on %q: %s is %q, want %q", text, group, name, got[name], m[i+1])
+		got, ok := p.Match(group)
+		for i, ph := range p.placeholders {
+			if want, read := unescape(fromRunes(m, i+1)); ok && (!read || got[ph.name] != want) {
+				t.Fatalf("%q on %q: %s is %q, want %q", text, group, ph.name, got[ph.name], want)
 			}
 		}
 	})
@@ -135,8 +139,98 @@ func FuzzPattern(f *testing.F) {
 
 func patternOracle(p Pattern) *regexp.Regexp {
 	re := "^" + regexp.QuoteMeta(p.literals[0])
-	for _, literal := range p.literals[1:] {
-		re += "(.+?)" + regexp.QuoteMeta(literal)
+	for i, literal := range p.literals[1:] {
+		re += map[kind]string{text: "(.+?)", integer: "(0|-?[1-9][0-9]{0,17})"}[p.placeholders[i].kind] + regexp.QuoteMeta(literal)
 	}
 	return regexp.MustCompile(re + "$")
+}
+
+var (
+	escaped = regexp.MustCompile("~[0-9A-F]{2}")
+	private = regexp.MustCompile(`[\x{E000}-\x{E0FF}]`)
+)
+
+// asRunes writes an escaped byte as one character, as a value counts it.
+func asRunes(group string) string {
+	return escaped.ReplaceAllStringFunc(group, func(s string) string { return string(rune(0xE000 + int(hexDigit(s[1])<<4|hexDigit(s[2])))) })
+}
+
+func fromRunes(match []string, i int) string {
+	if match == nil {
+		return ""
+	}
+	return private.ReplaceAllStringFunc(match[i], func(s string) string { return string(AppendEscaped(nil, string([]byte{byte([]rune(s)[0])}))) })
+}
+
+// FuzzFormat checks that a name gives back the values that it was made of, and that two
+// different sets of values never give one name.
+func FuzzFormat(f *testing.F) {
+	for _, seed := range [][5]string{
+		{"wiki-{team}-{wiki}", "acme-west", "plans", "acme", "west-plans"},
+		{"{a}2{b}", "~2D", "2", "-", "22"},
+		{"{a}D{b}", "D~", "@", "D", "~D"},
+		{"{a}C3{b}", "ü", "C3", "Ã", "C"},
+		{"{a:int}-{b}", "-1", "-2", "1", "-2"},
+		{"{a}--{b}-c", "-", "--", "--", "-"},
+		{"a~{a}.{b}.", "41", ".", "4", "1."},
+		{"{a}-{b:uuid}", "x", "0f8fad5b-d9cb-469f-a165-70867728950e", "x-", "0f8fad5b-d9cb-469f-a165-70867728950e"},
+	} {
+		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4])
+	}
+	f.Fuzz(func(t *testing.T, text, a, b, c, d string) {
+		p, err := ParsePattern(text)
+		if err != nil || len(p.placeholders) > 2 {
+			return
+		}
+		var formatted []string
+		var given []map[string]string
+		for _, pair := range [][2]string{{a, b}, {c, d}} {
+			values := map[string]string{}
+			for i, name := range p.Names() {
+				values[name] = pair[i]
+			}
+			name, err := p.Format(values)
+			if err != nil {
+				return
+			}
+			read, ok := p.Match(name)
+			if !ok || !maps.Equal(read, values) || !p.Matches(name) || !ValidGroup(name) {
+				t.Fatalf("%q of %q gives %q, which reads %q", text, values, name, read)
+			}
+			formatted, given = append(formatted, name), append(given, values)
+		}
+		if formatted[0] == formatted[1] && !maps.Equal(given[0], given[1]) {
+			t.Fatalf("%q gives %q of %q and of %q", text, formatted[0], given[0], given[1])
+		}
+	})
+}
+
+// FuzzFormatParts checks the same of a key of several columns.
+func FuzzFormatParts(f *testing.F) {
+	f.Add("cell-{pk}", "a:b", "c", "a", "b:c")
+	f.Add("{pk}.x", "a.", "~3A", "a", ".:")
+	f.Fuzz(func(t *testing.T, text, a, b, c, d string) {
+		p, err := ParsePattern(text)
+		if err != nil || len(p.placeholders) != 1 || p.CheckParts(0, 2) != nil {
+			return
+		}
+		var formatted [2]string
+		for i, pair := range [][2]string{{a, b}, {c, d}} {
+			first, err := p.AppendPart([]byte(p.Literal(0)), 0, pair[0])
+			if err != nil {
+				return
+			}
+			all, err := p.AppendPart(append(first, ':'), 0, pair[1])
+			if err != nil {
+				return
+			}
+			formatted[i] = string(all) + p.Literal(1)
+			if read, ok := p.Match(formatted[i]); !ok || read[p.Names()[0]] != pair[0]+":"+pair[1] {
+				t.Fatalf("%q of %q gives %q, which reads %q", text, pair, formatted[i], read)
+			}
+		}
+		if formatted[0] == formatted[1] && (a != c || b != d) {
+			t.Fatalf("%q gives %q of (%q, %q) and of (%q, %q)", text, formatted[0], a, b, c, d)
+		}
+	})
 }

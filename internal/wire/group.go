@@ -7,7 +7,7 @@ package wire
 const MaxGroupBytes = 200
 
 // ValidGroup reports whether name fits the grammar of group names,
-// [A-Za-z0-9_.:-]{1,200}.
+// [A-Za-z0-9_.:~-]{1,200}.
 func ValidGroup(name string) bool {
 	return name != "" && len(name) <= MaxGroupBytes && fitsGroup(name)
 }
@@ -27,5 +27,5 @@ func groupByte(c byte) bool {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
 		return true
 	}
-	return c == '_' || c == '.' || c == ':' || c == '-'
+	return c == '_' || c == '.' || c == ':' || c == '-' || c == escape
 }

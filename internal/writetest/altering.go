@@ -125,7 +125,7 @@ func Dropping(t *testing.T, e Engine) {
 					require.Error(t, err, "it is inside GORM's own transaction")
 				} else {
 					require.NoError(t, err)
-					assert.Equal(t, []string{`resync board-{1} {"reason":"unknown"}`}, b.take())
+					assert.Equal(t, []string{`resync board-{board_id} {"reason":"unknown"}`}, b.take())
 				}
 				for _, email := range []string{"d", "e"} {
 					require.NoError(t, update(b.db, 1, email))

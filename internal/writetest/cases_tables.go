@@ -150,7 +150,7 @@ var tableCases = []tableCase{
 		fill:   creates(&Contact{ID: 1, Email: "a", BoardID: 1}), run: inOrder(func(db *gorm.DB) *gorm.DB {
 			return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Contact{{Email: "A", BoardID: 9}, {Email: "b", BoardID: 9}})
 		}),
-		want: []string{`resync board-{1} {"reason":"unknown"}`},
+		want: []string{`resync board-{board_id} {"reason":"unknown"}`},
 	},
 	{
 		name: "names that GORM finds by its fields", only: "sqlite mysql",
@@ -349,7 +349,7 @@ var tableCases = []tableCase{
 	},
 }
 
-const unknownProject = `resync project-{1} {"reason":"unknown"}`
+const unknownProject = `resync project-{project_id} {"reason":"unknown"}`
 
 type (
 	// Zero has a key that the program chooses.

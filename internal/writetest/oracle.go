@@ -147,8 +147,7 @@ func (p page) set(group, object string) {
 func (p page) reload(pattern string, truth page) {
 	parsed, err := wire.ParsePattern(pattern)
 	matches := func(group string) bool {
-		_, ok := parsed.Match(group)
-		return err == nil && ok || group == pattern
+		return err == nil && parsed.Matches(group) || group == pattern
 	}
 	for group := range p {
 		if matches(group) {

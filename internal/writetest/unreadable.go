@@ -38,7 +38,7 @@ func (s *OutdatedState) Scan(value any) error {
 // the write is done as without the plugin, and the groups get the changes or a resync.
 func Unreadable(t *testing.T, e Engine) {
 	parameters := map[string]int{"sqlite": 32_766, "postgres": 65_535, "mysql": 65_535}[e.SQL]
-	resync := []string{`resync board-{1} {"reason":"unknown"}`}
+	resync := []string{`resync board-{board} {"reason":"unknown"}`}
 	updated := []string{`update board-1 {"id":1} state`, `update board-2 {"id":2} state`}
 	if e.SQL == "mysql" { // it reads the rows before
 		updated = resync
