@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -93,8 +94,8 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	if allow == nil {
 		return errDenied
 	}
-	ctx := newRequestContext(parent, c.hub.config.Limits.AuthorizeTimeout)
-	defer ctx.end()
+	ctx := lazyctx.New(parent, c.hub.config.Limits.AuthorizeTimeout)
+	defer ctx.End()
 	err := panics.Call(func() error { return allow(ctx, c, params) })
 	if err == nil {
 		err = ctx.Err() // the decision came too late

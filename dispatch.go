@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/fanout"
+	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -111,11 +112,11 @@ func (c *Conn) respond(f wire.Frame, err error) {
 
 // handle calls a handler and makes sure that the request is answered.
 func (c *Conn) handle(handler HandlerFunc, r *Request) {
-	ctx := newRequestContext(c.ctx, c.hub.config.Limits.RequestTimeout)
+	ctx := lazyctx.New(c.ctx, c.hub.config.Limits.RequestTimeout)
 	exited := true
 	defer func() {
 		if exited {
-			ctx.end()
+			ctx.End()
 			c.answer(r, nil, panics.ErrExited, false)
 		}
 	}()
@@ -123,7 +124,7 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	exited = false
 }
 
-func (c *Conn) handleWith(ctx *requestContext, handler HandlerFunc, r *Request) {
+func (c *Conn) handleWith(ctx *lazyctx.Context, handler HandlerFunc, r *Request) {
 	var result any
 	err := panics.Call(func() (err error) {
 		result, err = handler(ctx, c, r)
@@ -133,12 +134,12 @@ func (c *Conn) handleWith(ctx *requestContext, handler HandlerFunc, r *Request) 
 		result, err = nil, panics.Seal(e)
 	}
 	if err == errBeside { // errors.Is would ask the error of a program
-		ctx.end()
+		ctx.End()
 		return
 	}
 	if !errors.Is(err, Later) {
 		timedOut := errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded)
-		ctx.end()
+		ctx.End()
 		c.answer(r, result, err, timedOut)
 		return
 	}
@@ -149,11 +150,11 @@ func (c *Conn) handleWith(ctx *requestContext, handler HandlerFunc, r *Request) 
 	select {
 	case c.later <- struct{}{}:
 	case <-r.replied():
-		ctx.end()
+		ctx.End()
 		return
 	case <-ctx.Done():
 		c.timeOut(ctx, r)
-		ctx.end()
+		ctx.End()
 		return
 	}
 	c.tasks.Go(func() { c.awaitAnswer(ctx, r) })
@@ -228,13 +229,13 @@ func (c *Conn) answer(r *Request, result any, err error, timedOut bool) {
 }
 
 // awaitAnswer waits for the answer to a request that is answered later.
-func (c *Conn) awaitAnswer(ctx *requestContext, r *Request) {
+func (c *Conn) awaitAnswer(ctx *lazyctx.Context, r *Request) {
 	select {
 	case <-r.replied():
 	case <-ctx.Done():
 		c.timeOut(ctx, r)
 	}
-	ctx.end()
+	ctx.End()
 	<-c.later
 }
 

@@ -36,6 +36,7 @@ var allowedImports = map[string]string{
 	"internal/mempipe":    "",
 	"internal/mutants":    "",
 	"internal/sqlitetest": "",
+	"internal/lazyctx":    "",
 	"internal/panics":     "",
 	"internal/shards":     "",
 	"internal/sockio":     "",
@@ -56,7 +57,7 @@ var allowedImports = map[string]string{
 
 // standardOnly lists the packages that import only the standard library.
 var standardOnly = []string{
-	"broker", "internal/panics", "internal/shards", "internal/sockio", "internal/tasks", "internal/wire",
+	"broker", "internal/lazyctx", "internal/panics", "internal/shards", "internal/sockio", "internal/tasks", "internal/wire",
 }
 
 // forbidden lists what a package must not depend on, directly or not.

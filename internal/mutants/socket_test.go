@@ -20,8 +20,8 @@ var hubMutants = []mutant{
 		"if c.slow.Load() {", "if false {", "", "TestRepliesDoNotWaitForSlowHandlers", "",
 	},
 	{
-		"forgets that a request has ended", "requestcontext.go",
-		"if c.err != nil { // it has ended already", "if false {", "", "TestRequestContext", "",
+		"forgets that a request has ended", "internal/lazyctx/lazyctx.go",
+		"if c.err != nil { // it has ended already", "if false {", "internal/lazyctx", "TestContext", "",
 	},
 }
 

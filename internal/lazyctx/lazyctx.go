@@ -1,4 +1,5 @@
-package rohrpost
+// Package lazyctx has a context that costs little until somebody waits for it.
+package lazyctx
 
 import (
 	"context"
@@ -6,20 +7,22 @@ import (
 	"time"
 )
 
-// requestContext is the context of one handler, or of one function of Allow. It is what
+// Context is the context of one handler, or of one function of Allow. It is what
 // context.WithTimeout returns, but makes the costly part only when its user waits for it
 // or asks it for a value. Most do neither.
-type requestContext struct {
-	parent   context.Context // ends with the connection, at the latest
-	deadline time.Time       // zero: none
+type Context struct {
+	parent   context.Context
+	deadline time.Time // zero: none
 
 	mu     sync.Mutex         // guards what follows
 	full   context.Context    // does all but Err; nil: not needed yet
 	cancel context.CancelFunc // of full
-	err    error              // what Err has returned, or does after end
+	err    error              // what Err has returned, or does after End
 }
 
-func newRequestContext(parent context.Context, timeout time.Duration) *requestContext {
+// New returns a context that ends with its parent, and after the timeout. A negative one is
+// none.
+func New(parent context.Context, timeout time.Duration) *Context {
 	var at time.Time
 	if timeout >= 0 {
 		at = time.Now().Add(timeout)
@@ -27,21 +30,21 @@ func newRequestContext(parent context.Context, timeout time.Duration) *requestCo
 	if sooner, ok := parent.Deadline(); ok && (at.IsZero() || sooner.Before(at)) {
 		at = sooner
 	}
-	return &requestContext{parent: parent, deadline: at}
+	return &Context{parent: parent, deadline: at}
 }
 
 // Deadline implements context.Context.
-func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+func (c *Context) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Done implements context.Context.
-func (c *requestContext) Done() <-chan struct{} { return c.complete().Done() }
+func (c *Context) Done() <-chan struct{} { return c.complete().Done() }
 
 // Value implements context.Context. Package context asks by it for the parts of a
 // context.
-func (c *requestContext) Value(key any) any { return c.complete().Value(key) }
+func (c *Context) Value(key any) any { return c.complete().Value(key) }
 
 // Err implements context.Context.
-func (c *requestContext) Err() error {
+func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -56,8 +59,8 @@ func (c *requestContext) Err() error {
 	return c.err
 }
 
-// end is called when the handler has returned.
-func (c *requestContext) end() {
+// End ends the context, as context.CancelFunc does.
+func (c *Context) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.full != nil {
@@ -67,7 +70,7 @@ func (c *requestContext) end() {
 	}
 }
 
-func (c *requestContext) complete() context.Context {
+func (c *Context) complete() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.full != nil {

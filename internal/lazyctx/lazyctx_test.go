@@ -1,4 +1,4 @@
-package rohrpost
+package lazyctx_test
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/stretchr/testify/assert"
 )
 
-// TestRequestContext compares the context of a handler with context.WithTimeout.
-func TestRequestContext(t *testing.T) {
+// TestContext compares the context of a handler with context.WithTimeout.
+func TestContext(t *testing.T) {
 	type ending func(parent context.CancelFunc, end func())
 	nothing := func(context.CancelFunc, func()) {}
 	for name, test := range map[string]struct {
@@ -41,12 +42,12 @@ func TestRequestContext(t *testing.T) {
 						parent, cancel = context.WithTimeout(parent, 500*time.Millisecond)
 						defer cancel()
 					}
-					ours := newRequestContext(parent, test.timeout)
+					ours := lazyctx.New(parent, test.timeout)
 					theirs, end := context.WithCancel(parent)
 					if test.timeout >= 0 {
 						theirs, end = context.WithTimeout(parent, test.timeout)
 					}
-					endBoth := func() { ours.end(); end() }
+					endBoth := func() { ours.End(); end() }
 					defer endBoth()
 					equal := func() {
 						synctest.Wait()
