@@ -2,6 +2,7 @@ import { RohrpostError, closed } from "./errors.js";
 
 const timeout = 10_000; // ms
 const hanging = 1000; // ms, the age of an attempt that an event abandons
+const heldBack = 2000; // ms, after which the path of the hub is given up for another
 
 // One socket at a time: opens it, checks that it is alive, and reconnects.
 export class Connection {
@@ -10,6 +11,7 @@ export class Connection {
   behind; // the hub may lack changes of other hubs
   modern; // the hub has answered hello
   subtree; // the hub answers under every path below its own
+  #reachable; // paths below that of the hub have led to it
   #hub;
   #url;
   #WebSocket;
@@ -30,7 +32,7 @@ export class Connection {
     this.#hub = hub;
     this.#pingInterval = pingInterval;
     this.#WebSocket = WebSocket;
-    this.subtree = hub._options.subtree;
+    this.subtree = this.#reachable = hub._options.subtree;
     const { document, location } = globalThis;
     const base = [document?.baseURI, location?.origin, location?.href].find((base) => /:/.test(base));
     try {
@@ -84,7 +86,8 @@ export class Connection {
     const generation = ++this.#generation;
     const current = (handler) => (event) => generation === this.#generation && handler(event);
     this.#eventsFrom = Date.now() + hanging;
-    this.#timer = setTimeout(() => this.#abort(), timeout);
+    const below = this.#isBelow();
+    this.#timer = setTimeout(() => this.#abort(), this.#isUnsure && !below ? heldBack : timeout);
     try {
       if (token.value === undefined) await token.fetch();
     } catch (error) {
@@ -95,8 +98,8 @@ export class Connection {
     if (generation !== this.#generation) return;
     try {
       if (!this.#WebSocket) throw new Error("no WebSocket");
-      const socket = (this.#socket = new this.#WebSocket(this.#nextURL()));
-      socket.onopen = current(() => this.#onOpen());
+      const socket = (this.#socket = new this.#WebSocket(this.#nextURL(below)));
+      socket.onopen = current(() => this.#onOpen(below));
       socket.onmessage = current(({ data }) => this.#onMessage(data));
       socket.onclose = current(({ code, reason }) => this.#onClose(code, reason));
       // In some engines no "close" follows.
@@ -106,10 +109,24 @@ export class Connection {
     }
   }
 
-  // Firefox delays attempts at a path that has failed.
-  #nextURL() {
+  // Firefox holds back attempts at a path that has failed, for up to a minute.
+  get #avoids() {
+    return this.subtree && this.#attempts && /Firefox/.test(globalThis.navigator?.userAgent);
+  }
+
+  // A proxy may pass only the path of the hub.
+  get #isUnsure() {
+    return this.#avoids && !this.#reachable;
+  }
+
+  // Whether the next attempt has a path of its own.
+  #isBelow() {
+    return this.#avoids && !(this.#isUnsure && this.#attempts % 4 === 2);
+  }
+
+  #nextURL(below) {
     const url = new URL(this.#url);
-    if (this.subtree && this.#attempts) url.pathname += Math.random().toString(36).slice(2);
+    if (below) url.pathname += Math.random().toString(36).slice(2);
     return url.href;
   }
 
@@ -117,8 +134,9 @@ export class Connection {
     this.#hub._end(new RohrpostError("cannot_connect", `cannot connect to ${this.#url}: ${error}`));
   }
 
-  #onOpen() {
+  #onOpen(below) {
     this.open = true;
+    this.#reachable ||= below;
     this.modern = this.behind = false;
     this.#unopened = 0;
     this.#hub._token.renewed = false;

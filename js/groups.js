@@ -4,6 +4,7 @@ import { RohrpostError, closed, isFault, isLoss } from "./errors.js";
 import { Group, Subscription } from "./group.js";
 import { Watch } from "./watch.js";
 
+const skipped = `!${pageId}`; // the origin of what the handlers of this page do not get
 const spread = 2000; // ms: the pages of a group must not reload together
 const tries = 3; // before the page learns that a group cannot be loaded
 
@@ -307,9 +308,9 @@ export class Groups {
     this.#hub._emit("resync", resync);
   }
 
-  onPlain({ group, type, data }) {
+  onPlain({ group, type, data, origin }) {
     const sub = this.#names.get(group);
-    if (sub) this.#tellType(sub, type, data);
+    if (sub && origin !== skipped) this.#tellType(sub, type, data);
   }
 
   onChange(data) {
@@ -326,8 +327,7 @@ export class Groups {
       this.#send(sub);
       return this.update();
     }
-    const skipped = origin === `!${pageId}`;
-    if (origin) data.self = skipped || origin === pageId;
+    if (origin) data.self = origin === pageId || origin === skipped;
     // Move the position first: a handler may subscribe.
     if (offset === undefined) sub.anyOffset ||= type === "resync";
     else if (!seen && epoch !== undefined) {
@@ -345,7 +345,7 @@ export class Groups {
       this.#emitResync(sub, {});
       if (sub.reload) this.#reload(sub, data.object?.spread ?? spread);
     }
-    if (skipped) return;
+    if (origin === skipped) return;
     this.#tell(sub, "change", data);
     this.#tellType(sub, type, data.object, data);
     this.#hub._emit(data.group, null, data);

@@ -157,7 +157,7 @@ export interface Options {
   autoConnect?: boolean;
   /** The delay before an attempt to reconnect in milliseconds: random, from min to a limit that doubles up to max. Defaults to 500 and 4000. */
   reconnectDelay?: { min?: number; max?: number };
-  /** The server answers under every path below the URL. The hub says so itself; set it to connect faster in Firefox before it could. */
+  /** Whether the server and its proxies answer under every path below the URL. Only Firefox needs it; the hub says it of itself. */
   subtree?: boolean;
   /** Write the frames and the status to the console. Defaults to false. */
   debug?: boolean;

@@ -25,6 +25,7 @@ export class Program {
       this.process.once("exit", (code) => reject(new Error(`the server exited with ${code}`)));
       this.process.stdout.on("data", (text) => {
         this.address = /http:\/\/([^/]+)\//.exec(text)?.[1] ?? this.address;
+        this.secure = /https:\/\/[^/]+\//.exec(text)?.[0]; // the test server only
         resolve();
       });
     });

@@ -228,6 +228,16 @@ test("changes of this page say so", async (t) => {
   assert.equal(client.status, "live");
 });
 
+test("a message to the others does not reach the handlers of this page", async (t) => {
+  const { client, network } = await board(t);
+  const heard = [];
+  client.group("board").on("typing", (data) => heard.push(data));
+  for (const [data, origin] of [[1, `!${pageId}`], [2, "!another"], [3, undefined]]) {
+    network.last.deliver({ id: 5e15, type: "typing", data, group: "board", origin });
+  }
+  assert.deepEqual(heard, [2, 3]);
+});
+
 // ---- a hub that has lost touch with the others
 
 test("a hub that may lack changes makes the page stale", async (t) => {

@@ -1,5 +1,6 @@
 // Tests of the names of groups.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { formatGroup } from "../names.js";
 
@@ -16,4 +17,17 @@ test("values may be integers, and nothing else than texts beside them", () => {
     assert.throws(() => formatGroup("article-{id}", { id }), TypeError);
   }
   assert.throws(() => formatGroup("article-{constructor}"), /no value for \{constructor\}/);
+});
+
+const table = JSON.parse(readFileSync(new URL("../../testdata/group_names.json", import.meta.url)));
+
+test("formatGroup makes the same names as Go", () => {
+  assert.ok(table.formatted.length > 20);
+  for (const { pattern, params, name } of table.formatted) assert.equal(formatGroup(pattern, params), name);
+});
+
+test("formatGroup refuses what Go refuses", () => {
+  assert.ok(table.refused.length > 5 && table.malformedPatterns.length > 5);
+  for (const { pattern, params, why } of table.refused) assert.throws(() => formatGroup(pattern, params), TypeError, why);
+  for (const pattern of table.malformedPatterns) assert.throws(() => formatGroup(pattern, { a: 1, b: 2, id: 3 }), /malformed pattern/, pattern);
 });

@@ -351,24 +351,77 @@ test("an attempt that fails after an event is repeated soon, however many have f
   assert.equal(Math.round(clock.next), 2000);
 });
 
-test("each attempt to reconnect has a path of its own where the hub answers a subtree", async (t) => {
-  const { clock, network } = await connected(t, { random: () => 0.3 });
+function stubEngine(t, userAgent) {
+  const { navigator } = globalThis;
+  Object.defineProperty(globalThis, "navigator", { value: { userAgent }, configurable: true });
+  t.after(() => Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true }));
+}
+
+const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
+const chromium = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36";
+
+// paths returns, for each failed attempt to reconnect, whether it had a path of its own.
+async function paths({ clock, network }, count) {
+  const own = [];
   network.last.drop();
-  await clock.run(1000);
-  assert.equal(network.last.url, "ws://hub.test/");
-  network.last.open();
-  network.last.welcome({ subtree: true });
-  network.last.drop();
-  await clock.run(1000);
-  assert.match(network.last.url, /^ws:\/\/hub.test\/[a-z0-9]+$/);
+  for (let n = 0; n < count; n++) {
+    await clock.run(4000);
+    own.push(network.last.url !== "ws://hub.test/");
+    if (own.at(-1)) assert.match(network.last.url, /^ws:\/\/hub.test\/[a-z0-9]+$/);
+    network.last.drop();
+  }
+  return own;
+}
+
+test("in Firefox attempts to reconnect have paths of their own where the hub answers a subtree", async (t) => {
+  stubEngine(t, firefox);
+  const page = await connected(t, { random: () => 0.3 });
+  page.network.last.welcome({ subtree: true });
+  assert.deepEqual(await paths(page, 7), [true, false, true, true, true, false, true], "a proxy may pass only one path");
+  await page.clock.run(4000);
+  page.network.last.open();
+  page.network.last.welcome({ subtree: true });
+  await page.clock.run(4000);
+  assert.deepEqual(await paths(page, 7), Array(7).fill(true), "one of them has led to the hub");
 });
 
-test("subtree: false keeps every attempt at the path of the hub", async (t) => {
-  const { clock, network } = await connected(t, { random: () => 0.3, subtree: false });
+test("in Firefox an attempt at the path of the hub, which may be held back, is given up after two seconds", async (t) => {
+  stubEngine(t, firefox);
+  const { clock, network } = await connected(t, { random: () => 0.3, reconnectDelay: { min: 500, max: 500 } });
   network.last.welcome({ subtree: true });
   network.last.drop();
-  await clock.run(1000);
+  await clock.run(500);
+  network.last.drop();
+  await clock.run(500);
   assert.equal(network.last.url, "ws://hub.test/");
+  await clock.run(1999);
+  assert.equal(network.last.closed, false);
+  await clock.run(501);
+  assert.notEqual(network.last.url, "ws://hub.test/");
+});
+
+test("other engines, hubs on one path, and subtree: false keep the path of the hub", async (t) => {
+  for (const [engine, options, welcome] of [
+    [chromium, {}, { subtree: true }],
+    [chromium, { subtree: true }, { subtree: true }],
+    ["", {}, { subtree: true }],
+    [firefox, {}, {}],
+    [firefox, { subtree: false }, { subtree: true }],
+  ]) {
+    stubEngine(t, engine);
+    const page = await connected(t, { random: () => 0.3, ...options });
+    page.network.last.welcome(welcome);
+    assert.deepEqual(await paths(page, 4), Array(4).fill(false));
+    page.client.close();
+  }
+});
+
+test("subtree: true needs no hello", async (t) => {
+  stubEngine(t, firefox);
+  const page = setup(t, { random: () => 0.3, subtree: true });
+  await settled();
+  assert.equal(page.network.last.url, "ws://hub.test/");
+  assert.deepEqual(await paths(page, 4), Array(4).fill(true));
 });
 
 test("retry_after arrives with the code 1001, also as JSON", async (t) => {

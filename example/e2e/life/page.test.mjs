@@ -140,6 +140,17 @@ for (const [what, query] of [
   });
 }
 
+test("a page over TLS connects over TLS, and says that it must not do without", async (t) => {
+  const server = await startServer(t);
+  const good = await openPage(t, server, {}, server.secure);
+  await good.shows("status", "live");
+  const mixed = await openPage(t, server, { hub: "ws://hub.test/ws/" }, server.secure);
+  await mixed.shows("status", "closed");
+  await mixed.shows("error", /^cannot_connect: cannot connect to ws:\/\/hub.test\/ws\/: SecurityError/);
+  t.diagnostic(await mixed.text("error"));
+  assert.deepEqual((await mixed.log()).filter(({ what }) => what === "attempt"), []);
+});
+
 test("a frame without an address connects to the server of its page", async (t) => {
   const page = await openPage(t, await startServer(t));
   await page.tab.evaluate(() => {

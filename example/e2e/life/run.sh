@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plays the life of a page: run.sh [ENGINE...], of chromium, firefox and webkit. Installs the
-# dependencies on Debian. ALL=1 runs each test in each engine.
+# dependencies on Debian. ALL=1 runs each test in each engine; AWAY is the time in seconds for
+# which the hub is away, 20 by default.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -10,6 +11,7 @@ need() { # COMMAND PACKAGE...
 
 engines=${*:-chromium firefox}
 need npm nodejs npm
+need nginx nginx-light
 for engine in $engines; do
 	case $engine in
 	chromium) need chromium chromium ;;
@@ -32,9 +34,9 @@ play() { # ENGINE FILE...
 play node clients.test.mjs
 for engine in $engines; do
 	case ${ALL:+all}$engine in
-	all* | webkit) play "$engine" page.test.mjs line.test.mjs return.test.mjs ;;
-	chromium) play "$engine" page.test.mjs line.test.mjs ;;
-	firefox) play "$engine" page.test.mjs return.test.mjs ;;
+	all* | webkit) play "$engine" page.test.mjs line.test.mjs return.test.mjs nginx.test.mjs ;;
+	chromium) play "$engine" page.test.mjs line.test.mjs nginx.test.mjs ;;
+	firefox) play "$engine" page.test.mjs return.test.mjs nginx.test.mjs ;;
 	esac
 done
 exit $failed

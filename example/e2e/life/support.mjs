@@ -45,10 +45,10 @@ export async function post({ address }, path) {
 export const add = (server, title) => post(server, `/list?title=${encodeURIComponent(title)}`);
 
 // openPage opens the page that the server, or a proxy to it, serves.
-export async function openPage(t, { address }, query = {}) {
+export async function openPage(t, { address }, query = {}, base = `http://${address}/`) {
   const page = new Page(await browser.open());
   t.after(() => page.tab.close().catch(() => {}));
-  await page.tab.goto(`http://${address}/?${new URLSearchParams(query)}`);
+  await page.tab.goto(`${base}?${new URLSearchParams(query)}`);
   return page;
 }
 

@@ -35,7 +35,7 @@ export async function launch() {
   const ending = atExit(() => firefox.kill("SIGKILL") && rmSync(profile, { recursive: true, force: true }));
   const session = new Session();
   await session.connect(await address(firefox));
-  await session.send("session.new", { capabilities: {} });
+  await session.send("session.new", { capabilities: { alwaysMatch: { acceptInsecureCerts: true } } });
   const [{ context: empty }] = (await session.send("browsingContext.getTree", {})).contexts;
   return {
     open: async () => new Tab(session, (await session.send("browsingContext.create", { type: "tab" })).context, empty),

@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os/signal"
 	"strings"
 	"sync"
@@ -36,7 +37,10 @@ func main() {
 	}
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	server := &http.Server{Handler: newHandler(hub), ReadHeaderTimeout: 5 * time.Second}
-	fmt.Printf("The test server is at http://%s/\n", listener.Addr())
+	secure := httptest.NewUnstartedServer(server.Handler)
+	secure.StartTLS()
+	defer secure.Close()
+	fmt.Printf("The test server is at http://%s/ and at %s/\n", listener.Addr(), secure.URL)
 	go func() {
 		<-ctx.Done()
 		within, cancel := context.WithTimeout(context.Background(), 5*time.Second)
