@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
+	"reflect"
+	"slices"
+	"time"
 
+	"github.com/rohrpost/rohrpost/internal/access"
+	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -46,49 +50,42 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	h.rules = define(h.log, h.rules, pattern, allow)
 }
 
+var _ fanout.Permit = (*permit)(nil)
+
 // permit is the decision about a subscription. It holds until the access of the user
 // changes.
 type permit struct {
 	conn       *Conn
 	group      string
+	user       string
 	generation uint64 // of the user's access, before the decision
 }
 
-// decide decides, once more or for the first time. It returns nil, ErrUnavailable, or
-// errDenied for every other reason.
-func (p *permit) decide(ctx context.Context) error {
-	p.generation = p.conn.hub.generations.of(p.conn.identity.ID)
+// Decide implements fanout.Permit. It returns nil, ErrUnavailable, or an error that the
+// client reads as errDenied.
+func (p *permit) Decide(ctx context.Context) error {
+	p.user = p.conn.user()
+	p.generation = p.conn.hub.ledger.Generation(p.user)
 	return p.conn.authorize(ctx, p.group)
 }
 
-// holds reports whether the decision still holds.
-func (p *permit) holds() bool { return p.generation == p.conn.hub.generations.of(p.conn.identity.ID) }
-
-// generations counts how often the access of each user has changed. The zero value is
-// ready. Its methods may be called concurrently, and do not wait.
-type generations struct {
-	mu     sync.RWMutex
-	counts map[string]uint64
+// Holds implements fanout.Permit.
+func (p *permit) Holds() bool {
+	return p.user == p.conn.user() && p.generation == p.conn.hub.ledger.Generation(p.user)
 }
 
-func (g *generations) of(user string) uint64 {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.counts[user]
+// MayResume implements fanout.Permit.
+func (p *permit) MayResume(since Position) bool {
+	return p.conn.hub.ledger.MayResume(p.user, p.group, since)
 }
 
-// raise makes every permit of the user invalid.
-func (g *generations) raise(user string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.counts == nil {
-		g.counts = make(map[string]uint64)
-	}
-	g.counts[user]++
+// Admit implements fanout.Permit.
+func (p *permit) Admit(at Position) bool {
+	return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.group, p.generation, at)
 }
 
-// authorize asks the function of Allow about a well-formed group name. Only a permit
-// calls it.
+// authorize asks the function of Allow about a well-formed group name: for a subscription,
+// with or without a replay or a snapshot, and for a recheck. Nothing else decides.
 func (c *Conn) authorize(parent context.Context, group string) error {
 	allow, params := c.hub.ruleFor(group)
 	if allow == nil {
@@ -97,20 +94,106 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	ctx := lazyctx.New(parent, c.hub.config.Limits.AuthorizeTimeout)
 	defer ctx.End()
 	err := panics.Call(func() error { return allow(ctx, c, params) })
+	late := ctx.Err()
 	if err == nil {
-		err = ctx.Err() // the decision came too late
+		err = late
 	}
 	if err == nil {
 		return nil
 	}
 	refusal := errDenied
+	if errors.Is(late, context.DeadlineExceeded) {
+		refusal = errLate
+	}
 	if errors.Is(err, ErrUnavailable) {
 		refusal = ErrUnavailable
 	}
 	if _, ok := readable(err); (!ok || refusal != errDenied) && c.ctx.Err() == nil {
-		c.hub.log.Error("rohrpost: refuse a group", "group", group, "user", c.identity.ID, "error", err)
+		c.hub.log.Error("rohrpost: refuse a group", "group", group, "user", c.user(), "error", scrubbed(err, c.tokenIn(parent)))
 	}
 	return refusal
+}
+
+// tokenIn returns the token in the request for which Allow is called, "" if it has none.
+func (c *Conn) tokenIn(ctx context.Context) (token string) {
+	if r := RequestFromContext(ctx); r != nil {
+		_ = json.Unmarshal(r.Field(tokenField), &token) // or there is none
+	}
+	return token
+}
+
+// isPublic reports whether Anyone admits to a group.
+func (h *Hub) isPublic(group string) bool {
+	allow, _ := h.ruleFor(group)
+	return allow != nil && reflect.ValueOf(allow).Pointer() == reflect.ValueOf(Anyone).Pointer()
+}
+
+// subject is a Conn as the enforcer of its hub sees it.
+type subject Conn
+
+// subjects returns the connections of a user, "" for all.
+func (h *Hub) subjects(user string) (all []*subject) {
+	conns := h.conns.of(user)
+	if user == "" {
+		conns = h.conns.all()
+	}
+	for _, c := range conns {
+		all = append(all, (*subject)(c))
+	}
+	return all
+}
+
+// Who implements access.Conn.
+func (s *subject) Who() (user string, token tokenHash) {
+	who := s.credentials.Load()
+	return who.ID, who.token
+}
+
+// Asked implements access.Conn. What Anyone admits is not asked, and neither is what
+// Conn.Join has decided.
+func (s *subject) Asked() []string {
+	return slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)
+}
+
+// Authorize implements access.Conn. Allow gets a request in place of that with which the
+// client has subscribed: it has the group, and the latest token of the client.
+func (s *subject) Authorize(ctx context.Context, group string) error {
+	received := wire.Request{ID: wire.EncodeString("recheck"), Type: wire.EncodeString("subscribe"), Name: "subscribe"}
+	received.Data = append(append([]byte(`{"group":`), wire.EncodeString(group)...), '}')
+	if field := s.credentials.Load().field; field != nil {
+		received.Fields = map[string]json.RawMessage{tokenField: field}
+	}
+	err := (*Conn)(s).authorize(context.WithValue(ctx, requestKey{}, newRequest(received, nil)), group)
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, errLate) {
+		return access.ErrUndecided
+	}
+	return err
+}
+
+// EndMemberships implements access.Conn.
+func (s *subject) EndMemberships(match func(group string) bool) (wait func(context.Context) error) {
+	wants := (*Conn)(s).wanted()
+	return s.member.Revoke(match, func(group string) wire.Frame {
+		s.hub.counters.revoked.Add(1)
+		if !wants.unsubscribed {
+			return nil
+		}
+		return wire.UnsubscribedFrame(group, wire.ReasonRevoked)
+	})
+}
+
+// End implements access.Conn.
+func (s *subject) End(code int, reason string) (wait func(context.Context) error) {
+	s.member.End(code, reason, true)
+	return s.member.Settle
+}
+
+// Ended implements access.Conn.
+func (s *subject) Ended() bool { return s.member.Ended() }
+
+// SetRecheck implements access.Conn.
+func (s *subject) SetRecheck(after time.Duration) {
+	s.nextRecheck.Store(int64(time.Since(s.hub.began) + after))
 }
 
 func (h *Hub) ruleFor(group string) (allowFunc, Params) {
@@ -128,7 +211,7 @@ func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string,
 	})
 	var p *panics.Error
 	if errors.As(err, &p) {
-		c.hub.log.Error("rohrpost: map data to a group", "user", c.identity.ID, "error", err)
+		c.hub.log.Error("rohrpost: map data to a group", "user", c.user(), "error", err)
 	}
 	if err != nil || !wire.ValidGroup(group) {
 		return "", errDenied

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/rohrpost/rohrpost/internal/origin"
 )
 
 // Config configures a Hub. The zero Config works and is safe.
@@ -24,6 +25,42 @@ type Config struct {
 	// called concurrently, while the HTTP request waits; use the context of the request.
 	// Defaults to the anonymous Identity for every client.
 	Authenticate func(*http.Request) (Identity, error)
+
+	// AuthenticateToken returns the identity of the client that has a token. Clients send it
+	// in hello, or with each request as "auth_jwt", when they connect and whenever they
+	// renew it. The hub calls it once for each token of a connection, with
+	// Limits.AuthorizeTimeout as deadline, before the request is handled. After an error the
+	// hub closes the connection with 4401 and the text of an *Error. For ErrUnavailable, or
+	// without a decision in time, the client reads "UNAVAILABLE" and the connection stays as
+	// it is. If the token names another ID than the one before, the hub closes with 4001; if
+	// it names another one than Authenticate, with 4403. AuthenticateToken is called
+	// concurrently. The hub keeps a hash of the token, and logs neither. Defaults to none: then
+	// a function of Allow may read "auth_jwt" of RequestFromContext.
+	AuthenticateToken func(ctx context.Context, token string) (Identity, error)
+
+	// RequireIdentity closes a connection with 4401 that is still anonymous 10 seconds after
+	// it was opened. Defaults to false.
+	RequireIdentity bool
+
+	// RecheckInterval is the time after which the hub calls Allow again for the memberships
+	// of a connection, give or take a fifth: once for each user, token and group, 16 calls at
+	// a time, and not for Anyone. It ends those that Allow refuses, as Hub.Recheck does. A
+	// negative one means never. Defaults to 5 minutes.
+	RecheckInterval time.Duration
+
+	// OnConnect is called for each connection that is open, before the hub handles its first
+	// request. It may call Join and Send. ctx ends with the connection, and after
+	// Limits.RequestTimeout. The identity is that of Authenticate: a token comes later. After
+	// an *Error the hub closes the connection with 4403 and its text, after ErrUnavailable
+	// with 1013, and after any other error, which it logs, with 1011. It is called
+	// concurrently. Defaults to none.
+	OnConnect func(ctx context.Context, c *Conn) error
+
+	// OnDisconnect is called once for each connection for which OnConnect has returned nil,
+	// when all its handlers have returned, with the close code and reason; 1006 if the
+	// connection ended without. Shutdown waits for it. It is called concurrently. Defaults to
+	// none.
+	OnDisconnect func(c *Conn, code int, reason string)
 
 	// Origins are the origins, "scheme://host" or "scheme://host:port", whose pages may
 	// connect besides those of the same origin. "https://*.example.com" stands for all
@@ -59,6 +96,8 @@ type Config struct {
 	// Defaults to handlers.GroupOf: "type-id" for {"type": "type", "id": "id"}, where the id
 	// is a string or an integer, and "name" for {"group": "name"}.
 	GroupOf func(ctx context.Context, c *Conn, data json.RawMessage) (string, error)
+
+	authenticated bool // Handle is closed to anonymous connections
 }
 
 // withDefaults replaces each zero by its default. It panics if the configuration is not
@@ -67,6 +106,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.authenticated = c.Authenticate != nil || c.AuthenticateToken != nil || c.RequireIdentity
 	if c.Authenticate == nil {
 		c.Authenticate = func(*http.Request) (Identity, error) { return Identity{}, nil }
 	}
@@ -74,9 +114,10 @@ func (c Config) withDefaults() Config {
 		c.GroupOf = func(_ context.Context, _ *Conn, data json.RawMessage) (string, error) { return handlers.GroupOf(data) }
 	}
 	setDefault(&c.PingInterval, 25*time.Second)
+	setDefault(&c.RecheckInterval, 5*time.Minute)
 	c.Limits = c.Limits.withDefaults()
 	for _, o := range c.Origins {
-		if problem := originProblem(o); problem != "" {
+		if problem := origin.Problem(o); problem != "" {
 			panic(fmt.Sprintf("rohrpost: Config.Origins: %q %s", o, problem))
 		}
 	}

@@ -2,6 +2,7 @@ package rohrpost
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -9,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/internal/fanout"
@@ -24,16 +24,18 @@ import (
 // time. Others exist while there are requests, or while more is to be written than the
 // socket takes.
 type Conn struct {
-	member   fanout.Member // what goes out
-	hub      *Hub
-	ws       *websocket.Conn
-	socket   *netConn // of ws
-	identity Identity
-	inbox    inbox
-	wants    atomic.Pointer[wants] // of the client; nil: it has sent no hello
+	member fanout.Member // what goes out
+	hub    *Hub
+	ws     *websocket.Conn
+	socket *netConn // of ws
+	inbox  inbox
+	wants  atomic.Pointer[wants]  // of the client; nil: it has sent no hello
+	id     atomic.Pointer[string] // random; nil: nobody has asked for it
+
+	credentials atomic.Pointer[credentials] // never nil; dispatch changes them
+	nextRecheck atomic.Int64                // time.Duration since the hub began
 
 	// The following belong to dispatch.
-	id     string        // random; "": the client has sent no hello
 	later  chan struct{} // a place for each request that is answered later; nil: there was none
 	beside chan struct{} // a place for each request that is answered beside the queue; nil: there was none
 	batch  []inbound     // taken from the inbox, and not handled yet
@@ -44,20 +46,26 @@ type Conn struct {
 
 	subtree bool // the pattern of the hub also matches longer paths
 
-	accepted  bool      // these belong to the reader: dispatch has yet to be told
-	lastFrame time.Time // the read deadline was moved
+	connected    bool      // Config.OnDisconnect is to be called
+	clientReason string    // of the close frame of the client
+	accepted     bool      // these belong to the reader: dispatch has yet to be told
+	lastFrame    time.Time // the read deadline was moved
 
 	slow atomic.Bool // the requests that came together take long: their replies leave at once
 
 	timer    *time.Timer // calls tick
 	nextPing time.Time
+	opened   time.Time
 
 	deadline sync.Mutex // guards the read deadline
 	closing  bool       // the last read deadline is set
 }
 
-func newConn(h *Hub, ws *websocket.Conn, socket *netConn, identity Identity) *Conn {
-	c := &Conn{hub: h, ws: ws, socket: socket, identity: identity}
+func newConn(h *Hub, ws *websocket.Conn, socket *netConn, who *credentials) *Conn {
+	c := &Conn{hub: h, ws: ws, socket: socket}
+	c.credentials.Store(who)
+	c.nextRecheck.Store(int64(never))
+	h.enforcer.PutOff((*subject)(c))
 	h.engine.Init(&c.member, socket.Conn, socket.reader.Raw(), (*owner)(c))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	socket.owner = c
@@ -65,14 +73,17 @@ func newConn(h *Hub, ws *websocket.Conn, socket *netConn, identity Identity) *Co
 }
 
 // start starts the reader. The connection must have a place in its hub. It is closed at
-// once if its client is not authenticated.
-func (c *Conn) start(unauthorized error) {
-	c.nextPing = time.Now().Add(c.pingInterval())
+// once if its client is not authenticated, or was disconnected since its authentication
+// began.
+func (c *Conn) start(unauthorized error, began uint64) {
+	c.opened = time.Now()
+	c.nextPing = c.opened.Add(c.pingInterval())
 	c.timer = time.AfterFunc(math.MaxInt64, c.tick)
 	c.timer.Reset(c.nextTick())
-	if !c.hub.conns.add(c) {
+	if !c.hub.conns.add(c, c.user()) {
 		c.shutDown(1)
 	}
+	c.endIfDisconnected(began)
 	if unauthorized != nil {
 		c.member.End(wire.CloseUnauthorized, unauthorizedReason(unauthorized), false)
 	}
@@ -86,8 +97,11 @@ func (c *Conn) shutDown(conns int) {
 	c.member.End(wire.CloseGoingAway, wire.RetryReason("service restart", after), false)
 }
 
-// Identity returns what Config.Authenticate has returned for the connection.
-func (c *Conn) Identity() Identity { return c.identity }
+// Identity returns what Config.Authenticate has returned for the connection or, if the
+// client has sent a token since, Config.AuthenticateToken.
+func (c *Conn) Identity() Identity { return c.credentials.Load().Identity }
+
+func (c *Conn) user() string { return c.credentials.Load().ID }
 
 // Join makes the connection a member of a group, without asking Allow: the handler
 // that calls it has decided. It has no effect if the connection is a member already.
@@ -135,20 +149,29 @@ func (c *Conn) Send(m Message) error {
 // UTF-8 of at most 123 bytes. Close does not wait. It has no effect on a closed
 // connection.
 func (c *Conn) Close(code int, reason string) error {
-	if !wire.MayClose(code) {
-		return fmt.Errorf("rohrpost: close: code %d cannot be sent", code)
-	}
-	if len(reason) > wire.MaxCloseReason || !utf8.ValidString(reason) {
-		return fmt.Errorf("rohrpost: close: the reason is not UTF-8 of at most %d bytes", wire.MaxCloseReason)
+	if err := wire.CheckClose(code, reason); err != nil {
+		return fmt.Errorf("rohrpost: close: %w", err)
 	}
 	c.member.End(code, reason, false)
 	return nil
 }
 
+// ID returns the random id of the connection, which hello tells the client. It is unique
+// among all hubs.
+func (c *Conn) ID() string {
+	if id := c.id.Load(); id != nil {
+		return *id
+	}
+	id := cryptorand.Text()
+	c.id.CompareAndSwap(nil, &id)
+	return *c.id.Load()
+}
+
+// Context returns a context that ends with the connection.
+func (c *Conn) Context() context.Context { return c.ctx }
+
 // pushFrame sends a frame to this connection alone.
 func (c *Conn) pushFrame(f wire.Frame) error { return outward(c.member.Push(f)) }
-
-var _ fanout.Owner = (*owner)(nil)
 
 // owner is a Conn as its member sees it.
 type owner Conn
@@ -181,7 +204,7 @@ func (o *owner) CloseSent() {
 // SlowConsumer implements fanout.Owner.
 func (o *owner) SlowConsumer(what string) {
 	o.hub.counters.slow.Add(1)
-	o.hub.log.Warn("rohrpost: "+what, "user", o.identity.ID, "remote", o.ws.RemoteAddr().String())
+	o.hub.log.Warn("rohrpost: "+what, "user", (*Conn)(o).user(), "remote", o.ws.RemoteAddr().String())
 }
 
 // outward returns the error that a user of the package gets for one of the fan-out.

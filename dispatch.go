@@ -87,12 +87,22 @@ func (c *Conn) handleMessage(in inbound) {
 		return
 	}
 	handler := c.hub.handler(received.Name)
-	if handler == nil {
+	if handler.do == nil {
 		err := codedError(wire.CodeUnknownHandler, "No registered handler called '%s'.", wire.SafeName(received.Name))
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
 		return
 	}
-	c.handle(handler, newRequest(received, in.data))
+	r := newRequest(received, in.data)
+	err = c.takeToken(c.ctx, r.Field(tokenField))
+	if err == nil && !handler.public && c.user() == "" && c.hub.config.authenticated {
+		err = errIdentityRequired
+	}
+	switch {
+	case err == nil:
+		c.handle(handler.do, r)
+	case !errors.Is(err, ErrClosed):
+		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
+	}
 }
 
 // refuse replies to a message that reaches no handler.
@@ -252,7 +262,7 @@ func (c *Conn) timeOut(ctx context.Context, r *Request) {
 // logLost logs why a reply was not sent, unless the connection is closed.
 func (c *Conn) logLost(err error) {
 	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrAnswered) {
-		c.hub.log.Error("rohrpost: reply to a request", "user", c.identity.ID, "error", err)
+		c.hub.log.Error("rohrpost: reply to a request", "user", c.user(), "error", err)
 	}
 }
 
@@ -260,5 +270,5 @@ func (c *Conn) logFailed(r *Request, err error) {
 	if c.member.Ended() && (errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed)) {
 		return // the handler has ended with the connection
 	}
-	c.hub.log.Error("rohrpost: handle a request", "type", wire.SafeName(r.Type), "user", c.identity.ID, "error", err)
+	c.hub.log.Error("rohrpost: handle a request", "type", wire.SafeName(r.Type), "user", c.user(), "error", err)
 }

@@ -39,6 +39,8 @@ var (
 	errNoRequest        = Errorf("You have to provide a message ID and handler on success messages.")
 	errTimedOut         = temporaryError(wire.CodeTimeout, "The request timed out.")
 	errDenied           = codedError(wire.CodeAccessDenied, "ACCESS_DENIED")
+	errLate             = codedError(wire.CodeAccessDenied, "ACCESS_DENIED") // Allow has not decided in time
+	errIdentityRequired = codedError(wire.CodeIdentityRequired, "Authentication is required.")
 	errTooManyGroups    = codedError(wire.CodeTooManyGroups, "Too many groups.")
 	errBinary           = codedError(wire.CodeUnsupported, "Binary messages are not supported.")
 	errNoSnapshot       = codedError(wire.CodeNoSnapshot, "This group has no snapshot.")

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/rohrpost/rohrpost/handlers"
 )
@@ -22,43 +23,94 @@ type HandlerFunc func(ctx context.Context, c *Conn, r *Request) (any, error)
 // if there is one already, as for "ping", "subscribe" and "unsubscribe", which every hub
 // answers, and for names that begin with "rohrpost:", which are reserved. It may be called
 // at any time.
+//
+// Where Config.Authenticate, Config.AuthenticateToken or Config.RequireIdentity is set,
+// the hub calls the handler only for a connection whose Identity has an ID. Another client
+// reads an error with the code "identity_required". HandlePublic is for everybody.
 func (h *Hub) Handle(name string, handler HandlerFunc, aliases ...string) {
-	if handler == nil {
-		panic(fmt.Sprintf("rohrpost: handler for %q is nil", name))
+	h.handleNames(registered{do: handler}, append([]string{name}, aliases...))
+}
+
+// HandlePublic is Handle for a handler that is also called for anonymous connections.
+func (h *Hub) HandlePublic(name string, handler HandlerFunc, aliases ...string) {
+	h.handleNames(registered{do: handler, public: true}, append([]string{name}, aliases...))
+}
+
+// Use wraps the handlers of Handle and HandlePublic, those registered before and after, in
+// a middleware. The hub calls it once for each name, and again after each further Use. The
+// middleware of the first Use is the outermost. The handlers of the hub itself, such as
+// subscribe, are not wrapped: Allow decides there. Use may be called at any time.
+func (h *Hub) Use(middleware func(HandlerFunc) HandlerFunc) {
+	if middleware == nil {
+		panic("rohrpost: middleware is nil")
 	}
-	names := append([]string{name}, aliases...)
+	h.setup.Lock()
+	defer h.setup.Unlock()
+	h.middleware = append(h.middleware, middleware)
+	for name, r := range h.handlers {
+		h.handlers[name] = h.wrapped(r)
+	}
+}
+
+// registered is the handler for a name.
+type registered struct {
+	do     HandlerFunc // in its middleware
+	bare   HandlerFunc // nil: it is the hub's own
+	public bool        // anonymous connections may call it
+}
+
+// wrapped returns a handler in the middleware.
+func (h *Hub) wrapped(r registered) registered {
+	if r.bare == nil {
+		return r
+	}
+	r.do = r.bare
+	for _, middleware := range slices.Backward(h.middleware) {
+		if r.do = middleware(r.do); r.do == nil {
+			panic("rohrpost: middleware returns nil")
+		}
+	}
+	return r
+}
+
+func (h *Hub) handleNames(r registered, names []string) {
+	if r.do == nil {
+		panic(fmt.Sprintf("rohrpost: handler for %q is nil", names[0]))
+	}
 	for _, n := range names {
 		if isReserved(n) {
 			panic(fmt.Sprintf("rohrpost: the name %q is reserved: choose one that does not begin with %q", n, reservedPrefix))
 		}
 	}
-	h.register(handler, names...)
+	r.bare = r.do
+	h.register(r, names...)
 }
 
-func (h *Hub) register(handler HandlerFunc, names ...string) {
+func (h *Hub) register(r registered, names ...string) {
 	h.setup.Lock()
 	defer h.setup.Unlock()
 	for _, n := range names {
-		if h.handlers[n] != nil {
+		if h.handlers[n].do != nil {
 			panic(fmt.Sprintf("Handler for %q is already defined", n))
 		}
-		h.handlers[n] = handler
+		h.handlers[n] = h.wrapped(r)
 	}
 }
 
-func (h *Hub) handler(name string) HandlerFunc {
+func (h *Hub) handler(name string) registered {
 	h.setup.RLock()
 	defer h.setup.RUnlock()
 	return h.handlers[name]
 }
 
-// handleBuiltIns registers the handlers of every hub.
+// handleBuiltIns registers the handlers of every hub, which answer everybody.
 func (h *Hub) handleBuiltIns() {
-	h.register(func(_ context.Context, _ *Conn, r *Request) (any, error) {
+	own := func(handler HandlerFunc, name string) { h.register(registered{do: handler, public: true}, name) }
+	own(func(_ context.Context, _ *Conn, r *Request) (any, error) {
 		return Reply{Type: "pong", Data: handlers.Ping(r.Data)}, nil
 	}, "ping")
-	h.register(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.subscribe(ctx, r) }, "subscribe")
-	h.register(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.unsubscribe(ctx, r) }, "unsubscribe")
-	h.register(func(_ context.Context, c *Conn, r *Request) (any, error) { return c.hello(r) }, helloRequest)
-	h.register(heartbeat, heartbeatRequest)
+	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.subscribe(ctx, r) }, "subscribe")
+	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.unsubscribe(ctx, r) }, "unsubscribe")
+	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.hello(ctx, r) }, helloRequest)
+	own(heartbeat, heartbeatRequest)
 }

@@ -3,12 +3,16 @@ package rohrpost
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"time"
 
 	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/rohrpost/rohrpost/internal/lazyctx"
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -23,13 +27,16 @@ const (
 
 // wants are what a client has asked for in its hello. A connection without hello has
 // none: it gets nothing that it does not know.
-type wants struct{ unsubscribed, parts bool }
+type wants struct{ unsubscribed, parts, expiring bool }
 
 // hello answers the first request of a connection.
-func (c *Conn) hello(r *Request) (any, error) {
+func (c *Conn) hello(ctx context.Context, r *Request) (any, error) {
 	hello, err := handlers.ParseHello(r.Data)
 	if err != nil {
 		return nil, codedError(wire.CodeMalformed, "%w", err)
+	}
+	if err := c.takeToken(ctx, hello.Token); err != nil {
+		return nil, err
 	}
 	w := &wants{}
 	for _, want := range hello.Wants {
@@ -38,20 +45,21 @@ func (c *Conn) hello(r *Request) (any, error) {
 			w.unsubscribed = true
 		case "parts":
 			w.parts = true
+		case "expiring":
+			w.expiring = true
 		}
 	}
 	c.wants.Store(w)
+	c.timer.Reset(c.nextTick())
 	return c.helloReply(), nil
 }
 
 func (c *Conn) helloReply() handlers.HelloReply {
-	if c.id == "" {
-		c.id = rand.Text()
-	}
 	limits := &c.hub.config.Limits
 	reply := handlers.HelloReply{
 		Version:    handlers.Version,
-		Connection: c.id,
+		Connection: c.ID(),
+		Token:      c.hub.config.AuthenticateToken != nil,
 		Limits: handlers.HelloLimits{
 			MaxMessageBytes: limit(limits.MaxMessageBytes),
 			MaxGroups:       limit(int64(limits.MaxGroups)),
@@ -59,7 +67,7 @@ func (c *Conn) helloReply() handlers.HelloReply {
 		},
 	}
 	reply.Subtree = c.subtree
-	if at := c.identity.Expires; !at.IsZero() {
+	if at := c.credentials.Load().Expires; !at.IsZero() {
 		seconds := math.Max(0, math.Round(time.Until(at).Seconds()*10)/10)
 		reply.ExpiresIn = &seconds
 	}
@@ -99,8 +107,121 @@ func (c *Conn) answerHeartbeat(in inbound) bool {
 	return true
 }
 
+// expiringFrame tells a client that its identity expires.
+func expiringFrame(left time.Duration) wire.Frame {
+	m := Message{Type: reservedPrefix + "expiring", Data: map[string]float64{"expires_in": max(0, math.Round(left.Seconds()*10)/10)}}
+	payload, _ := m.encode("") // always encodes
+	return wire.TextFrame(payload)
+}
+
 // heartbeat answers a heartbeat that the reader did not recognize.
 func heartbeat(context.Context, *Conn, *Request) (any, error) { return nil, nil }
 
 // isReserved reports whether a program must not use the name of a request.
 func isReserved(name string) bool { return strings.HasPrefix(name, reservedPrefix) }
+
+// tokenField is the field in which rohrpost-js sends a token with each request.
+const tokenField = "auth_jwt"
+
+// takeToken authenticates the client by the token in its request, unless the connection
+// knows the token. It returns the error for the client, or ErrClosed if it has ended the
+// connection. It belongs to dispatch.
+func (c *Conn) takeToken(ctx context.Context, field json.RawMessage) error {
+	var token string
+	if len(field) == 0 || json.Unmarshal(field, &token) != nil || token == "" {
+		return nil
+	}
+	hash := sha256.Sum256([]byte(token))
+	if c.hub.config.AuthenticateToken == nil || c.credentials.Load().token == hash {
+		return nil
+	}
+	c.member.Wake() // replies are held, and it may take long
+	began := c.hub.ledger.Now()
+	identity, err := c.hub.authenticateToken(ctx, token)
+	switch {
+	case c.ctx.Err() != nil:
+		return ErrClosed
+	case errors.Is(err, ErrUnavailable):
+		c.hub.log.Error("rohrpost: authenticate a token", "user", c.user(), "error", scrubbed(err, token))
+		return ErrUnavailable
+	case err != nil:
+		c.hub.counters.refused.add(wire.CodeUnauthorized)
+		c.hub.warn(&c.hub.throttles.unauthorized, "rohrpost: close a connection whose token is refused",
+			"user", c.user(), "remote", c.ws.RemoteAddr().String(), "error", scrubbed(err, token))
+		c.member.End(wire.CloseUnauthorized, unauthorizedReason(err), true)
+		return ErrClosed
+	}
+	return c.identify(newCredentials(identity, hash), began)
+}
+
+// authenticateToken calls Config.AuthenticateToken. A decision that comes too late is
+// none.
+func (h *Hub) authenticateToken(parent context.Context, token string) (identity Identity, err error) {
+	ctx := lazyctx.New(parent, h.config.Limits.AuthorizeTimeout)
+	defer ctx.End()
+	err = panics.Isolate(func() (err error) {
+		identity, err = h.config.AuthenticateToken(ctx, token)
+		return err
+	})
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return identity, errors.Join(ErrUnavailable, err)
+	case err != nil:
+		return identity, err
+	}
+	return current(identity)
+}
+
+// identify gives the connection another identity of the same user, or the first one of an
+// anonymous connection. A token of another user ends it: with 4001 where it renews one, so
+// that the client connects anew, and with 4403 where it contradicts the HTTP request.
+func (c *Conn) identify(now *credentials, began uint64) error {
+	before := c.credentials.Load()
+	if before.ID != "" && before.ID != now.ID {
+		code := wire.CloseForbidden
+		if before.token != (tokenHash{}) {
+			code = wire.CloseExpired
+		}
+		c.hub.counters.refused.add(wire.CodeOtherIdentity)
+		c.hub.warn(&c.hub.throttles.unauthorized, "rohrpost: close a connection whose token names another user",
+			"user", before.ID, "token names", now.ID, "code", code)
+		c.member.End(code, "another identity", true)
+		return ErrClosed
+	}
+	c.hub.conns.move(c, before.ID, now.ID)
+	c.credentials.Store(now)
+	if c.endIfDisconnected(began) {
+		return ErrClosed
+	}
+	c.timer.Reset(c.nextTick())
+	if len(c.member.Subscribed()) > 0 {
+		c.tasks.Go(func() { _ = c.hub.enforcer.RecheckConn(c.ctx, (*subject)(c)) }) // what is not decided is asked again
+	}
+	return nil
+}
+
+// endIfDisconnected ends a connection that was being authenticated while Hub.Disconnect
+// ended those of its user.
+func (c *Conn) endIfDisconnected(began uint64) bool {
+	d, ok := c.hub.ledger.DisconnectedSince(began, c.user())
+	if !ok {
+		return false
+	}
+	if d.Code == 0 {
+		d.Code = wire.CloseExpired
+	}
+	c.member.End(d.Code, d.Reason, true)
+	return true
+}
+
+// keepToken keeps the token of a subscribe request for a program that reads tokens
+// itself: Allow is asked again with it. It belongs to dispatch.
+func (c *Conn) keepToken(field json.RawMessage) {
+	before := c.credentials.Load()
+	if c.hub.config.AuthenticateToken != nil || len(field) == 0 || string(field) == "null" || bytes.Equal(field, before.field) {
+		return
+	}
+	now := &credentials{Identity: before.Identity, token: sha256.Sum256(field), field: bytes.Clone(field), notice: before.notice}
+	now.noticed.Store(before.noticed.Load())
+	c.credentials.Store(now)
+}

@@ -58,7 +58,7 @@ func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	_ = near.Close()
 	socket := &fakeSocket{Conn: far, room: -1}
 	socket.changed.L = &socket.mu
-	c := newConn(hub, nil, hub.newNetConn(socket), Identity{})
+	c := newConn(hub, nil, hub.newNetConn(socket), newCredentials(Identity{}, tokenHash{}))
 	c.timer = time.NewTimer(math.MaxInt64)
 	return c, socket
 }
@@ -96,7 +96,7 @@ func (c *client) subscribe(group string, snapshot bool) {
 	r := newRequest(received, raw)
 	require.NoError(c.t, err)
 	c.asked = group
-	c.conn.handle(c.conn.hub.handler("subscribe"), r)
+	c.conn.handle(c.conn.hub.handler("subscribe").do, r)
 	c.conn.member.Wake() // as dispatch would
 	c.conn.tasks.Wait()  // a snapshot is read beside the queue
 }

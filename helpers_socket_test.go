@@ -46,8 +46,8 @@ func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	if waits {
 		hijacked.socket.Conn = struct{ net.Conn }{socket} // without TryWrite
 	}
-	c := newConn(hub, ws, hijacked.socket, Identity{})
-	c.start(nil)
+	c := newConn(hub, ws, hijacked.socket, newCredentials(Identity{}, tokenHash{}))
+	c.start(nil, 0)
 	t.Cleanup(func() { _ = client.Close() })
 	return c, socket
 }

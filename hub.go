@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/access"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
 	"github.com/rohrpost/rohrpost/internal/logs"
@@ -38,14 +39,17 @@ type Hub struct {
 	portable bool // treat all sockets as those that may wait; for tests
 	counters counters
 
-	calls       *snapshots.Calls
-	generations generations
-	throttles   throttles
+	calls     *snapshots.Calls
+	ledger    *access.Ledger
+	enforcer  *access.Enforcer[*subject]
+	began     time.Time
+	throttles throttles
 
-	setup     sync.RWMutex // guards what Handle, Allow, Snapshot and SnapshotFor define
-	handlers  map[string]HandlerFunc
-	rules     wire.Rules[allowFunc]
-	snapshots wire.Rules[snapshotFuncs]
+	setup      sync.RWMutex // guards what Handle, Use, Allow, Snapshot and SnapshotFor define
+	handlers   map[string]registered
+	middleware []func(HandlerFunc) HandlerFunc
+	rules      wire.Rules[allowFunc]
+	snapshots  wire.Rules[snapshotFuncs]
 }
 
 // flushTimeout is the time that Shutdown gives a broker to take what waits.
@@ -69,11 +73,14 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		log:      logs.New(c.Logger),
 		upgrader: newUpgrader(),
 		tasks:    tasks.New(),
-		handlers: make(map[string]HandlerFunc),
+		handlers: make(map[string]registered),
+		ledger:   access.New(),
+		began:    time.Now(),
 	}
 	h.conns.init(c.Limits.MaxConnections)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
-	r := &receiver{limits: c.Limits}
+	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects)
+	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits}
 	h.upstream = newUpstream(h, r)
 	h.engine = fanout.New(fanout.Config{
 		Logger:            h.log,
@@ -258,6 +265,7 @@ func (h *Hub) Stats() Stats {
 		Memberships:   e.Memberships,
 		Recovered:     e.Recovered,
 		Unrecovered:   e.Unrecovered,
+		Revoked:       h.counters.revoked.Load(),
 		Published:     h.counters.published.Load(),
 		Delivered:     e.Delivered,
 		SlowConsumers: h.counters.slow.Load(),

@@ -1,12 +1,15 @@
 package rohrpost
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/lazyctx"
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -18,14 +21,34 @@ const closeTimeout = 5 * time.Second
 // read is the reader. It owns the connection and closes it at the end.
 func (c *Conn) read() {
 	defer c.hub.conns.release()
+	c.begin()
 	err := c.readFrames()
 	c.startDispatch()
 	c.finishClose(err)
 	c.member.Abort()
-	c.hub.counters.end(c.member.EndCode())
-	c.hub.conns.remove(c)
+	code, _ := c.member.EndReason()
+	c.hub.counters.end(code)
 	c.member.Close()
 	c.tasks.Wait()
+	c.hub.conns.remove(c, c.user())
+	if c.connected {
+		c.runOnDisconnect()
+	}
+}
+
+// begin calls Config.OnConnect in the place of dispatch, so that no request is handled
+// before it has returned.
+func (c *Conn) begin() {
+	if c.hub.config.OnConnect == nil || c.member.Ended() {
+		c.connected = c.hub.config.OnDisconnect != nil && !c.member.Ended()
+		return
+	}
+	if c.inbox.claimDispatch() { // the reader has started none yet
+		c.tasks.Go(func() {
+			c.connected = c.runOnConnect() && c.hub.config.OnDisconnect != nil
+			c.dispatch()
+		})
+	}
 }
 
 // readFrames hands messages to the inbox until the connection fails or the client
@@ -114,6 +137,7 @@ func (c *Conn) finishClose(err error) {
 	switch err := err.(type) { // the errors are not wrapped, and errors.As costs as much as a write
 	case *websocket.CloseError:
 		if err.Code != wire.CloseAbnormal { // that is a plain end of file
+			c.clientReason = err.Text
 			c.member.End(err.Code, "", true) // answer with the code that came
 			<-c.member.Flushed()
 		}
@@ -135,5 +159,47 @@ func (c *Conn) linger() {
 	}
 	if conn.SetReadDeadline(time.Now().Add(closeTimeout)) == nil {
 		_, _ = io.Copy(io.Discard, conn) // until the client closes, or the deadline
+	}
+}
+
+// runOnConnect calls Config.OnConnect before dispatch handles the first message. It
+// reports whether the connection goes on.
+func (c *Conn) runOnConnect() bool {
+	ctx := lazyctx.New(c.ctx, c.hub.config.Limits.RequestTimeout)
+	defer ctx.End()
+	err := panics.Isolate(func() error { return c.hub.config.OnConnect(ctx, c) })
+	if err == nil {
+		return true
+	}
+	code, reason := wire.CloseForbidden, unauthorizedReason(err)
+	_, readable := readable(err)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		code = wire.CloseTryAgainLater
+	case !readable:
+		code, reason = wire.CloseInternalError, "internal error"
+	}
+	if c.ctx.Err() == nil && code != wire.CloseForbidden {
+		c.hub.log.Error("rohrpost: open a connection", "user", c.user(), "error", err)
+	}
+	c.member.End(code, reason, true)
+	return false
+}
+
+// runOnDisconnect calls Config.OnDisconnect when nothing of the connection runs any more.
+func (c *Conn) runOnDisconnect() {
+	code, reason := c.member.EndReason()
+	switch {
+	case code == 0:
+		code = wire.CloseAbnormal
+	case reason == "":
+		reason = c.clientReason
+	}
+	err := panics.Isolate(func() error {
+		c.hub.config.OnDisconnect(c, code, reason)
+		return nil
+	})
+	if err != nil {
+		c.hub.log.Error("rohrpost: call OnDisconnect", "user", c.user(), "error", err)
 	}
 }

@@ -2,8 +2,11 @@ package rohrpost
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
 	"unicode/utf8"
 
@@ -18,9 +21,18 @@ var _ upstream.Receiver = (*receiver)(nil)
 // receiver is a hub as its upstream sees it. engine and upstream are set before the
 // first message.
 type receiver struct {
+	log      *slog.Logger
+	enforcer enforcer
 	limits   Limits
 	engine   *fanout.Engine
 	upstream upstream.Upstream
+}
+
+// enforcer is the access.Enforcer of a hub.
+type enforcer interface {
+	Disconnect(ctx context.Context, user string, code int, reason string) error
+	Revoke(ctx context.Context, user, pattern string, match func(group string) bool) error
+	Recheck(ctx context.Context, user string, match func(group string) bool) error
 }
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
@@ -44,6 +56,51 @@ func (r *receiver) Resync(group string, object json.RawMessage) (broker.Message,
 	ch := wire.Change{Group: group, Type: Resync, Object: object}
 	payload, err := ch.Encode()
 	return broker.Message{Stream: group, Payload: payload}, err
+}
+
+func (r *receiver) Obey(ctx context.Context, o upstream.Order) {
+	if err := obey(ctx, r.enforcer, o); err != nil {
+		r.log.Error("rohrpost: obey another hub", "order", o.Kind, "user", o.User, "pattern", o.Pattern, "error", err)
+	}
+}
+
+func (r *receiver) Recheck(ctx context.Context) {
+	r.Obey(ctx, upstream.Order{Kind: upstream.OrderRecheck})
+}
+
+// obey does what this hub, or another one, has ordered.
+func obey(ctx context.Context, e enforcer, o upstream.Order) error {
+	match, err := matcher(o.Pattern)
+	if err != nil {
+		return err
+	}
+	switch o.Kind {
+	case upstream.OrderDisconnect:
+		if err := wire.CheckClose(o.Code, o.Reason); err != nil {
+			return err
+		}
+		return e.Disconnect(ctx, o.User, o.Code, o.Reason)
+	case upstream.OrderRevoke:
+		return e.Revoke(ctx, o.User, o.Pattern, match)
+	case upstream.OrderRecheck:
+		return e.Recheck(ctx, o.User, match)
+	}
+	return nil // of a later version
+}
+
+// matcher returns a function that reports whether a group matches a pattern, "" for all.
+func matcher(pattern string) (func(group string) bool, error) {
+	if pattern == "" {
+		return func(string) bool { return true }, nil
+	}
+	p, err := wire.ParsePattern(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	return func(group string) bool {
+		_, ok := p.Match(group)
+		return ok
+	}, nil
 }
 
 func (r *receiver) Matching(pattern string) ([]string, error) {

@@ -10,8 +10,8 @@ import (
 
 var errFull = errors.New("too many connections")
 
-// registry holds the open connections, and places for those that are being opened or
-// closed.
+// registry holds the open connections, by user, and places for those that are being opened
+// or closed.
 type registry[C comparable] struct {
 	max     int
 	closed  atomic.Bool   // changes under mu, once
@@ -19,11 +19,12 @@ type registry[C comparable] struct {
 
 	mu     sync.Mutex // guards what follows
 	open   map[C]struct{}
+	users  map[string][]C // the connections that are not anonymous
 	places int
 }
 
 func (r *registry[C]) init(max int) {
-	r.max, r.open, r.drained = max, make(map[C]struct{}), make(chan struct{})
+	r.max, r.open, r.users, r.drained = max, make(map[C]struct{}), make(map[string][]C), make(chan struct{})
 }
 
 func (r *registry[C]) isClosed() bool { return r.closed.Load() }
@@ -53,19 +54,51 @@ func (r *registry[C]) release() {
 	}
 }
 
-// add adds an open connection. It reports false if the registry was closed in the
-// meantime: then the caller closes the connection.
-func (r *registry[C]) add(c C) bool {
+// add adds an open connection of a user, "" for an anonymous one. It reports false if the
+// registry was closed in the meantime: then the caller closes the connection.
+func (r *registry[C]) add(c C, user string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[c] = struct{}{}
+	r.addUser(c, user)
 	return !r.closed.Load()
 }
 
-func (r *registry[C]) remove(c C) {
+// move changes the user of an open connection.
+func (r *registry[C]) move(c C, from, to string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removeUser(c, from)
+	r.addUser(c, to)
+}
+
+func (r *registry[C]) remove(c C, user string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, c)
+	r.removeUser(c, user)
+}
+
+func (r *registry[C]) addUser(c C, user string) {
+	if user != "" {
+		r.users[user] = append(r.users[user], c)
+	}
+}
+
+func (r *registry[C]) removeUser(c C, user string) {
+	left := slices.DeleteFunc(r.users[user], func(other C) bool { return other == c })
+	if len(left) == 0 {
+		delete(r.users, user)
+	} else {
+		r.users[user] = left
+	}
+}
+
+// of returns the connections of a user that is not anonymous.
+func (r *registry[C]) of(user string) []C {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.users[user])
 }
 
 func (r *registry[C]) all() []C {

@@ -16,6 +16,7 @@ type Stats struct {
 
 	Recovered     uint64 // subscriptions with a complete replay
 	Unrecovered   uint64 // subscriptions that asked for a replay in vain
+	Revoked       uint64 // memberships ended by Revoke, Recheck, a periodic recheck, or a refused subscription
 	Published     uint64 // messages to groups, including those without members
 	Delivered     uint64 // messages handed to a member
 	SlowConsumers uint64 // connections closed with 4008, or aborted since writes took too long
@@ -36,6 +37,7 @@ type Stats struct {
 type counters struct {
 	published, slow    atomic.Uint64
 	skipped, untracked atomic.Uint64
+	revoked            atomic.Uint64
 	refused, closed    tally
 }
 

@@ -37,6 +37,7 @@ var allowedImports = map[string]string{
 	"internal/mutants":    "",
 	"internal/sqlitetest": "",
 	"internal/lazyctx":    "",
+	"internal/origin":     "",
 	"internal/panics":     "",
 	"internal/shards":     "",
 	"internal/sockio":     "",
@@ -46,6 +47,7 @@ var allowedImports = map[string]string{
 
 	"brokertest":         "broker",
 	"handlers":           "internal/wire",
+	"internal/access":    "broker internal/panics",
 	"internal/capture":   "internal/wire internal/panics",
 	"internal/fanout":    "broker internal/shards internal/sockio internal/tasks internal/wire",
 	"internal/history":   "broker internal/shards",

@@ -3,9 +3,12 @@ package rohrpost
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/rohrpost/rohrpost/internal/access"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -22,26 +25,58 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	if err != nil {
 		return nil, codedError(wire.CodeMalformed, "%w", err)
 	}
+	c.keepToken(r.Field(tokenField))
 	p := &permit{conn: c, group: group}
 	ctx = context.WithValue(ctx, requestKey{}, r)
-	if err := p.decide(ctx); err != nil {
-		return nil, err
+	if err := p.Decide(ctx); err != nil {
+		return nil, c.refused(ctx, group, wanted.Resume, err)
 	}
 	a := &subscribeAnswer{conn: c, request: r, group: group}
-	s := fanout.Subscription{Group: group, Authorized: p.holds, Authorize: p.decide, Answer: a.frame}
+	s := fanout.Subscription{Group: group, Permit: p, Answer: a.frame, Withdrawn: a.withdrawn}
 	if wanted.Resume {
 		s.Since = &broker.Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
 	}
 	if !wanted.Snapshot {
-		return nil, outward(c.member.Subscribe(ctx, s)())
+		return nil, c.refused(ctx, group, wanted.Resume, outward(c.member.Subscribe(ctx, s)()))
 	}
 	s.Snapshot, s.Timeout = a.snapshot, 2*c.hub.config.Limits.RequestTimeout // for a place, and for the call
 	if err := c.takeBeside(ctx); err != nil {
 		return nil, err
 	}
 	run := c.member.Subscribe(context.WithValue(c.ctx, requestKey{}, r), s)
-	c.answerBeside(r, func() error { return c.hub.explainSnapshot(group, run()) })
+	c.answerBeside(r, func() error {
+		return c.refused(c.ctx, group, wanted.Resume, c.hub.explainSnapshot(group, run()))
+	})
 	return nil, errBeside
+}
+
+// refused ends the membership of a client that subscribes once more and is refused. The
+// client may not resume from a position that it has, since its right has ended at some time
+// after that.
+func (c *Conn) refused(ctx context.Context, group string, resume bool, err error) error {
+	if !errors.Is(err, errDenied) && !errors.Is(err, errLate) {
+		return err
+	}
+	isMember := slices.Contains(c.member.Subscribed(), group)
+	if isMember || resume {
+		c.hub.ledger.RevokeGroup(c.user(), group)
+	}
+	if isMember {
+		if late := (*subject)(c).EndMemberships(access.Exactly(group))(ctx); late != nil {
+			return late
+		}
+	}
+	return err
+}
+
+// withdrawn implements fanout.Subscription.Withdrawn: a user whom Allow still admits may
+// ask again.
+func (a *subscribeAnswer) withdrawn() wire.Frame {
+	f, err := a.conn.followUp(a.request, a.conn.refusal(nil, ErrUnavailable), nil)
+	if err != nil {
+		return nil // the id of a request always encodes
+	}
+	return f
 }
 
 // subscribeAnswer makes the frames that answer a subscribe request: one, or one for each

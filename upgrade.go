@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/rohrpost/rohrpost/internal/origin"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -41,6 +41,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 			h.conns.release()
 		}
 	}()
+	began := h.ledger.Now()
 	identity, err := authenticate(r)
 	if err != nil && !h.refuseIdentity(w, r, err) {
 		return
@@ -51,10 +52,13 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 		h.counters.refused.add(wire.CodeHandshake)
 		return
 	}
-	c := newConn(h, ws, hijacked.socket, identity)
+	if err != nil {
+		identity = Identity{}
+	}
+	c := newConn(h, ws, hijacked.socket, newCredentials(identity, tokenHash{}))
 	c.subtree = strings.HasSuffix(r.Pattern, "/")
 	started = true
-	c.start(err)
+	c.start(err, began)
 }
 
 type authenticateFunc = func(*http.Request) (Identity, error)
@@ -88,7 +92,7 @@ func (h *Hub) reserve(r *http.Request) error {
 	if h.conns.isClosed() {
 		return ErrClosed
 	}
-	if !originAllowed(r, h.config.Origins) {
+	if !origin.Allowed(r, h.config.Origins) {
 		return errOrigin
 	}
 	return h.conns.reserve()
@@ -99,7 +103,7 @@ func (h *Hub) reserve(r *http.Request) error {
 func (h *Hub) refuseIdentity(w http.ResponseWriter, r *http.Request, err error) (open bool) {
 	h.counters.refused.add(wire.CodeUnauthorized)
 	h.warn(&h.throttles.unauthorized, "rohrpost: refuse a client that is not authenticated",
-		"remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "error", err)
+		"remote", r.RemoteAddr, "origin", r.Header.Get("Origin"), "error", scrubbed(err, secretsOf(r)...))
 	if r.Header.Get("Origin") != "" {
 		return true
 	}
@@ -129,6 +133,7 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
+// authenticate authenticates a client by its HTTP request.
 func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {
 	err = panics.Call(func() (err error) {
 		identity, err = h.config.Authenticate(r)
@@ -138,13 +143,6 @@ func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {
 		return identity, err
 	}
 	return current(identity)
-}
-
-func current(identity Identity) (Identity, error) {
-	if identity.expired(time.Now()) {
-		return identity, Errorf("Unauthorized")
-	}
-	return identity, nil
 }
 
 func unavailable(w http.ResponseWriter, text string) {

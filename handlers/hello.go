@@ -11,9 +11,10 @@ const Version = 1
 
 // Hello is the data of a hello request. ParseHello ignores other keys.
 type Hello struct {
-	Version int      // of the client's protocol
-	Page    string   // a random id of the page that opened the connection
-	Wants   []string // what the hub may send besides the messages of a hub without hello
+	Version int             // of the client's protocol
+	Token   json.RawMessage // authenticates the client; nil: it has none
+	Page    string          // a random id of the page that opened the connection
+	Wants   []string        // what the hub may send besides the messages of a hub without hello
 }
 
 // ParseHello reads the data of a hello request. The text of an error is meant for the
@@ -25,6 +26,9 @@ func ParseHello(data json.RawMessage) (h Hello, err error) {
 	}
 	if json.Unmarshal(fields["version"], &h.Version) != nil || h.Version < 1 {
 		return h, refusal("Field 'version' must be a positive integer.")
+	}
+	if h.Token = fields["token"]; h.Token != nil && json.Unmarshal(h.Token, new(string)) != nil {
+		return h, refusal("Field 'token' must be a string.")
 	}
 	if raw, given := fields["page"]; given && json.Unmarshal(raw, &h.Page) != nil {
 		return h, refusal("Field 'page' must be a string.")
@@ -38,7 +42,8 @@ func ParseHello(data json.RawMessage) (h Hello, err error) {
 // HelloReply is the data of the reply to a hello request.
 type HelloReply struct {
 	Version    int         `json:"version"`
-	Connection string      `json:"connection"` // a random id of the connection
+	Connection string      `json:"connection"`      // a random id of the connection
+	Token      bool        `json:"token,omitempty"` // the hub takes a token in hello: requests need none
 	Limits     HelloLimits `json:"limits"`
 	ExpiresIn  *float64    `json:"expires_in,omitempty"` // seconds until the identity expires; absent if it never does
 	Subtree    bool        `json:"subtree,omitempty"`    // the hub also answers at longer paths

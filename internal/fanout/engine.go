@@ -5,6 +5,7 @@ package fanout
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,27 @@ func (e *Engine) HasMembers(group string) bool { return e.groups.has(group) }
 
 // Members returns the number of members of a group.
 func (e *Engine) Members(group string) int { return e.groups.size(group) }
+
+// MembersOf returns the owners of the members of a group. It waits for the workers, who
+// alone know their members; no worker may call it.
+func (e *Engine) MembersOf(group string) []Owner {
+	var mu sync.Mutex
+	var owners []Owner
+	var all sync.WaitGroup
+	e.groups.visit(group, func(l *memberList) {
+		all.Add(1)
+		l.worker.submit(op{kind: opCall, call: func() {
+			defer all.Done()
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range l.members {
+				owners = append(owners, m.owner)
+			}
+		}})
+	})
+	all.Wait()
+	return owners
+}
 
 // Groups returns the names of the groups for which match holds, sorted. match runs
 // under a lock.

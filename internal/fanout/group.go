@@ -10,7 +10,8 @@ import (
 // group is a group with members or subscriptions. It is guarded by its shard.
 type group struct {
 	name      string
-	size      int // members
+	label     label // of its messages
+	size      int   // members
 	lists     []*memberList
 	pending   []*pendingSubscription
 	sequencer sequencer
@@ -26,7 +27,9 @@ type memberList struct {
 	members    []*Member // belongs to the worker
 }
 
-func newGroup(name string) *group { return &group{name: name, sequencer: newSequencer()} }
+func newGroup(name string) *group {
+	return &group{name: name, label: label{group: name}, sequencer: newSequencer()}
+}
 
 func (g *group) empty() bool { return g.size == 0 && len(g.pending) == 0 }
 

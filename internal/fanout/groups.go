@@ -78,6 +78,18 @@ func (gs *groups) lock(g *group) (unlock func()) {
 	return s.mu.Unlock
 }
 
+// visit calls f with the lists of a group, under the lock of its shard.
+func (gs *groups) visit(name string, f func(l *memberList)) {
+	s := gs.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[name]; g != nil {
+		for _, l := range g.activeLists() {
+			f(l)
+		}
+	}
+}
+
 // list returns the members of the group that belong to w, nil if there are none.
 func (gs *groups) list(name string, w *worker) *memberList {
 	s := gs.shard(name)

@@ -57,7 +57,9 @@ type Member struct {
 type underway struct {
 	group     string
 	cancel    context.CancelFunc // nil: it does not take long
-	cancelled bool               // guarded by the member
+	cancelled bool               // these are guarded by the member
+	sent      bool               // a part of a snapshot is with the worker
+	restart   bool               // that part was revoked
 }
 
 // closing is the end of a member: a close frame that is written by a deadline.
@@ -165,13 +167,13 @@ func (m *Member) Ended() bool { return m.ending.Load() != nil }
 // close frame has been written, or cannot be.
 func (m *Member) Flushed() <-chan struct{} { return m.flushed }
 
-// EndCode returns the code with which the member was ended, 0 for a member that has not
-// ended, or that was aborted.
-func (m *Member) EndCode() int {
+// EndReason returns the code and the reason with which the member was ended, zero for a
+// member that has not ended, or that was aborted.
+func (m *Member) EndReason() (code int, reason string) {
 	if c := m.ending.Load(); c != nil && !c.aborted {
-		return c.code
+		return c.code, c.reason
 	}
-	return 0
+	return 0, ""
 }
 
 // End begins the end of the member: it leaves its groups, and a close frame is

@@ -14,9 +14,11 @@ var ErrTooManyGroups = errors.New("too many groups")
 type membership struct {
 	place  int32 // in the list, plus 1; 0: the worker has yet to add the member
 	wanted bool
+	joined bool // by Join, not by a subscription
 }
 
-// Join adds the member to a group. It has no effect if the member is in the group.
+// Join adds the member to a group. If the member is in the group, the membership is from
+// now on one of Join.
 // It returns ErrTooManyGroups or ErrClosed.
 func (m *Member) Join(name string) error {
 	m.mu.Lock()
@@ -25,9 +27,13 @@ func (m *Member) Join(name string) error {
 		if err = m.mayJoin(g); err != nil {
 			return
 		}
-		if l, added := m.addTo(g); added {
+		l, added := m.addTo(g)
+		if added {
 			m.worker.submit(op{kind: opJoin, member: m, list: l})
 		}
+		ms := m.groups[l]
+		ms.joined = true
+		m.groups[l] = ms
 	})
 	m.mu.Unlock()
 	if fresh != nil {
@@ -84,19 +90,25 @@ func (m *Member) Leave(group string, last wire.Frame) {
 		m.mu.Unlock()
 		return
 	}
-	m.groups[l] = membership{place: m.groups[l].place}
-	m.count--
-	unfollow := m.removeFrom(l)
-	ops := []op{{kind: opLeave, member: m, list: l}}
-	if last != nil {
-		m.writer.reserve(last)
-		ops = append(ops, op{kind: opDirect, member: m, frame: last})
-	}
+	ops, unfollow := m.leave(l, last)
 	m.worker.submit(ops...)
 	m.mu.Unlock()
 	if unfollow {
 		m.engine.config.Upstream.Unfollow(group)
 	}
+}
+
+// leave ends a membership that is wanted. The caller submits the ops, with the lock of the
+// member.
+func (m *Member) leave(l *memberList, last wire.Frame) (ops []op, unfollow bool) {
+	m.groups[l] = membership{place: m.groups[l].place}
+	m.count--
+	ops = []op{{kind: opLeave, member: m, list: l}}
+	if last != nil {
+		m.writer.reserve(last)
+		ops = append(ops, op{kind: opDirect, member: m, frame: last})
+	}
+	return ops, m.removeFrom(l)
 }
 
 func (m *Member) removeFrom(l *memberList) (unfollow bool) {
@@ -106,11 +118,21 @@ func (m *Member) removeFrom(l *memberList) (unfollow bool) {
 
 // Groups returns the names of the member's groups, sorted.
 func (m *Member) Groups() []string {
+	return m.names(func(membership) bool { return true })
+}
+
+// Subscribed returns the names of the groups that the member is in by a subscription,
+// sorted.
+func (m *Member) Subscribed() []string {
+	return m.names(func(ms membership) bool { return !ms.joined })
+}
+
+func (m *Member) names(f func(membership) bool) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	names := make([]string, 0, m.count)
 	for l, ms := range m.groups {
-		if ms.wanted {
+		if ms.wanted && f(ms) {
 			names = append(names, l.group.name)
 		}
 	}
@@ -157,14 +179,16 @@ func (m *Member) joined(l *memberList) {
 func (m *Member) setPlace(l *memberList, place int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.groups[l] = membership{place: int32(place), wanted: m.groups[l].wanted}
+	ms := m.groups[l]
+	ms.place = int32(place)
+	m.groups[l] = ms
 }
 
 func (m *Member) left(l *memberList) {
 	m.mu.Lock()
 	ms := m.groups[l]
 	if ms.wanted { // it is about to join again
-		m.groups[l] = membership{wanted: true}
+		m.groups[l] = membership{wanted: true, joined: ms.joined}
 	} else {
 		delete(m.groups, l)
 	}

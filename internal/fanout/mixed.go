@@ -10,6 +10,7 @@ import (
 // mixed batch.
 type node struct {
 	frame wire.Frame
+	label *label
 	next  int  // place of the next node of the member, plus 1
 	pong  bool // it is the latest pong, which is not in frame
 	close bool // it is the close frame
@@ -32,8 +33,10 @@ func (w *worker) doMixed(ops []op) {
 			w.post(o)
 		case opBatch:
 			w.postBatch(o.batch)
+		case opCall:
+			o.call()
 		case opDirect:
-			w.addDirect(o.member, o.frame)
+			w.addDirect(o.member, o.frame, o.label)
 		case opPong:
 			w.addPong(o.member)
 		case opJoin:
@@ -59,7 +62,7 @@ func (w *worker) doMixed(ops []op) {
 func (w *worker) post(o *op) {
 	w.delivered.Add(uint64(len(o.list.members)))
 	for _, m := range o.list.members {
-		w.addFrame(m, o.frame)
+		w.addFrame(m, o.frame, &o.list.group.label)
 	}
 }
 
@@ -78,9 +81,9 @@ func (w *worker) postBatch(b *batch) {
 		for _, m := range o.list.members {
 			if frames[m] == 1 || bytes[m] <= b.budget {
 				w.delivered.Add(1)
-				w.addFrame(m, o.frame)
+				w.addFrame(m, o.frame, &o.list.group.label)
 			} else if !resynced[o.list] {
-				w.addFrame(m, b.resyncs[i])
+				w.addFrame(m, b.resyncs[i], &o.list.group.label)
 			}
 		}
 		resynced[o.list] = true
@@ -88,11 +91,11 @@ func (w *worker) postBatch(b *batch) {
 }
 
 // addFrame appends a frame to those of the member.
-func (w *worker) addFrame(m *Member, f wire.Frame) {
+func (w *worker) addFrame(m *Member, f wire.Frame, l *label) {
 	if m.mixed.closeQueued {
 		return
 	}
-	w.nodes = append(w.nodes, node{frame: f})
+	w.nodes = append(w.nodes, node{frame: f, label: l})
 	at := len(w.nodes)
 	if m.mixed.first == 0 {
 		m.mixed.first = at
@@ -104,13 +107,13 @@ func (w *worker) addFrame(m *Member, f wire.Frame) {
 }
 
 // addDirect is addFrame for a frame that stays reserved until it is written.
-func (w *worker) addDirect(m *Member, f wire.Frame) {
+func (w *worker) addDirect(m *Member, f wire.Frame, l *label) {
 	if m.mixed.closeQueued {
 		m.writer.unreserve(reserved(f))
 		return
 	}
 	m.mixed.direct += reserved(f)
-	w.addFrame(m, f)
+	w.addFrame(m, f, l)
 }
 
 // addPong appends the latest pong, as it will be when the member is written.
@@ -118,7 +121,7 @@ func (w *worker) addPong(m *Member) {
 	if m.mixed.closeQueued {
 		return
 	}
-	w.addFrame(m, nil)
+	w.addFrame(m, nil, nil)
 	w.nodes[m.mixed.last-1].pong = true
 }
 
@@ -128,7 +131,7 @@ func (w *worker) addClose(m *Member) {
 		return
 	}
 	c := m.ending.Load()
-	w.addFrame(m, wire.CloseFrame(c.code, c.reason))
+	w.addFrame(m, wire.CloseFrame(c.code, c.reason), nil)
 	w.nodes[m.mixed.last-1].close = true
 	m.mixed.closeQueued = true
 }
@@ -155,7 +158,7 @@ func (w *worker) writeNodes(m *Member) (last bool) {
 		if n.pong {
 			n.frame = m.writer.takePong()
 		}
-		if n.frame != nil && !w.out.add(n.frame) {
+		if n.frame != nil && !w.out.add(n.frame, n.label) {
 			break
 		}
 		w.out.close = n.close

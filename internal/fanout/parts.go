@@ -1,6 +1,10 @@
 package fanout
 
-import "context"
+import (
+	"context"
+
+	"github.com/rohrpost/rohrpost/internal/wire"
+)
 
 // sendParts sends the snapshot part by part. The worker gets the next part when the one
 // before is written, so the send queue holds one. The last part goes with what has come since
@@ -37,7 +41,36 @@ func (s *subscription) sendPart(ctx context.Context, number int) error {
 		return err
 	}
 	defer s.member.endTurn()
-	return s.member.Push(f)
+	if !s.member.writer.reserve(f) {
+		s.member.endSlow()
+		return ErrClosed
+	}
+	if err := s.pushPart(f); err != nil {
+		s.member.writer.unreserve(reserved(f))
+		return err
+	}
+	s.member.Wake()
+	return nil
+}
+
+// pushPart hands a part to the worker unless the decision has ceased to hold: a revocation
+// comes before the part, or finds it in the send queue.
+func (s *subscription) pushPart(f wire.Frame) error {
+	m := s.member
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := s.interrupted(); err != nil {
+		return err
+	}
+	if m.gone {
+		return ErrClosed
+	}
+	if s.Permit != nil && !s.Permit.Holds() {
+		return errRevoked
+	}
+	s.underway.sent = true
+	m.worker.queue(op{kind: opDirect, member: m, frame: f, label: &s.group.label})
+	return nil
 }
 
 // finishParts is finish, and catches up with what has come while the parts were sent.

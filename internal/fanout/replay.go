@@ -12,7 +12,7 @@ import (
 func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 	s.takePosition()
 	s.outcome = Outcome{Resumed: s.Since != nil, Reason: s.outcome.Reason}
-	if s.Since != nil && !s.partial {
+	if s.Since != nil && !s.partial && s.mayResume() {
 		recovered, err := s.readReplay(ctx, *s.Since)
 		if s.outcome.Recovered = recovered; err != nil || recovered {
 			return recovered, err
@@ -22,6 +22,15 @@ func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 		return true, nil
 	}
 	return s.readSnapshot(ctx)
+}
+
+// mayResume reports whether the member may have what it has missed.
+func (s *subscription) mayResume() bool {
+	if s.Permit == nil || s.Permit.MayResume(*s.Since) {
+		return true
+	}
+	s.outcome.Reason = wire.ReasonRevoked
+	return false
 }
 
 // takePosition takes the position of the group. From now on changes are buffered.

@@ -24,6 +24,9 @@ var (
 	ErrOutrun      = errors.New("the history does not reach the end of the snapshot")
 )
 
+// errRevoked ends an attempt of which a part was revoked.
+var errRevoked = errors.New("a part of the snapshot was revoked")
+
 // Subscription configures the way of a member into a group.
 type Subscription struct {
 	Group string
@@ -31,12 +34,8 @@ type Subscription struct {
 	// Since asks for a replay of the messages after the position. Nil asks for none.
 	Since *broker.Position
 
-	// Authorized reports whether the decision to let the member in still holds. The step
-	// that joins calls it under locks, so it must not wait. Nil: it always holds.
-	Authorized func() bool
-
-	// Authorize decides again, after Authorized has returned false.
-	Authorize func(ctx context.Context) error
+	// Permit is the decision to let the member in. Nil: it always holds.
+	Permit Permit
 
 	// Snapshot returns the snapshot of the group. It is called where the replay is not
 	// complete. Messages after the position at are buffered. The snapshot may also be one
@@ -51,6 +50,26 @@ type Subscription struct {
 	// Answer returns the frame that tells the client the outcome, or a part of it. The
 	// last call is under a lock.
 	Answer func(o *Outcome) (wire.Frame, error)
+
+	// Withdrawn returns the frame in place of the last answer, where that is revoked
+	// before it is written. It is called under locks.
+	Withdrawn func() wire.Frame
+}
+
+// Permit is a decision to let a member into a group. Its methods other than Decide are
+// called under locks, so they must not wait.
+type Permit interface {
+	// Decide decides again, after the decision has ceased to hold.
+	Decide(ctx context.Context) error
+
+	// Holds reports whether the decision holds.
+	Holds() bool
+
+	// MayResume reports whether the member may have the messages after a position.
+	MayResume(since broker.Position) bool
+
+	// Admit is Holds in the step that joins. The member has the group from a position on.
+	Admit(at broker.Position) bool
 }
 
 // Snapshot is an encoded snapshot. Several subscriptions may share its bytes.
@@ -117,11 +136,30 @@ func (s *subscription) run(ctx context.Context) error {
 		return err
 	}
 	defer s.unregister()
-	err := s.join(ctx)
-	if errors.Is(err, ErrOutrun) {
-		err = s.join(ctx) // once more, from the first part
+	for outruns, attempt := 0, 0; ; attempt++ {
+		err := s.join(ctx)
+		switch {
+		case errors.Is(err, ErrOutrun) && outruns == 0:
+			outruns++ // once more, from the first part
+		case errors.Is(err, errRevoked) && attempt < maxAttempts:
+			if err := s.begin(ctx); err != nil {
+				return err
+			}
+		case errors.Is(err, errRevoked):
+			return ErrUnavailable
+		default:
+			return err
+		}
 	}
-	return err
+}
+
+// begin begins anew with a new decision, after a part of the snapshot was revoked.
+func (s *subscription) begin(ctx context.Context) error {
+	s.member.mu.Lock()
+	s.underway.sent, s.underway.restart = false, false
+	s.member.mu.Unlock()
+	s.partial = false
+	return s.reauthorize(ctx)
 }
 
 // track lets Leave cancel the subscription.
@@ -230,10 +268,10 @@ func (s *subscription) finishInTurn(ctx context.Context) (done bool, err error) 
 
 // reauthorize decides again if the decision does not hold any more.
 func (s *subscription) reauthorize(ctx context.Context) error {
-	if s.Authorized == nil || s.Authorized() {
+	if s.Permit == nil || s.Permit.Holds() {
 		return nil
 	}
-	return s.Authorize(ctx)
+	return s.Permit.Decide(ctx)
 }
 
 // finish does the rest in one step. It reports false if the history has moved on so
@@ -243,10 +281,10 @@ func (s *subscription) finish() (done bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer s.engine.groups.lock(s.group)()
-	if s.underway.cancelled {
-		return true, ErrCancelled
+	if err := s.interrupted(); err != nil {
+		return true, err
 	}
-	if !s.settleBase() || s.Authorized != nil && !s.Authorized() {
+	if !s.settleBase() || s.Permit != nil && !s.Permit.Admit(s.group.sequencer.at) {
 		return false, nil
 	}
 	follows, ok := s.follows()
@@ -261,9 +299,9 @@ func (s *subscription) finish() (done bool, err error) {
 		return true, err
 	}
 	ops := make([]op, 0, len(follows)+2)
-	ops = append(ops, op{kind: opDirect, member: m, frame: f})
+	ops = append(ops, op{kind: opDirect, member: m, frame: f, label: &label{s.Group, s.Withdrawn}})
 	for i := range follows {
-		ops = append(ops, op{kind: opDirect, member: m, frame: follows[i].frame})
+		ops = append(ops, op{kind: opDirect, member: m, frame: follows[i].frame, label: &s.group.label})
 	}
 	for i := range ops {
 		m.writer.reserve(ops[i].frame) // it may exceed the send queue by a replay
@@ -274,6 +312,17 @@ func (s *subscription) finish() (done bool, err error) {
 	m.worker.queue(ops...) // they leave with the other replies
 	s.count()
 	return true, nil
+}
+
+// interrupted is called with the lock of the member.
+func (s *subscription) interrupted() error {
+	switch {
+	case s.underway.cancelled:
+		return ErrCancelled
+	case s.underway.restart:
+		return errRevoked
+	}
+	return nil
 }
 
 func (s *subscription) answer(missed int) (wire.Frame, error) {

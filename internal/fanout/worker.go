@@ -69,10 +69,12 @@ type worker struct {
 // op is one thing to do.
 type op struct {
 	kind   opKind
-	member *Member     // all but opPost and opBatch
+	member *Member     // all but opPost, opBatch and opCall
 	list   *memberList // opPost, opJoin, opLeave
 	frame  wire.Frame  // opPost, opDirect
 	batch  *batch      // opBatch
+	label  *label      // opDirect; nil: the frame is of no group
+	call   func()      // opCall
 }
 
 type opKind uint8
@@ -87,6 +89,7 @@ const (
 	opLeaveAll
 	opClose   // the close frame after what waits
 	opDiscard // the close frame in place of what waits
+	opCall    // something rare
 )
 
 // submit appends ops and makes sure that the worker runs. It does not wait.
@@ -262,10 +265,10 @@ func sameList(ops []op) bool {
 
 // broadcast writes the same bytes to all members of a list.
 func (w *worker) broadcast(ops []op) {
-	members := ops[0].list.members
+	members, label := ops[0].list.members, &ops[0].list.group.label
 	w.delivered.Add(uint64(len(ops) * len(members)))
 	for len(ops) > 0 {
-		for len(ops) > 0 && w.out.add(ops[0].frame) {
+		for len(ops) > 0 && w.out.add(ops[0].frame, label) {
 			ops = ops[1:]
 		}
 		w.joinFrames()

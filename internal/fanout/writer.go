@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,9 +15,6 @@ import (
 )
 
 const (
-	// maxDrain is about the bytes of a backlog that are joined.
-	maxDrain = 64 << 10
-
 	// maxSlice is the bytes of a backlog that are written at once. The deadline begins
 	// anew with each slice, since some sockets do not tell what they have taken of one
 	// that was not finished: TLS takes a record of this size or nothing.
@@ -37,10 +35,12 @@ type socketWriter struct {
 	draining bool       // the goroutine exists
 	stopped  bool       // nothing more is written
 	closing  bool       // the worker has written the close frame, which nothing may follow
-	bytes    int        // of the backlog, and being written from it
+	bytes    int        // of the backlog
 	backlog  []chunk
-	pong     wire.Frame // the latest one, not written yet; the backlog has none
-	ponging  bool       // the worker is to take it
+	pong     wire.Frame    // the latest one, not written yet; the backlog has none
+	ponging  bool          // the worker is to take it
+	flying   int           // chunks, the first ones, that are being written
+	landed   chan struct{} // closed when they are not any more; nil: nobody waits
 
 	awaited atomic.Bool   // drained is not nil
 	drained chan struct{} // closed when something was written; guarded by mu
@@ -49,32 +49,36 @@ type socketWriter struct {
 // outgoing are frames for a member.
 type outgoing struct {
 	frames []wire.Frame
-	size   int    // of frames, with the overhead
-	joined []byte // the same bytes, in one piece
-	close  bool   // the last frame is the close frame
+	size   int      // of frames, with the overhead
+	joined []byte   // the same bytes, in one piece
+	labels []*label // of each frame
+	close  bool     // the last frame is the close frame
 }
 
 // add appends a frame, unless a segment has no room for it beside others.
-func (o *outgoing) add(f wire.Frame) bool {
+func (o *outgoing) add(f wire.Frame, l *label) bool {
 	size := o.size + len(f) + overhead
 	if o.size > 0 && size > segment {
 		return false
 	}
-	o.frames, o.size = append(o.frames, f), size
+	o.frames, o.labels, o.size = append(o.frames, f), append(o.labels, l), size
 	return true
 }
 
 // chunk is a frame, or the rest of one, in a backlog.
 type chunk struct {
-	bytes []byte
-	since time.Time // it waits
-	rest  bool      // its beginning is written already
-	close bool      // it is the close frame
+	bytes   []byte
+	since   time.Time // it waits
+	label   *label    // nil: it is of no group
+	rest    bool      // its beginning is written already
+	close   bool      // it is the close frame
+	revoked bool      // it is discarded unless its beginning gets written
 }
 
 func (o *outgoing) reset() {
 	clear(o.frames)
-	o.frames, o.size, o.joined, o.close = o.frames[:0], 0, nil, false
+	clear(o.labels)
+	o.frames, o.labels, o.size, o.joined, o.close = o.frames[:0], o.labels[:0], 0, nil, false
 }
 
 func (s *socketWriter) init(m *Member, socket net.Conn, raw syscall.RawConn) {
@@ -194,7 +198,7 @@ func (s *socketWriter) append(o *outgoing, written int) {
 			continue
 		}
 		s.backlog = append(s.backlog, chunk{
-			bytes: f[written:], since: now, rest: written > 0, close: o.close && i == len(o.frames)-1,
+			bytes: f[written:], since: now, label: o.labels[i], rest: written > 0, close: o.close && i == len(o.frames)-1,
 		})
 		s.bytes += len(f) - written
 		written = 0
@@ -205,100 +209,161 @@ func (s *socketWriter) append(o *outgoing, written int) {
 func (s *socketWriter) drain() {
 	var joined []byte
 	for {
-		c, ok := s.next(&joined)
+		p, since, ok := s.takeOff(&joined)
 		if !ok {
 			return
 		}
-		if s.member.tooOld(c.since) {
+		if s.member.tooOld(since) {
 			s.member.endSlow()
 		}
-		switch rest, err := s.writeSlices(c.bytes); {
-		case err != nil:
-			s.taken(rest)
-			s.member.writeFailed(errors.Is(err, os.ErrDeadlineExceeded))
-		case c.close:
-			s.member.setFlushed(true)
-		}
-	}
-}
-
-// writeSlices writes as long as the socket takes something in time, and returns how many
-// bytes are left.
-func (s *socketWriter) writeSlices(p []byte) (rest int, err error) {
-	for len(p) > 0 {
 		_ = s.socket.SetWriteDeadline(s.member.writeDeadline()) // an error comes with the write
-		n, err := s.socket.Write(p[:min(len(p), maxSlice)])
-		p = p[n:]
-		s.taken(n)
-		if n > 0 && len(p) > 0 {
+		n, err := s.socket.Write(p)
+		if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil // the client has taken something in time
+		}
+		if err != nil {
+			n = len(p) // given up
+		}
+		more, closed := s.land(n)
+		switch {
+		case err != nil:
+			s.member.writeFailed(errors.Is(err, os.ErrDeadlineExceeded))
+		case closed:
+			s.member.setFlushed(true)
+		case more:
 			s.member.owner.Taken()
 		}
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
-			return len(p), err
-		}
 	}
-	return 0, nil
 }
 
-// taken counts bytes of the backlog that are written, or given up.
-func (s *socketWriter) taken(bytes int) {
-	s.mu.Lock()
-	s.bytes -= bytes
-	s.mu.Unlock()
-	s.signalDrain()
-}
-
-// next takes some of the backlog. When there is none, the goroutine must end.
-func (s *socketWriter) next(joined *[]byte) (chunk, bool) {
+// takeOff returns the first bytes of the backlog, and since when they wait. When there are
+// none, the goroutine must end.
+func (s *socketWriter) takeOff(joined *[]byte) (p []byte, since time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pong := s.pong
-	if s.pong = nil; s.stopped || s.closing {
-		pong = nil
-	}
-	if pong != nil && len(s.backlog) == 0 {
-		s.bytes += len(pong)
-		return chunk{bytes: pong, since: time.Now()}, true
-	}
+	s.insertPong()
 	if len(s.backlog) == 0 || s.stopped {
 		s.backlog, s.draining = nil, false
 		_ = s.socket.SetWriteDeadline(time.Time{})
-		return chunk{}, false
+		return nil, since, false
 	}
-	first, count := s.backlog[0], 1
-	if pong != nil || len(first.bytes) < maxDrain && len(s.backlog) > 1 {
-		*joined = append((*joined)[:0], first.bytes...)
-		*joined = append(*joined, pong...) // after the rest of a frame, before what may be much
-		s.bytes += len(pong)
+	first := &s.backlog[0]
+	p, s.flying = first.bytes[:min(len(first.bytes), maxSlice)], 1
+	if len(p) < maxSlice && len(s.backlog) > 1 {
+		*joined = append((*joined)[:0], p...)
 		for _, c := range s.backlog[1:] {
-			if len(*joined)+len(c.bytes) > maxDrain {
+			if len(*joined)+len(c.bytes) > maxSlice {
 				break
 			}
 			*joined = append(*joined, c.bytes...)
-			first.close = c.close
-			count++
+			s.flying++
 		}
-		first.bytes = *joined
+		p = *joined
 	}
-	clear(s.backlog[:count])
-	s.backlog = s.backlog[count:]
-	return first, true
+	return p, first.since, true
+}
+
+// insertPong puts the pong after what may be the rest of a frame, before what may be much.
+func (s *socketWriter) insertPong() {
+	pong := s.pong
+	if s.pong = nil; pong == nil || s.stopped || s.closing {
+		return
+	}
+	s.backlog = slices.Insert(s.backlog, min(1, len(s.backlog)), chunk{bytes: pong, since: time.Now()})
+	s.bytes += len(pong)
+}
+
+// land removes from the backlog what was written, and what was revoked while it was being
+// written and is not begun. It reports whether more waits, and whether the close frame was
+// written.
+func (s *socketWriter) land(written int) (more, closed bool) {
+	s.mu.Lock()
+	s.bytes -= written
+	flown := s.backlog[:s.flying]
+	for len(flown) > 0 && written >= len(flown[0].bytes) {
+		written -= len(flown[0].bytes)
+		closed = closed || flown[0].close
+		flown[0] = chunk{}
+		flown = flown[1:]
+	}
+	if written > 0 {
+		c := &flown[0]
+		c.bytes, c.since, c.rest = c.bytes[written:], time.Now(), true
+	}
+	s.backlog = s.backlog[s.flying-len(flown):]
+	s.flying = 0
+	s.keep(func(c *chunk) bool { return !c.revoked })
+	more = len(s.backlog) > 0
+	if s.landed != nil {
+		close(s.landed)
+		s.landed = nil
+	}
+	s.mu.Unlock()
+	s.signalDrain()
+	return more, closed
+}
+
+// keep discards the chunks for which wanted does not hold, except the close frame and the
+// rest of a frame. What is being written is marked.
+func (s *socketWriter) keep(wanted func(c *chunk) bool) {
+	kept := s.backlog[:0]
+	for i := range s.backlog {
+		c := s.backlog[i]
+		switch {
+		case c.rest || c.close || wanted(&c):
+		case i < s.flying:
+			c.revoked = true
+		default:
+			s.bytes -= len(c.bytes)
+			if c.bytes = c.label.substitute(); c.bytes == nil {
+				continue
+			}
+			s.bytes += len(c.bytes)
+			c.label, c.revoked = nil, false
+		}
+		kept = append(kept, c)
+	}
+	clear(s.backlog[len(kept):])
+	s.backlog = kept
 }
 
 // discard empties the backlog, except for the close frame and the rest of a frame.
 func (s *socketWriter) discard() {
 	s.mu.Lock()
-	kept := s.backlog[:0:0]
-	for _, c := range s.backlog {
-		if c.rest || c.close {
-			kept = append(kept, c)
-		} else {
-			s.bytes -= len(c.bytes)
-		}
+	for i := range s.backlog {
+		s.backlog[i].label = nil // no reply is needed any more
 	}
-	s.backlog = kept
+	s.keep(func(*chunk) bool { return false })
 	s.mu.Unlock()
 	s.signalDrain()
+}
+
+// revoke discards what of the backlog has a label that matches.
+func (s *socketWriter) revoke(match func(group string) bool) {
+	s.mu.Lock()
+	s.keep(func(c *chunk) bool { return !c.revoked && !c.label.matches(match) })
+	s.mu.Unlock()
+	s.signalDrain()
+}
+
+// awaitLanding waits until what is being written has been written, or until ctx ends.
+func (s *socketWriter) awaitLanding(ctx context.Context) error {
+	s.mu.Lock()
+	if s.flying == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.landed == nil {
+		s.landed = make(chan struct{})
+	}
+	landed := s.landed
+	s.mu.Unlock()
+	select {
+	case <-landed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // awaitDrain waits until at most limit bytes wait to be written, or until ctx ends.

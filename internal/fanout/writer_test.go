@@ -60,10 +60,10 @@ func TestNothingFollowsTheCloseFrame(t *testing.T) {
 		var m Member
 		newTestEngine(t, 1).Init(&m, near, nil, fakeOwner{})
 		first, closing, last := wire.TextFrame([]byte("first")), wire.CloseFrame(1000, ""), wire.TextFrame([]byte("last"))
-		m.writer.write(&outgoing{frames: []wire.Frame{first}, joined: first})
+		m.writer.write(&outgoing{frames: []wire.Frame{first}, labels: []*label{nil}, joined: first})
 		synctest.Wait() // the rest is the backlog
-		m.writer.write(&outgoing{frames: []wire.Frame{closing}, joined: closing, close: true})
-		m.writer.write(&outgoing{frames: []wire.Frame{last}, joined: last})
+		m.writer.write(&outgoing{frames: []wire.Frame{closing}, labels: []*label{nil}, joined: closing, close: true})
+		m.writer.write(&outgoing{frames: []wire.Frame{last}, labels: []*label{nil}, joined: last})
 		received := make([]byte, 100)
 		n, err := far.Read(received)
 		assert.NoError(t, err)
@@ -112,7 +112,7 @@ func TestOnePongWaits(t *testing.T) {
 		}
 		assert.NoError(t, e.Wait(t.Context()))
 		assert.Equal(t, before, m.Waiting())
-		assert.Len(t, m.writer.backlog, 2)
+		assert.Len(t, m.writer.backlog, 3, "one is being written")
 		read(message, message, wire.PongFrame("9999"), message)
 
 		synctest.Wait()

@@ -41,7 +41,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"discards the rest of a frame", "internal/fanout/writer.go",
-		"if c.rest || c.close {", "if c.close {", "", "TestSchedules", schedules,
+		"case c.rest || c.close || wanted(&c):", "case c.close || wanted(&c):", "", "TestSchedules", schedules,
 	},
 	{
 		"broadcasts a mixed batch", "internal/fanout/worker.go",

@@ -30,6 +30,8 @@ func (l *local) ResyncAll(pattern string, object json.RawMessage) ([]broker.Mess
 	return resyncs(l.receiver, groups, object)
 }
 
+func (l *local) Order(context.Context, Order) error { return nil }
+
 func (l *local) Shared() bool { return false }
 
 func (l *local) HasHistory(group string) bool { return l.store.Has(group) }

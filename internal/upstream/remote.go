@@ -50,18 +50,21 @@ type remote struct {
 	begin sync.Once
 	queue publishQueue
 	check chan struct{} // asks for a check of the positions
+	name  string        // of this hub, so that it does not obey its own orders
 }
 
 // control is what hubs tell each other.
 type control struct {
-	Resync string          `json:"resync"` // the pattern of the groups that load their snapshot again
-	Object json.RawMessage `json:"object"`
+	Resync string          `json:"resync,omitempty"` // the pattern of the groups that load their snapshot again
+	Object json.RawMessage `json:"object,omitempty"`
+	Order  *Order          `json:"order,omitempty"`
+	From   string          `json:"from,omitempty"` // the hub that orders
 }
 
 // New returns the Upstream of a hub with a broker. It starts nothing.
 func New(c Config) Upstream {
 	c.Broker = guarded{c.Broker}
-	r := &remote{Config: c, check: make(chan struct{}, 1)}
+	r := &remote{Config: c, check: make(chan struct{}, 1), name: rand.Text()}
 	r.queue.init(r)
 	return r
 }
@@ -90,6 +93,16 @@ func (r *remote) Publish(batch []broker.Message) error {
 func (r *remote) ResyncAll(pattern string, object json.RawMessage) ([]broker.Message, error) {
 	payload, err := json.Marshal(control{Resync: pattern, Object: object})
 	return []broker.Message{{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}}, err
+}
+
+// Order publishes a control message.
+func (r *remote) Order(ctx context.Context, o Order) error {
+	payload, err := json.Marshal(control{Order: &o, From: r.name})
+	if err != nil {
+		return err
+	}
+	r.start()
+	return r.Broker.Publish(ctx, []broker.Message{{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}})
 }
 
 func (r *remote) Shared() bool { return true }
@@ -147,6 +160,7 @@ func (r *remote) listen(ctx context.Context) {
 			failures = 0
 		}
 		tasks.Pause(ctx, tasks.Backoff(failures))
+		r.Receiver.Recheck(ctx) // an order may be lost
 		select {
 		case r.check <- struct{}{}:
 		default:
@@ -191,6 +205,12 @@ func (r *remote) handleControl(m *broker.Message) {
 	var c control
 	if err := json.Unmarshal(m.Payload, &c); err != nil {
 		return // of a later version
+	}
+	if c.Order != nil {
+		if c.From != r.name {
+			r.Tasks.Go(func(ctx context.Context) { r.Receiver.Obey(ctx, *c.Order) })
+		}
+		return
 	}
 	groups, err := r.Receiver.Matching(c.Resync)
 	if err != nil {

@@ -20,6 +20,10 @@ type Upstream interface {
 	// that match a pattern.
 	ResyncAll(pattern string, object json.RawMessage) ([]broker.Message, error)
 
+	// Order tells the other hubs what the caller has done. It returns when the broker has
+	// taken the order, and at once for a hub alone.
+	Order(ctx context.Context, o Order) error
+
 	// Shared reports whether a group may have members at other hubs.
 	Shared() bool
 
@@ -69,6 +73,15 @@ type Receiver interface {
 
 	// Matching returns the groups with members or a history that match a pattern.
 	Matching(pattern string) ([]string, error)
+
+	// Obey does what another hub has ordered. It ignores orders of kinds that it does not
+	// know. It may call user code, and so take long.
+	Obey(ctx context.Context, o Order)
+
+	// Recheck looks whether the members of all groups still have the right to be in them.
+	// The Upstream calls it, and delivers nothing until it has returned, when an order was
+	// missed or the broker was away.
+	Recheck(ctx context.Context)
 
 	// Positions returns the positions up to which groups have received messages.
 	Positions() map[string]broker.Position

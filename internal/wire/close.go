@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // The codes with which the hub closes connections: those of RFC 6455, section
@@ -18,11 +19,13 @@ const (
 	ClosePolicy         = 1008
 	CloseTooLarge       = 1009 // a message above Limits.MaxMessageBytes; gorilla sends it
 	CloseInternalError  = 1011
+	CloseTryAgainLater  = 1013 // Config.OnConnect cannot decide
 	CloseBadGateway     = 1014
 
 	CloseExpired      = 4001 // the identity has expired
 	CloseSlowConsumer = 4008 // the client reads too slowly
-	CloseUnauthorized = 4401 // Config.Authenticate has refused the client
+	CloseUnauthorized = 4401 // the client is not authenticated
+	CloseForbidden    = 4403 // Config.OnConnect has refused the client, or a token names another user
 
 	closeFirstOwn, closeLastOwn = 3000, 4999 // of libraries and applications
 )
@@ -50,6 +53,17 @@ func RetryReason(why string, after time.Duration) string {
 func MayClose(code int) bool {
 	return code == CloseNormal || code == CloseGoingAway || code == ClosePolicy ||
 		CloseInternalError <= code && code <= CloseBadGateway || closeFirstOwn <= code && code <= closeLastOwn
+}
+
+// CheckClose returns what is wrong with a close code of a program and its reason.
+func CheckClose(code int, reason string) error {
+	if !MayClose(code) {
+		return fmt.Errorf("code %d cannot be sent", code)
+	}
+	if len(reason) > MaxCloseReason || !utf8.ValidString(reason) {
+		return fmt.Errorf("the reason is not UTF-8 of at most %d bytes", MaxCloseReason)
+	}
+	return nil
 }
 
 // CloseFrame returns a close frame. Without a code, CloseNoStatus, it is empty.

@@ -22,11 +22,14 @@ const (
 	CodeUnsupported      = "unsupported"     // a binary message
 	CodeApplication      = "application"     // an error of a handler or a snapshot function
 
-	CodeOrigin       = "origin"
-	CodeUnauthorized = "unauthorized"
-	CodeFull         = "full"
-	CodeShutdown     = "shutdown"
-	CodeHandshake    = "handshake"
+	CodeIdentityRequired = "identity_required" // of an anonymous client; also of a connection
+
+	CodeOtherIdentity = "other_identity" // a token names another user than the connection has
+	CodeOrigin        = "origin"
+	CodeUnauthorized  = "unauthorized"
+	CodeFull          = "full"
+	CodeShutdown      = "shutdown"
+	CodeHandshake     = "handshake"
 )
 
 // ErrorInfo tells a program what the error of a reply means.

@@ -19,4 +19,5 @@ const (
 	ReasonTrimmed = "trimmed" // the history does not go back to the position
 	ReasonTooFar  = "too_far" // there are too many messages since the position
 	ReasonOff     = "off"     // there is no history
+	ReasonRevoked = "revoked" // the user had lost the group in the meantime
 )

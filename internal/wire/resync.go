@@ -56,7 +56,9 @@ func IsResync(payload []byte) bool {
 // ended. No change has it.
 const unsubscribed = "unsubscribed"
 
-// ReasonLeft is the reason of an end of a membership by Conn.Leave.
+// The reasons of an end of a membership: ReasonLeft by Conn.Leave, ReasonRevoked by
+// Hub.Revoke, Hub.Recheck and a refused subscription; that is also the reason why such a
+// client gets no replay.
 const ReasonLeft = "left"
 
 // UnsubscribedFrame tells a client why its membership has ended.

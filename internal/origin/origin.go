@@ -1,4 +1,5 @@
-package rohrpost
+// Package origin decides which pages may open a connection.
+package origin
 
 import (
 	"net/http"
@@ -18,11 +19,11 @@ type origin struct {
 	scheme, host, port string
 }
 
-// originAllowed reports whether a page may open this connection. A browser sends the
+// Allowed reports whether a page may open this connection. A browser sends the
 // cookies of the user whichever page asks, so only the Origin header distinguishes a page
 // of the program from a hostile one. A request without the header comes from another
 // program than a browser, which sends no cookies of a user.
-func originAllowed(r *http.Request, extra []string) bool {
+func Allowed(r *http.Request, extra []string) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		return true
@@ -93,8 +94,8 @@ func newOrigin(scheme string, u *url.URL) origin {
 	return o
 }
 
-// originProblem returns why an entry of Config.Origins can match no page, "" if it can.
-func originProblem(entry string) string {
+// Problem returns why an entry of a list of origins can match no page, "" if it can.
+func Problem(entry string) string {
 	if entry == anyOrigin || entry == nullOrigin {
 		return ""
 	}
