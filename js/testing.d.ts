@@ -5,6 +5,11 @@ export interface FakeOptions extends Omit<Options, "WebSocket"> {
   key?: string;
 }
 
+export interface ChangeOptions {
+  /** Whether this page causes the change. Defaults to false. */
+  self?: boolean;
+}
+
 /** A client with a server in memory. Groups are addressed by name. */
 export interface FakeHub {
   readonly hub: Rohrpost;
@@ -14,10 +19,10 @@ export interface FakeHub {
   handle(name: string, handler: (data: any) => unknown): void;
   /** Replaces the rows of a group, and makes its watches load them. */
   snapshot(group: string, rows: readonly object[]): void;
-  create(group: string, row: object): void;
+  create(group: string, row: object, options?: ChangeOptions): void;
   /** Merges the fields into the row with the same key. Throws if the group has no such row. */
-  update(group: string, fields: object): void;
-  delete(group: string, key: unknown): void;
+  update(group: string, fields: object, options?: ChangeOptions): void;
+  delete(group: string, key: unknown, options?: ChangeOptions): void;
   /** Makes the watches of a group load it again. */
   resync(group: string, reason?: string): void;
   /** Sends a plain message to the members of a group. */

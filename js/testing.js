@@ -1,4 +1,4 @@
-import { Rohrpost } from "./rohrpost.js";
+import { Rohrpost, pageId } from "./rohrpost.js";
 
 // A client with a server in memory, for the tests of components.
 export function fakeHub(groups = {}, options = {}) {
@@ -43,24 +43,24 @@ class FakeHub {
     this.resync(name);
   }
 
-  create(name, row) {
+  create(name, row, options) {
     this.#group(name).rows.push(row);
-    this.#publish(name, "create", row);
+    this.#publish(name, "create", row, options);
   }
 
-  update(name, row) {
+  update(name, row, options) {
     const { rows } = this.#group(name);
     const at = rows.findIndex((old) => old[this.#key] === row[this.#key]);
     if (at < 0) throw new Error(`no row ${row[this.#key]} in ${name}`);
     rows[at] = { ...rows[at], ...row };
     const updated_fields = Object.keys(row).filter((field) => field !== this.#key);
-    this.#publish(name, "update", { ...row, updated_fields }, { updated_fields });
+    this.#publish(name, "update", { ...row, updated_fields }, options, updated_fields);
   }
 
-  delete(name, key) {
+  delete(name, key, options) {
     const group = this.#group(name);
     group.rows = group.rows.filter((row) => row[this.#key] !== key);
-    this.#publish(name, "delete", { [this.#key]: key });
+    this.#publish(name, "delete", { [this.#key]: key }, options);
   }
 
   resync(name, reason = "rows") {
@@ -123,8 +123,8 @@ class FakeHub {
     socket.onmessage?.({ data: JSON.stringify(message) });
   }
 
-  #publish(name, type, object, more) {
-    const data = { type, group: name, object, ...more, offset: ++this.#group(name).offset };
+  #publish(name, type, object, { self } = {}, updated_fields) {
+    const data = { type, group: name, object, updated_fields, origin: self ? pageId : undefined, offset: ++this.#group(name).offset };
     for (const socket of this.#members(name)) this.#deliver(socket, { id: 2 ** 52, type: "subscription-update", data });
   }
 

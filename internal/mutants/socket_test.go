@@ -149,4 +149,16 @@ var fanoutMutants = []mutant{
 		"forgets the oldest kept message", "internal/history/stream.go",
 		"from = min(offset-before,", "from = min(offset-before+1,", "", "TestResume", resumes,
 	},
+	{
+		"reads snapshots for a crowd without a pause", "internal/snapshots/calls.go",
+		"if l.joined < crowd || l.began.IsZero() {", "if true {", "internal/snapshots", "TestCrowdsShareCalls", "",
+	},
+	{
+		"pauses longer than a client waits", "internal/snapshots/calls.go",
+		"pause = min(pause, c.config.Timeout/pausesTimeout)", "pause += c.config.Timeout", "internal/snapshots", "TestPauseFitsIntoTimeout", "",
+	},
+	{
+		"gives a shared snapshot the position of the client", "internal/snapshots/calls.go",
+		"at = shared.position", "_ = shared.position", "internal/snapshots", "TestCrowdsShareCalls", "",
+	},
 }

@@ -33,6 +33,17 @@ test("snapshots and changes", async (t) => {
   await until(() => watch.status === "live");
 });
 
+test("changes of the page itself", async (t) => {
+  const { fake } = await board(t);
+  const seen = [];
+  fake.hub.on("board", (_, { type, self }) => seen.push([type, self]));
+  fake.create("board", { id: 2 }, { self: true });
+  fake.update("board", { id: 2, title: "two" }, { self: true });
+  fake.update("board", { id: 2, title: "TWO" });
+  fake.delete("board", 2, { self: true });
+  assert.deepEqual(seen, [["create", true], ["update", true], ["update", undefined], ["delete", true]]);
+});
+
 test("offline and online", async (t) => {
   const { fake, errors, watch } = await board(t);
   fake.offline();
