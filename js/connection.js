@@ -124,6 +124,12 @@ export class Connection {
     return this.#avoids && !(this.#isUnsure && this.#attempts % 4 === 2);
   }
 
+  // The attempt at the path of the hub takes time from the delay between two others.
+  #shorten(delay) {
+    const place = this.#isUnsure ? this.#attempts % 4 : 0;
+    return place === 2 ? 0 : place === 3 ? Math.max(0, delay - heldBack) : delay;
+  }
+
   #nextURL(below) {
     const url = new URL(this.#url);
     if (below) url.pathname += Math.random().toString(36).slice(2);
@@ -217,8 +223,8 @@ export class Connection {
     if (expired) token.value = undefined;
     const atOnce = renew || (/400[18]/.test(code) && !expired && !this.#attempts);
     const retry = /retry_after"?[=:] *(\d+\.?\d*)/.exec(reason);
-    const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : backoff(this.#attempts, hub._options.reconnectDelay);
-    this.#attempts++;
+    const wait = backoff(this.#attempts++, hub._options.reconnectDelay);
+    const delay = retry ? Math.min(retry[1], 3600) * 1000 : atOnce ? 0 : this.#shorten(wait);
     this.#eventsFrom = retry ? Infinity : 0;
     this.#timer = setTimeout(() => this.#reconnect(), delay);
     const failures = code && !opened && ++this.#unopened;

@@ -18,8 +18,9 @@ export class Token {
   }
 
   async fetch() {
+    const before = this.value;
     this.value = (this.renewable ? await this.#source() : this.#source) ?? "";
-    this.#changed();
+    if (this.value !== before) this.#changed();
   }
 
   // Fetches a new token, once for all requests with the old one.

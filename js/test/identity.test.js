@@ -87,6 +87,15 @@ test("a token is renewed in place, by another hello", async (t) => {
   assert.equal(network.sockets.length, 1);
 });
 
+test("a token function that returns the same token causes no hello", async (t) => {
+  const { clock, network } = await connected(t, { token: () => "fixed", pingInterval: 0 });
+  network.last.welcome({ token: true, expires_in: 100 });
+  const all = [];
+  network.last.onsent = (message) => all.push(message.type);
+  await clock.run(100_000);
+  assert.deepEqual(all, []);
+});
+
 test("a notice that the identity expires renews the token at once", async (t) => {
   const { clock, network, of } = await connected(t, { token: counting(), pingInterval: 0 });
   network.last.welcome({ token: true });

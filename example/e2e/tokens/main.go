@@ -1,5 +1,6 @@
-// Command tokens is a test server that requires tokens: in the cookie of a
-// connection, in a subscription and in a call. A test can revoke all tokens.
+// Command tokens is a test server with two hubs. One requires tokens in the cookie of a
+// connection, in a subscription and in a call; a test can revoke all tokens. The other
+// has a function for tokens; a test can take the rights of its user away.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +32,10 @@ func main() {
 }
 
 // tokens holds the current token, a number, and counts the calls.
-type tokens struct{ newest, calls atomic.Int64 }
+type tokens struct {
+	newest, calls atomic.Int64
+	banned        atomic.Bool // the user of the other hub
+}
 
 func newHandler() http.Handler {
 	var t tokens
@@ -41,8 +46,21 @@ func newHandler() http.Handler {
 	})
 	hub.Handle("count", t.count)
 
+	other := rohrpost.NewHub(rohrpost.Config{AuthenticateToken: authenticateToken})
+	other.Allow("secrets", t.admit)
+	other.Snapshot("secrets", func(context.Context, rohrpost.SnapshotRequest) (any, error) {
+		return []map[string]any{{"id": 1, "title": "The secret"}}, nil
+	})
+
 	mux := http.NewServeMux()
 	mux.Handle("/ws/rohrpost/", hub)
+	mux.Handle("/ws/other/", other)
+	mux.HandleFunc("POST /ban", func(w http.ResponseWriter, r *http.Request) {
+		t.banned.Store(r.FormValue("end") == "")
+		if err := other.Revoke(r.Context(), "guest", ""); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 	mux.Handle("/rohrpost/", js.Handler())
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -74,6 +92,22 @@ func (t *tokens) authenticate(r *http.Request) (user rohrpost.Identity, err erro
 	}
 	ms, err := strconv.Atoi(r.FormValue("ms"))
 	return rohrpost.Identity{ID: "guest", Expires: time.Now().Add(time.Duration(ms) * time.Millisecond)}, err
+}
+
+// authenticateToken accepts a token that consists of the milliseconds of its life and
+// anything else.
+func authenticateToken(_ context.Context, token string) (user rohrpost.Identity, err error) {
+	life, _, _ := strings.Cut(token, " ")
+	ms, err := strconv.Atoi(life)
+	return rohrpost.Identity{ID: "guest", Expires: time.Now().Add(time.Duration(ms) * time.Millisecond)}, err
+}
+
+// admit admits the user of the other hub.
+func (t *tokens) admit(_ context.Context, c *rohrpost.Conn, _ rohrpost.Params) error {
+	if c.Identity().ID != "guest" || t.banned.Load() {
+		return rohrpost.Errorf("ACCESS_DENIED")
+	}
+	return nil
 }
 
 // count returns the number of its calls, with any token.
