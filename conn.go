@@ -11,8 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/budget"
+	"github.com/rohrpost/rohrpost/internal/excess"
 	"github.com/rohrpost/rohrpost/internal/fanout"
+	"github.com/rohrpost/rohrpost/internal/frames"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -26,8 +28,7 @@ import (
 type Conn struct {
 	member fanout.Member // what goes out
 	hub    *Hub
-	ws     *websocket.Conn
-	socket *netConn // of ws
+	socket *socket
 	inbox  inbox
 	wants  atomic.Pointer[wants]  // of the client; nil: it has sent no hello
 	id     atomic.Pointer[string] // random; nil: nobody has asked for it
@@ -40,16 +41,25 @@ type Conn struct {
 	beside chan struct{} // a place for each request that is answered beside the queue; nil: there was none
 	batch  []inbound     // taken from the inbox, and not handled yet
 
+	denied    budget.Distinct // groups
+	malformed budget.Bucket   // messages, in seconds
+
 	ctx    context.Context // ends with the connection, for handlers
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // the goroutines that handle requests
 
 	subtree bool // the pattern of the hub also matches longer paths
 
-	connected    bool      // Config.OnDisconnect is to be called
+	connected bool // Config.OnDisconnect is to be called
+
+	// The following belong to the reader.
+	frames       frames.Reader
+	uses         budget.Inbound
 	clientReason string    // of the close frame of the client
-	accepted     bool      // these belong to the reader: dispatch has yet to be told
+	accepted     bool      // dispatch has yet to be told
 	lastFrame    time.Time // the read deadline was moved
+
+	exceeded atomic.Pointer[excess.Excess] // the connection was closed for it: nothing more is read
 
 	slow atomic.Bool // the requests that came together take long: their replies leave at once
 
@@ -57,18 +67,18 @@ type Conn struct {
 	nextPing time.Time
 	opened   time.Time
 
-	deadline sync.Mutex // guards the read deadline
-	closing  bool       // the last read deadline is set
+	deadline  sync.Mutex // guards the read deadline
+	messageBy time.Time  // when a message must be whole of which a part has come; zero: there is none
+	closing   bool       // the last read deadline is set
 }
 
-func newConn(h *Hub, ws *websocket.Conn, socket *netConn, who *credentials) *Conn {
-	c := &Conn{hub: h, ws: ws, socket: socket}
+func newConn(h *Hub, socket *socket, who *credentials) *Conn {
+	c := &Conn{hub: h, socket: socket}
 	c.credentials.Store(who)
 	c.nextRecheck.Store(int64(never))
 	h.enforcer.PutOff((*subject)(c))
 	h.engine.Init(&c.member, socket.Conn, socket.reader.Raw(), (*owner)(c))
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	socket.owner = c
 	return c
 }
 
@@ -96,6 +106,9 @@ func (c *Conn) shutDown(conns int) {
 	after := wire.ShortestRetry + rand.N(wire.RetrySpread(conns))
 	c.member.End(wire.CloseGoingAway, wire.RetryReason("service restart", after), false)
 }
+
+// remote returns the address of the client.
+func (c *Conn) remote() string { return c.socket.RemoteAddr().String() }
 
 // Identity returns what Config.Authenticate has returned for the connection or, if the
 // client has sent a token since, Config.AuthenticateToken.
@@ -188,8 +201,8 @@ func (o *owner) Taken() {
 	timeout := o.hub.config.Limits.IdleTimeout
 	o.deadline.Lock()
 	defer o.deadline.Unlock()
-	if timeout >= 0 && !o.closing && o.ws != nil {
-		_ = o.ws.SetReadDeadline(time.Now().Add(timeout)) // fails only if it is closed
+	if timeout >= 0 && !o.closing && o.messageBy.IsZero() {
+		_ = o.socket.SetReadDeadline(time.Now().Add(timeout)) // fails only if it is closed
 	}
 }
 
@@ -198,13 +211,13 @@ func (o *owner) CloseSent() {
 	o.deadline.Lock()
 	defer o.deadline.Unlock()
 	o.closing = true
-	_ = o.ws.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only if it is closed
+	_ = o.socket.SetReadDeadline(time.Now().Add(closeTimeout)) // fails only if it is closed
 }
 
 // SlowConsumer implements fanout.Owner.
 func (o *owner) SlowConsumer(what string) {
 	o.hub.counters.slow.Add(1)
-	o.hub.log.Warn("rohrpost: "+what, "user", (*Conn)(o).user(), "remote", o.ws.RemoteAddr().String())
+	o.hub.log.Warn("rohrpost: "+what, "user", (*Conn)(o).user(), "remote", (*Conn)(o).remote())
 }
 
 // outward returns the error that a user of the package gets for one of the fan-out.

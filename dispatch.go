@@ -2,9 +2,12 @@ package rohrpost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
+	"github.com/rohrpost/rohrpost/internal/budget"
+	"github.com/rohrpost/rohrpost/internal/excess"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
@@ -78,12 +81,12 @@ func (c *Conn) sendHeld() {
 
 func (c *Conn) handleMessage(in inbound) {
 	if in.binary {
-		c.refuse(wire.Envelope{}, errBinary)
+		c.refuseMalformed(nil, errBinary)
 		return
 	}
 	received, err := wire.DecodeRequest(in.data, c.hub.config.Limits.MaxDepth)
 	if err != nil {
-		c.refuse(wire.Envelope{ID: received.ID}, codedError(wire.CodeMalformed, "%w", err))
+		c.refuseMalformed(received.ID, codedError(wire.CodeMalformed, "%w", err))
 		return
 	}
 	handler := c.hub.handler(received.Name)
@@ -102,6 +105,25 @@ func (c *Conn) handleMessage(in inbound) {
 		c.handle(handler.do, r)
 	case !errors.Is(err, ErrClosed):
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
+	}
+}
+
+// refuseMalformed replies to a message that is no valid request, and closes the connection
+// of a client that sends too many. One is forgotten each minute.
+func (c *Conn) refuseMalformed(id json.RawMessage, err error) {
+	const forgotten = 60 // seconds
+	c.refuse(wire.Envelope{ID: id}, err)
+	most := budget.Rate{PerSecond: 1, Burst: forgotten * c.hub.config.Limits.MaxProtocolErrors}
+	if c.malformed.Take(c.hub.now(), forgotten, most) > 0 {
+		_ = c.cut(excess.ProtocolErrors)
+	}
+}
+
+// countRefusal closes the connection of a client that asks for too many groups that it is
+// refused.
+func (c *Conn) countRefusal(group string) {
+	if c.denied.Take(c.hub.now(), group, budget.Rate(c.hub.config.Limits.RefusedGroups)) {
+		_ = c.cut(excess.RefusedGroups)
 	}
 }
 

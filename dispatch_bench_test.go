@@ -18,7 +18,7 @@ func BenchmarkRequests(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for range together {
-					_ = c.accept(inbound{data: bytes.Clone([]byte(ping))})
+					c.accept(inbound{data: bytes.Clone([]byte(ping))})
 				}
 				c.startDispatch()
 				for got := 0; got < together*len(pong); got += <-written {

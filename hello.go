@@ -147,7 +147,7 @@ func (c *Conn) takeToken(ctx context.Context, field json.RawMessage) error {
 	case err != nil:
 		c.hub.counters.refused.add(wire.CodeUnauthorized)
 		c.hub.warn(&c.hub.throttles.unauthorized, "rohrpost: close a connection whose token is refused",
-			"user", c.user(), "remote", c.ws.RemoteAddr().String(), "error", scrubbed(err, token))
+			"user", c.user(), "remote", c.remote(), "error", scrubbed(err, token))
 		c.member.End(wire.CloseUnauthorized, unauthorizedReason(err), true)
 		return ErrClosed
 	}

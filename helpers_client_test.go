@@ -58,7 +58,7 @@ func bareConn(hub *Hub) (*Conn, *fakeSocket) {
 	_ = near.Close()
 	socket := &fakeSocket{Conn: far, room: -1}
 	socket.changed.L = &socket.mu
-	c := newConn(hub, nil, hub.newNetConn(socket), newCredentials(Identity{}, tokenHash{}))
+	c := newConn(hub, newSocket(socket, &hub.buffers, hub.portable), newCredentials(Identity{}, tokenHash{}))
 	c.timer = time.NewTimer(math.MaxInt64)
 	return c, socket
 }

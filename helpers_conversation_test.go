@@ -15,7 +15,8 @@ import (
 // conversationHub is the server of testdata/conversations, whose README
 // describes it.
 func conversationHub(c conversation) *Hub {
-	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler), Limits: Limits{MaxSendQueueBytes: c.MaxSendQueueBytes}})
+	limits := Limits{MaxSendQueueBytes: c.MaxSendQueueBytes, MaxProtocolErrors: -1} // some conversations show more errors
+	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler), Limits: limits})
 	hub.Allow("article-{id}", Anyone)
 	hub.SnapshotFor("article-{id}", func(_ context.Context, _ *Conn, r SnapshotRequest) (any, error) { return []Params{r.Params}, nil })
 	hub.Allow("plain-{id}", Anyone)

@@ -31,22 +31,21 @@ type fakeSocket struct {
 // connect opens a connection that writes to a fake socket and is in no group.
 func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
 	require.NoError(t, hub.conns.reserve())
-	var ws *websocket.Conn
 	var hijacked *hijacker
 	client, _, err := mempipe.Dial(func(w http.ResponseWriter, r *http.Request) {
-		var err error
-		hijacked = &hijacker{ResponseWriter: w, wrap: hub.newNetConn}
-		ws, err = hub.upgrader.Upgrade(hijacked, r, nil)
+		hijacked = &hijacker{ResponseWriter: w}
+		_, err := hub.upgrader.Upgrade(hijacked, r, nil)
 		assert.NoError(t, err)
 	})
 	require.NoError(t, err)
-	socket := &fakeSocket{Conn: hijacked.socket.Conn, room: -1}
+	socket := &fakeSocket{Conn: hijacked.conn, room: -1}
 	socket.changed.L = &socket.mu
-	hijacked.socket.Conn = socket
+	own := newSocket(hijacked.conn, &hub.buffers, hub.portable)
+	own.Conn = socket
 	if waits {
-		hijacked.socket.Conn = struct{ net.Conn }{socket} // without TryWrite
+		own.Conn = struct{ net.Conn }{socket} // without TryWrite
 	}
-	c := newConn(hub, ws, hijacked.socket, newCredentials(Identity{}, tokenHash{}))
+	c := newConn(hub, own, newCredentials(Identity{}, tokenHash{}))
 	c.start(nil, 0)
 	t.Cleanup(func() { _ = client.Close() })
 	return c, socket

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/access"
+	"github.com/rohrpost/rohrpost/internal/budget"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
 	"github.com/rohrpost/rohrpost/internal/logs"
@@ -36,6 +37,8 @@ type Hub struct {
 	tasks    *tasks.Group
 	conns    registry[*Conn]
 	buffers  sockio.Buffers
+	readers  budget.Slots // of readers that do not wait
+	rates    budget.InboundRates
 	portable bool // treat all sockets as those that may wait; for tests
 	counters counters
 
@@ -76,6 +79,10 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		handlers: make(map[string]registered),
 		ledger:   access.New(),
 		began:    time.Now(),
+	}
+	h.readers = budget.NewSlots(runtime.GOMAXPROCS(0))
+	h.rates = budget.InboundRates{
+		Bytes: budget.Rate(c.Limits.InboundBytes), Messages: budget.Rate(c.Limits.Messages), Controls: budget.Rate(c.Limits.ControlFrames),
 	}
 	h.conns.init(c.Limits.MaxConnections)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
@@ -255,6 +262,9 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	h.upstream.Close()
 	return h.tasks.End(ctx)
 }
+
+// now returns the time on the clock of budgets.
+func (h *Hub) now() time.Duration { return time.Since(h.began) }
 
 // Stats returns the figures of the hub. It is cheap and may be called at any time.
 func (h *Hub) Stats() Stats {

@@ -23,6 +23,7 @@ type inbox struct {
 	bytes       int           // of waiting
 	room        chan struct{} // closed when the messages are taken; nil while there is room
 	dispatching bool
+	ended       chan struct{} // closed when nothing waits or is dispatched; nil: nothing asks for that
 }
 
 // put adds a message. Unless it returns nil, the caller makes sure that the messages
@@ -55,9 +56,26 @@ func (b *inbox) takeAll() []inbound {
 	taken := b.waiting
 	b.waiting, b.bytes = nil, 0
 	b.dispatching = len(taken) > 0
+	if !b.dispatching && b.ended != nil {
+		close(b.ended)
+		b.ended = nil
+	}
 	if b.room != nil {
 		close(b.room)
 		b.room = nil
 	}
 	return taken
+}
+
+// idle returns a channel that is closed when all messages are handled.
+func (b *inbox) idle() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ended := make(chan struct{})
+	if b.dispatching {
+		b.ended = ended
+	} else {
+		close(ended)
+	}
+	return ended
 }

@@ -84,20 +84,54 @@ func (c *Conn) pingInterval() time.Duration {
 // keepAlive moves the read deadline after a frame has come. It belongs to the reader.
 // Moving the deadline costs more than reading a small frame: so it stays if it was moved
 // less than a 64th of IdleTimeout ago.
-func (c *Conn) keepAlive() error {
+func (c *Conn) keepAlive(now time.Time) error {
 	timeout := c.hub.config.Limits.IdleTimeout
-	if timeout < 0 {
-		return nil
-	}
-	now := time.Now()
-	if now.Sub(c.lastFrame) < timeout/64 {
+	if timeout < 0 || now.Sub(c.lastFrame) < timeout/64 {
 		return nil
 	}
 	c.lastFrame = now
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
-	if c.closing {
+	if c.closing || !c.messageBy.IsZero() {
 		return nil
 	}
-	return c.ws.SetReadDeadline(now.Add(timeout))
+	return c.socket.SetReadDeadline(now.Add(timeout))
+}
+
+// limitMessage sets the deadline of a frame, or a message, of which only a part has come.
+// Other frames in between do not move it.
+func (c *Conn) limitMessage() {
+	timeout := c.hub.config.Limits.MessageTimeout
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if timeout < 0 || c.closing || !c.messageBy.IsZero() {
+		return
+	}
+	c.messageBy = time.Now().Add(timeout)
+	_ = c.socket.SetReadDeadline(c.messageBy) // fails only if it is closed
+}
+
+// messageDone takes back limitMessage.
+func (c *Conn) messageDone() {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if c.messageBy.IsZero() {
+		return
+	}
+	c.messageBy = time.Time{}
+	if c.closing {
+		return
+	}
+	var by time.Time
+	if timeout := c.hub.config.Limits.IdleTimeout; timeout >= 0 {
+		by = time.Now().Add(timeout)
+	}
+	_ = c.socket.SetReadDeadline(by) // fails only if it is closed
+}
+
+// isLate reports whether a message is not whole in time.
+func (c *Conn) isLate() bool {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	return !c.closing && !c.messageBy.IsZero() && !time.Now().Before(c.messageBy)
 }

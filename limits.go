@@ -61,9 +61,45 @@ type Limits struct {
 	// Defaults to 30 seconds.
 	RequestTimeout time.Duration
 
+	// InboundBytes bounds the bytes that a client sends. Over it the hub stops reading from
+	// the client, for a second in all, and then closes the connection with 4029. Defaults
+	// to 256 KiB a second, and 1 MiB at once.
+	InboundBytes Rate
+
+	// Messages bounds the frames of messages that a client sends: a message has one, unless
+	// the client divides it. The hub does the same over it as over InboundBytes. Defaults
+	// to 100 a second, and 1,024 at once.
+	Messages Rate
+
+	// ControlFrames bounds the pings and pongs that a client sends. The hub closes the
+	// connection over it with 4029. Defaults to 10 a second, and 100 at once.
+	ControlFrames Rate
+
+	// MessageTimeout is the time in which a message must come, from its first byte to its
+	// last one. Then the hub closes the connection with 4029. Defaults to 10 seconds.
+	MessageTimeout time.Duration
+
+	// RefusedGroups bounds the groups that a client is refused, each counted once. The hub
+	// closes the connection over it with 4029. Defaults to 1 a second, and 50 at once.
+	RefusedGroups Rate
+
+	// MaxProtocolErrors is the number of messages that are not valid requests. One of them
+	// is forgotten each minute. One more closes the connection with 1008. Defaults to 10.
+	MaxProtocolErrors int
+
 	// AuthorizeTimeout is the deadline of the context of a function given to Allow. A
 	// later decision is a refusal. Defaults to 5 seconds.
 	AuthorizeTimeout time.Duration
+}
+
+// Rate bounds something that clients do: PerSecond in the long run, and Burst at once. If
+// one of them is negative, there is no limit. If both are 0, the default applies; if one
+// is, it is that of the default.
+type Rate struct{ PerSecond, Burst int }
+
+func (r *Rate) setDefault(perSecond, burst int) {
+	setDefault(&r.PerSecond, perSecond)
+	setDefault(&r.Burst, burst)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -79,6 +115,12 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxSnapshots, 32)
 	setDefault(&l.RequestTimeout, 30*time.Second)
 	setDefault(&l.AuthorizeTimeout, 5*time.Second)
+	l.InboundBytes.setDefault(256<<10, 1<<20)
+	l.Messages.setDefault(100, 1024)
+	l.ControlFrames.setDefault(10, 100)
+	l.RefusedGroups.setDefault(1, 50)
+	setDefault(&l.MaxProtocolErrors, 10)
+	setDefault(&l.MessageTimeout, 10*time.Second)
 	return l
 }
 

@@ -4,25 +4,43 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"time"
-	"unicode/utf8"
 
-	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/internal/budget"
+	"github.com/rohrpost/rohrpost/internal/excess"
+	"github.com/rohrpost/rohrpost/internal/frames"
 	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// closeTimeout is the time that the client has to answer the hub's close frame. If the
-// hub closed the TCP connection at once, bytes that are still on their way to it could
-// make the client lose the close code.
-const closeTimeout = 5 * time.Second
+const (
+	// closeTimeout is the time that the client has to answer the hub's close frame. If the
+	// hub closed the TCP connection at once, bytes that are still on their way to it could
+	// make the client lose the close code.
+	closeTimeout = 5 * time.Second
+
+	// settleTimeout is the time that the requests before a violation of the protocol have
+	// for their replies.
+	settleTimeout = time.Second
+
+	// hangUpTime is how long a client that has exceeded a limit has for taking the close
+	// frame, before the TCP connection is reset since its bytes were not read.
+	hangUpTime = time.Second
+
+	// maxLinger is the bytes that the hub reads, after a violation of the protocol, to let
+	// its close frame arrive.
+	maxLinger = 256 << 10
+)
 
 // read is the reader. It owns the connection and closes it at the end.
 func (c *Conn) read() {
 	defer c.hub.conns.release()
 	c.begin()
-	err := c.readFrames()
+	c.hub.readers.Take()
+	err := panics.Guard(c.readFrames) // the socket may be the program's code
+	c.hub.readers.Leave()
 	c.startDispatch()
 	c.finishClose(err)
 	c.member.Abort()
@@ -51,68 +69,160 @@ func (c *Conn) begin() {
 	}
 }
 
+// clientClosed is the error of the reader after a close frame of the client.
+type clientClosed struct {
+	code   int
+	reason string
+}
+
+func (c *clientClosed) Error() string { return "the client has closed the connection" }
+
 // readFrames hands messages to the inbox until the connection fails or the client
 // closes it. After the hub has closed it, readFrames goes on and drops messages.
 func (c *Conn) readFrames() error {
-	if err := c.keepAlive(); err != nil {
+	c.frames = frames.NewReader((*source)(c), c.hub.config.Limits.MaxMessageBytes)
+	if err := c.keepAlive(time.Now()); err != nil {
 		return err
 	}
-	c.ws.SetReadLimit(max(c.hub.config.Limits.MaxMessageBytes, 0)) // 0: no limit
-	c.ws.SetCloseHandler(func(int, string) error { return nil })
-	c.ws.SetPongHandler(func(string) error { return c.keepAlive() })
-	c.ws.SetPingHandler(func(data string) error {
-		c.member.Pong(data)
-		return c.keepAlive()
-	})
 	for {
-		if c.socket.idle() {
-			c.startDispatch()
-			// Here the stack is shallow, and stays small while nothing comes.
-			if err := c.socket.reader.Wait(); err != nil {
-				return err
-			}
+		// Here the stack is shallow, and stays small while nothing comes.
+		if err := c.await(); err != nil {
+			return err
 		}
-		kind, r, err := c.ws.NextReader()
+		if e := c.exceeded.Load(); e != nil {
+			return e
+		}
+		h, err := c.frames.Next()
 		if err != nil {
 			return err
 		}
-		if err := c.keepAlive(); err != nil {
+		now := time.Now()
+		if err := c.charge(&h, now); err != nil {
 			return err
 		}
-		if c.ctx.Err() != nil {
-			continue // NextReader skips what is left
+		if h.IsControl() {
+			err = c.control(h)
+		} else {
+			err = c.data(h)
 		}
-		data, err := c.hub.buffers.ReadAll(r)
+		if err == nil {
+			err = c.keepAlive(now)
+		}
 		if err != nil {
-			return err
-		}
-		if kind == websocket.TextMessage && !utf8.Valid(data) {
-			c.member.End(wire.CloseInvalidPayload, "invalid UTF-8", false)
-			continue
-		}
-		if err := c.accept(inbound{data: data, binary: kind == websocket.BinaryMessage}); err != nil {
 			return err
 		}
 	}
 }
 
+// await waits until something has come.
+func (c *Conn) await() error {
+	reader := &c.socket.reader
+	if !reader.Empty() {
+		return nil
+	}
+	if c.frames.Partial() {
+		c.limitMessage()
+	}
+	c.leaveTurn()
+	err := reader.Wait()
+	if reader.Filled() {
+		runtime.Gosched() // much comes: let workers run
+	}
+	c.hub.readers.Take()
+	return err
+}
+
+// charge charges a frame before its payload is read. Over a budget of messages or bytes it
+// stops reading for a while, then closes the connection.
+func (c *Conn) charge(h *frames.Header, now time.Time) error {
+	pause, over := c.uses.Take(now.Sub(c.hub.began), int(h.Length)+h.Size, h.IsControl(), &c.hub.rates)
+	if over != budget.Within {
+		return c.cut(excess.Of(over))
+	}
+	if pause == 0 {
+		return nil
+	}
+	c.leaveTurn()
+	defer c.hub.readers.Take()
+	select {
+	case <-time.After(pause):
+	case <-c.ctx.Done():
+	}
+	return nil
+}
+
+// leaveTurn lets other readers run before this one waits: what has come is handled.
+func (c *Conn) leaveTurn() {
+	c.startDispatch()
+	c.hub.readers.Leave()
+}
+
+// source is a Conn from which package frames reads.
+type source Conn
+
+// Read implements io.Reader, in the middle of a frame.
+func (s *source) Read(p []byte) (int, error) {
+	c := (*Conn)(s)
+	if !c.socket.reader.Empty() {
+		return c.socket.reader.Read(p)
+	}
+	c.limitMessage()
+	c.leaveTurn()
+	defer c.hub.readers.Take()
+	return c.socket.reader.Read(p)
+}
+
+// control handles a control frame.
+func (c *Conn) control(h frames.Header) error {
+	payload, err := c.frames.Control(h)
+	if err != nil {
+		return err
+	}
+	switch h.Opcode {
+	case frames.Close:
+		code, err := frames.ParseClose(payload)
+		if err != nil {
+			return err
+		}
+		return &clientClosed{code, string(payload[min(2, len(payload)):])}
+	case frames.Ping:
+		c.member.Pong(string(payload))
+	}
+	return nil
+}
+
+// data handles a frame of a message.
+func (c *Conn) data(h frames.Header) error {
+	opcode, message, done, err := c.frames.Data(h)
+	if err != nil || !done {
+		return err
+	}
+	c.messageDone()
+	if c.ctx.Err() != nil {
+		return nil
+	}
+	c.accept(inbound{data: message, binary: opcode == frames.Binary})
+	return nil
+}
+
 // accept puts a message into the inbox, unless it is a heartbeat. It waits while the inbox is full: a client that
 // asks faster than the hub answers is read more slowly.
-func (c *Conn) accept(in inbound) error {
+func (c *Conn) accept(in inbound) {
 	if c.answerHeartbeat(in) {
-		return nil
+		return
 	}
 	room := c.inbox.put(in)
 	c.accepted = true
 	if room == nil {
-		return nil
+		return
 	}
-	c.startDispatch()
+	c.leaveTurn()
+	defer c.hub.readers.Take()
 	select {
 	case <-room:
 	case <-c.ctx.Done():
 	}
-	return c.keepAlive() // the client did not cause the delay
+	c.lastFrame = time.Time{} // the client did not cause the delay: its deadline moves
 }
 
 // startDispatch lets dispatch see what was accepted. The reader calls it when it has
@@ -128,37 +238,65 @@ func (c *Conn) startDispatch() {
 	}
 }
 
-// protocolError closes the connection, in place of what waits.
-func (c *Conn) protocolError(code int, reason string) { c.member.End(code, reason, true) }
-
 // finishClose does what the end of reading asks for, before the TCP connection is
 // closed.
 func (c *Conn) finishClose(err error) {
 	switch err := err.(type) { // the errors are not wrapped, and errors.As costs as much as a write
-	case *websocket.CloseError:
-		if err.Code != wire.CloseAbnormal { // that is a plain end of file
-			c.clientReason = err.Text
-			c.member.End(err.Code, "", true) // answer with the code that came
-			<-c.member.Flushed()
-		}
-	case net.Error: // timed out or aborted
-	default:
-		if err != io.EOF {
-			c.linger()
+	case *clientClosed:
+		c.clientReason = err.reason
+		c.member.End(err.code, "", true) // answer with the code that came
+		<-c.member.Flushed()
+	case *frames.Violation:
+		c.refuseFrames(err)
+	case *excess.Excess:
+		c.hangUp()
+	case *panics.Error:
+		c.hub.log.Error("rohrpost: read from a connection", "user", c.user(), "error", err)
+	case net.Error:
+		if c.isLate() {
+			_ = c.cut(excess.MessageTime)
+			c.hangUp()
 		}
 	}
 }
 
-// linger lets a close frame arrive that answers a violation of the protocol.
-func (c *Conn) linger() {
-	c.member.End(wire.CloseProtocolError, "", true)
-	<-c.member.Flushed()
-	conn := c.socket.Conn
-	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
-		return
+// refuseFrames answers a violation of the protocol, after the requests before it.
+func (c *Conn) refuseFrames(v *frames.Violation) {
+	select {
+	case <-c.inbox.idle():
+	case <-c.ctx.Done():
+	case <-time.After(settleTimeout):
 	}
-	if conn.SetReadDeadline(time.Now().Add(closeTimeout)) == nil {
-		_, _ = io.Copy(io.Discard, conn) // until the client closes, or the deadline
+	c.member.End(v.Code, v.Reason, false)
+	<-c.member.Flushed()
+	if c.closeWrite() && c.socket.SetReadDeadline(time.Now().Add(closeTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.socket.Conn, maxLinger)) // until the client closes
+	}
+}
+
+// closeWrite tells the client that nothing follows. It reports false if that fails.
+func (c *Conn) closeWrite() bool {
+	half, ok := c.socket.Conn.(interface{ CloseWrite() error })
+	return !ok || half.CloseWrite() == nil
+}
+
+// cut closes the connection of a client that exceeds a limit. What waits is discarded, unless the client is told not
+// to come again: then it may read why.
+func (c *Conn) cut(e *excess.Excess) error {
+	code, reason := e.Closing(retryAfter)
+	c.exceeded.CompareAndSwap(nil, e)
+	if c.member.End(code, reason, !e.Policy) {
+		c.hub.counters.refused.add(e.Code)
+		c.hub.log.Warn("rohrpost: close a connection that exceeds Limits."+e.Limit, "user", c.user(), "remote", c.remote())
+	}
+	return e
+}
+
+// hangUp lets the close frame arrive, and reads no more.
+func (c *Conn) hangUp() {
+	<-c.member.Flushed()
+	if c.closeWrite() {
+		time.Sleep(hangUpTime)
 	}
 }
 

@@ -25,7 +25,8 @@ type Stats struct {
 
 	// Refused counts what the hub has refused, by code: connections by "origin",
 	// "unauthorized", "full", "shutdown" and "handshake", requests by the code that their
-	// client has read (doc/PROTOCOL.md).
+	// client has read (doc/PROTOCOL.md), and connections that exceed a limit by the code
+	// in the reason of their close frame.
 	Refused map[string]uint64
 
 	// Closed counts connections that have ended, by close code in decimal. "aborted"

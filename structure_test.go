@@ -32,6 +32,9 @@ const (
 // that import the root package, such as test kits and programs, are not listed.
 var allowedImports = map[string]string{
 	"broker":              "",
+	"internal/budget":     "",
+	"internal/excess":     "internal/budget internal/wire",
+	"internal/frames":     "",
 	"internal/faults":     "",
 	"internal/mempipe":    "",
 	"internal/mutants":    "",
@@ -59,7 +62,8 @@ var allowedImports = map[string]string{
 
 // standardOnly lists the packages that import only the standard library.
 var standardOnly = []string{
-	"broker", "internal/lazyctx", "internal/panics", "internal/shards", "internal/sockio", "internal/tasks", "internal/wire",
+	"broker", "internal/budget", "internal/frames", "internal/lazyctx", "internal/panics", "internal/shards", "internal/sockio",
+	"internal/tasks", "internal/wire",
 }
 
 // forbidden lists what a package must not depend on, directly or not.

@@ -19,6 +19,7 @@ import (
 func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	group, err := c.groupOf(ctx, r.Data)
 	if err != nil {
+		c.countRefusal(string(r.Data))
 		return nil, err
 	}
 	wanted, err := handlers.ParseSubscribe(r.Data)
@@ -57,6 +58,7 @@ func (c *Conn) refused(ctx context.Context, group string, resume bool, err error
 	if !errors.Is(err, errDenied) && !errors.Is(err, errLate) {
 		return err
 	}
+	c.countRefusal(group)
 	isMember := slices.Contains(c.member.Subscribed(), group)
 	if isMember || resume {
 		c.hub.ledger.RevokeGroup(c.user(), group)

@@ -3,13 +3,11 @@ package rohrpost
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 
 	"github.com/rohrpost/rohrpost/internal/origin"
 	"github.com/rohrpost/rohrpost/internal/panics"
-	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -33,7 +31,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	if !h.admit(w, r) {
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w, wrap: h.newNetConn}
+	hijacked := &hijacker{ResponseWriter: w}
 	started := false
 	defer func() { // also if the program's code panics, or ends the goroutine
 		if !started {
@@ -46,8 +44,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	if err != nil && !h.refuseIdentity(w, r, err) {
 		return
 	}
-	ws, failed := h.upgrader.Upgrade(hijacked, r, nil)
-	if failed != nil { // gorilla has answered
+	if _, failed := h.upgrader.Upgrade(hijacked, r, nil); failed != nil { // gorilla has answered
 		h.logHandshake(hijacked, r, failed)
 		h.counters.refused.add(wire.CodeHandshake)
 		return
@@ -55,7 +52,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	if err != nil {
 		identity = Identity{}
 	}
-	c := newConn(h, ws, hijacked.socket, newCredentials(identity, tokenHash{}))
+	c := newConn(h, newSocket(hijacked.conn, &h.buffers, h.portable), newCredentials(identity, tokenHash{}))
 	c.subtree = strings.HasSuffix(r.Pattern, "/")
 	started = true
 	c.start(err, began)
@@ -148,11 +145,4 @@ func (h *Hub) authenticate(r *http.Request) (identity Identity, err error) {
 func unavailable(w http.ResponseWriter, text string) {
 	w.Header().Set("Retry-After", "5")
 	http.Error(w, text, http.StatusServiceUnavailable)
-}
-
-func (h *Hub) newNetConn(conn net.Conn) *netConn {
-	if h.portable {
-		return &netConn{Conn: conn, reader: sockio.NewReader(conn, nil, &h.buffers)}
-	}
-	return &netConn{Conn: conn, reader: sockio.NewReader(conn, sockio.RawConn(conn), &h.buffers)}
 }

@@ -3,29 +3,32 @@
 package sockio
 
 import (
-	"bytes"
-	"io"
 	"net"
 	"sync"
 	"syscall"
 )
 
-// bufferSize is the size of a read buffer in bytes.
-const bufferSize = 4 << 10
+const (
+	bufferSize = 4 << 10 // of a shared read buffer in bytes
+	ownSize    = 512     // of the buffer of a Reader without a raw connection
+)
 
 // Buffers holds read buffers that no Reader uses at the moment. The zero value is
 // ready. It may be used concurrently.
 type Buffers struct{ pool sync.Pool }
 
-// Reader reads from a socket. It holds a buffer only while bytes have come that
-// are not read yet. Its methods are for one goroutine.
+// Reader reads from a socket. It holds a shared buffer only while bytes have come that
+// are not read yet. A socket without a raw connection has a small buffer of its own. Its
+// methods are for one goroutine.
 type Reader struct {
 	socket  net.Conn
-	raw     syscall.RawConn // nil: the Reader reads the socket without a buffer
+	raw     syscall.RawConn // nil: the socket may wait
 	buffers *Buffers
 
-	buffer  *[bufferSize]byte // nil: there is nothing to read
-	unread  []byte            // of the buffer
+	buffer  *[bufferSize]byte // shared; nil: there is nothing to read
+	own     []byte            // nil: not needed yet
+	unread  []byte            // of a buffer
+	filled  bool              // the last bytes that came have filled a buffer
 	receive func(fd uintptr) (done bool)
 	err     error // of receive
 }
@@ -41,29 +44,33 @@ func (r *Reader) Raw() syscall.RawConn { return r.raw }
 // Empty reports whether Read would have to wait, as far as the Reader knows.
 func (r *Reader) Empty() bool { return len(r.unread) == 0 }
 
-// Read implements io.Reader.
+// Filled reports whether the last bytes that came have filled a buffer: more has come.
+func (r *Reader) Filled() bool { return r.filled }
+
+// Read implements io.Reader. It waits for something to read.
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.raw == nil {
+	if r.raw == nil && len(r.unread) == 0 && len(p) >= ownSize {
 		return r.socket.Read(p)
 	}
 	if err := r.Wait(); err != nil {
 		return 0, err
 	}
 	n := copy(p, r.unread)
-	if r.unread = r.unread[n:]; len(r.unread) == 0 {
+	if r.unread = r.unread[n:]; len(r.unread) == 0 && r.buffer != nil {
 		r.buffers.put(r.buffer)
 		r.buffer = nil
 	}
 	return n, nil
 }
 
-// Wait waits until there is something to read. Where the socket has no raw
-// connection it returns at once.
+// Wait waits until there is something to read.
 func (r *Reader) Wait() error {
-	if r.raw == nil || len(r.unread) > 0 {
+	switch {
+	case len(r.unread) > 0:
 		return nil
-	}
-	if r.receive == nil {
+	case r.raw == nil:
+		return r.waitFor()
+	case r.receive == nil:
 		r.receive = r.receiveNow
 	}
 	if err := r.raw.Read(r.receive); err != nil {
@@ -72,20 +79,17 @@ func (r *Reader) Wait() error {
 	return r.err
 }
 
-// ReadAll reads a message to its end. For a message that fits into one buffer it
-// allocates no more than the length of the message.
-func (b *Buffers) ReadAll(r io.Reader) ([]byte, error) {
-	buffer := b.get()
-	defer b.put(buffer)
-	n, err := io.ReadFull(r, buffer[:])
-	switch err {
-	case nil:
-		rest, err := io.ReadAll(r)
-		return append(bytes.Clone(buffer[:]), rest...), err
-	case io.EOF, io.ErrUnexpectedEOF:
-		return bytes.Clone(buffer[:n]), nil
+// waitFor reads into the buffer of the Reader.
+func (r *Reader) waitFor() error {
+	if r.own == nil {
+		r.own = make([]byte, ownSize)
 	}
-	return nil, err
+	n, err := r.socket.Read(r.own)
+	r.unread, r.filled = r.own[:n], n == ownSize
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
 }
 
 func (b *Buffers) get() *[bufferSize]byte {

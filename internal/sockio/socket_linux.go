@@ -25,7 +25,7 @@ func (r *Reader) receiveNow(fd uintptr) (done bool) {
 	buffer := r.buffers.get()
 	n, err := ignoringInterrupts(syscall.Read, int(fd), buffer[:])
 	if err == nil && n > 0 {
-		r.buffer, r.unread, r.err = buffer, buffer[:n], nil
+		r.buffer, r.unread, r.filled, r.err = buffer, buffer[:n], n == len(buffer), nil
 		return true
 	}
 	r.buffers.put(buffer)

@@ -17,13 +17,14 @@ const (
 	CloseAbnormal       = 1006 // never sent
 	CloseInvalidPayload = 1007 // a text that is no UTF-8
 	ClosePolicy         = 1008
-	CloseTooLarge       = 1009 // a message above Limits.MaxMessageBytes; gorilla sends it
+	CloseTooLarge       = 1009 // a message above Limits.MaxMessageBytes
 	CloseInternalError  = 1011
 	CloseTryAgainLater  = 1013 // Config.OnConnect cannot decide
 	CloseBadGateway     = 1014
 
 	CloseExpired      = 4001 // the identity has expired
 	CloseSlowConsumer = 4008 // the client reads too slowly
+	CloseTooMuch      = 4029 // the client exceeds a limit; the reason says when to come again
 	CloseUnauthorized = 4401 // the client is not authenticated
 	CloseForbidden    = 4403 // Config.OnConnect has refused the client, or a token names another user
 
@@ -72,14 +73,4 @@ func CloseFrame(code int, reason string) Frame {
 		return controlFrame(opClose, nil)
 	}
 	return controlFrame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
-}
-
-// ParseCloseFrame returns the code and the reason of a close frame that is not
-// masked. It reports false for anything else, and for a close frame without a code.
-func ParseCloseFrame(f []byte) (code int, reason string, ok bool) {
-	const header, codeSize = 2, 2
-	if len(f) < header+codeSize || f[0] != final|opClose {
-		return 0, "", false
-	}
-	return int(binary.BigEndian.Uint16(f[header:])), string(f[header+codeSize:]), true
 }

@@ -23,13 +23,21 @@ const (
 	CodeApplication      = "application"     // an error of a handler or a snapshot function
 
 	CodeIdentityRequired = "identity_required" // of an anonymous client; also of a connection
+	CodeOtherIdentity    = "other_identity"    // a token names another user than the connection has
 
-	CodeOtherIdentity = "other_identity" // a token names another user than the connection has
-	CodeOrigin        = "origin"
-	CodeUnauthorized  = "unauthorized"
-	CodeFull          = "full"
-	CodeShutdown      = "shutdown"
-	CodeHandshake     = "handshake"
+	// These close a connection, with the code in the reason.
+	CodeMessages       = "messages"
+	CodeBytes          = "bytes"
+	CodeControlFrames  = "control_frames"
+	CodeMessageTime    = "message_time"
+	CodeRefusedGroups  = "refused_groups"
+	CodeProtocolErrors = "protocol_errors"
+
+	CodeOrigin       = "origin"
+	CodeUnauthorized = "unauthorized"
+	CodeFull         = "full"
+	CodeShutdown     = "shutdown"
+	CodeHandshake    = "handshake"
 )
 
 // ErrorInfo tells a program what the error of a reply means.
