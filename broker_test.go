@@ -23,22 +23,24 @@ type faulty struct {
 	stuck  atomic.Bool // Publish waits for its context
 	lossy  atomic.Bool // Run delivers nothing
 	unread atomic.Bool // histories cannot be read
+
+	follows atomic.Int32 // calls of Follow
 }
 
 var errDown = errors.New("the broker is down")
 
-func (f *faulty) Run(ctx context.Context, deliver func([]broker.Message)) error {
+func (f *faulty) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
 	if f.down.Load() {
 		return errDown
 	}
-	return f.MemoryBroker.Run(ctx, func(batch []broker.Message) {
+	return f.MemoryBroker.Run(ctx, ready, func(batch []broker.Message) {
 		if !f.lossy.Load() {
 			deliver(batch)
 		}
 	})
 }
 
-func (f *faulty) Publish(ctx context.Context, batch []broker.Message) error {
+func (f *faulty) Publish(ctx context.Context, batches []broker.Batch) error {
 	if f.stuck.Load() {
 		<-ctx.Done()
 		return ctx.Err()
@@ -46,21 +48,22 @@ func (f *faulty) Publish(ctx context.Context, batch []broker.Message) error {
 	if f.down.Load() {
 		return errDown
 	}
-	return f.MemoryBroker.Publish(ctx, batch)
+	return f.MemoryBroker.Publish(ctx, batches)
 }
 
-func (f *faulty) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
+func (f *faulty) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
+	f.follows.Add(1)
 	if f.down.Load() {
-		return broker.Position{}, errDown
+		return nil, errDown
 	}
-	return f.MemoryBroker.Subscribe(ctx, stream)
+	return f.MemoryBroker.Follow(ctx, streams)
 }
 
-func (f *faulty) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
+func (f *faulty) Read(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	if f.down.Load() || f.unread.Load() {
 		return broker.History{}, errDown
 	}
-	return f.MemoryBroker.History(ctx, stream, after, limit)
+	return f.MemoryBroker.Read(ctx, stream, after, limit)
 }
 
 // withBroker runs a test in a bubble with a hub on a broker that can fail.
@@ -88,7 +91,7 @@ func changed(n, offset int) string {
 func TestTwoHubsShareABroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := NewMemoryBroker(HistoryLimits{})
-		a, b := quiet(Config{Broker: shared}), quiet(Config{Broker: shared})
+		a, b := quiet(Config{Broker: shared}), quiet(Config{Broker: shared.Peer()})
 		wsA, wsB := pipe(t, a), pipe(t, b)
 		join(t, wsA, "g")
 		join(t, wsB, "g")
@@ -103,6 +106,7 @@ func TestTwoHubsShareABroker(t *testing.T) {
 			for _, want := range []string{
 				changed(1, 1), changed(2, 2), `{"id":7,"type":"plain","group":"g"}`,
 				`"data":{"type":"resync","group":"g","object":{"reason":"rows","spread":0},"offset":3}}`,
+				`"data":{"type":"resync","group":"g","object":{"reason":"rows","spread":0},"offset":4}}`, // of the other hub
 			} {
 				_, got, err := ws.ReadMessage()
 				require.NoError(t, err)
@@ -151,6 +155,7 @@ func TestUnreadableHistoryIsAResync(t *testing.T) {
 	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
+		synctest.Wait() // it has compared the positions
 		b.lossy.Store(true)
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
 		synctest.Wait()
@@ -180,21 +185,32 @@ func TestSubscribingWithoutABroker(t *testing.T) {
 	})
 }
 
-// Other programs may publish anything to the broker.
+// publishTo publishes as another program.
+func publishTo(t *testing.T, b broker.Broker, number uint64, stream, payload string) {
+	t.Helper()
+	batch := broker.Batch{Source: "foreign", Number: number, Messages: []broker.Message{{Stream: stream, Payload: []byte(payload)}}}
+	require.NoError(t, b.Publish(t.Context(), []broker.Batch{batch}))
+}
+
+// Other programs may publish anything to the broker, and hubs of later versions.
 func TestForeignMessagesReachNoClient(t *testing.T) {
 	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
 		ws := pipe(t, hub)
 		join(t, ws, "g")
-		for _, payload := range []string{"", "{", "[]", `{"a":1}`, "{\"a\":\"\xff\"}}", `{"data":{"x":1} }`, strings.Repeat("x", 2<<20)} {
-			require.NoError(t, b.MemoryBroker.Publish(t.Context(), []broker.Message{{Stream: "g", Payload: []byte(payload)}}))
+		foreign := []string{
+			"\x01", "\x01{", "\x01[]", "\x01{\"a\":1}", "\x01{\"a\":\"\xff\"}}", "\x01{\"data\":{\"x\":1} }",
+			"\x01" + strings.Repeat("x", 2<<20), `{"data":{}}`, "\x03of a later version", "\x02too short",
 		}
-		for _, payload := range []string{"", "no JSON", `{"resync":"}{"}`} {
-			require.NoError(t, b.MemoryBroker.Publish(t.Context(), []broker.Message{{Stream: "!control", Payload: []byte(payload), Plain: true}}))
+		for n, payload := range foreign {
+			publishTo(t, b.MemoryBroker, uint64(2*n+1), "g", payload)
+			publishTo(t, b.MemoryBroker, uint64(2*n+2), "!orders", payload)
+			assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker","spread":0},"offset":\d+}}$`, receive(t, ws))
 		}
-		synctest.Wait()
+		stats := hub.Stats()
+		assert.EqualValues(t, 6, stats.Foreign)
+		assert.EqualValues(t, 7+5, stats.Skipped, "two of the orders are JSON objects, of an unknown kind")
 		require.NoError(t, hub.Publish(t.Context(), change(1)))
-		message := receive(t, ws)
-		assert.Contains(t, message, `"data":{"type":"resync","group":"g"`, "something is missing")
+		assert.Contains(t, receive(t, ws), changed(1, len(foreign)+1))
 		require.NoError(t, ws.Close())
 	})
 }

@@ -67,9 +67,7 @@ func TestBurst(t *testing.T) {
 func burst(t *testing.T, hub *Hub, groups int) {
 	payload := []byte(`{"x":"` + strings.Repeat("x", burstBytes-20) + `"}`)
 	for i := range *burstMessages {
-		require.NoError(t, hub.upstream.Publish([]broker.Message{
-			{Stream: fmt.Sprint("g-", i%groups), Payload: payload, Plain: true},
-		}))
+		require.NoError(t, hub.upstream.Signal(broker.Message{Stream: fmt.Sprint("g-", i%groups), Payload: payload}))
 	}
 }
 

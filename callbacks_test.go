@@ -89,39 +89,46 @@ type callbackBroker struct {
 	*callbacks
 }
 
-func (b callbackBroker) Run(ctx context.Context, deliver func([]broker.Message)) error {
+func (b callbackBroker) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
 	if err := b.call(ctx, "Run"); err != nil {
 		return err
 	}
-	return b.MemoryBroker.Run(ctx, deliver)
+	return b.MemoryBroker.Run(ctx, ready, deliver)
 }
 
-func (b callbackBroker) Publish(ctx context.Context, batch []broker.Message) error {
+func (b callbackBroker) Publish(ctx context.Context, batches []broker.Batch) error {
 	if err := b.call(ctx, "Publish"); err != nil {
 		return err
 	}
-	return b.MemoryBroker.Publish(ctx, batch)
+	return b.MemoryBroker.Publish(ctx, batches)
 }
 
-func (b callbackBroker) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
-	if err := b.call(ctx, "Subscribe"); err != nil {
-		return broker.Position{}, err
-	}
-	return b.MemoryBroker.Subscribe(ctx, stream)
-}
-
-func (b callbackBroker) Unsubscribe(ctx context.Context, stream string) error {
-	if err := b.call(ctx, "Unsubscribe"); err != nil {
+func (b callbackBroker) Signal(ctx context.Context, messages []broker.Message) error {
+	if err := b.call(ctx, "Signal"); err != nil {
 		return err
 	}
-	return b.MemoryBroker.Unsubscribe(ctx, stream)
+	return b.MemoryBroker.Signal(ctx, messages)
 }
 
-func (b callbackBroker) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
-	if err := b.call(ctx, "History"); err != nil {
+func (b callbackBroker) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
+	if err := b.call(ctx, "Follow"); err != nil {
+		return nil, err
+	}
+	return b.MemoryBroker.Follow(ctx, streams)
+}
+
+func (b callbackBroker) Unfollow(ctx context.Context, streams []string) error {
+	if err := b.call(ctx, "Unfollow"); err != nil {
+		return err
+	}
+	return b.MemoryBroker.Unfollow(ctx, streams)
+}
+
+func (b callbackBroker) Read(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
+	if err := b.call(ctx, "Read"); err != nil {
 		return broker.History{}, err
 	}
-	return b.MemoryBroker.History(ctx, stream, after, limit)
+	return b.MemoryBroker.Read(ctx, stream, after, limit)
 }
 
 func (b callbackBroker) Positions(ctx context.Context, streams []string) ([]broker.Position, error) {
@@ -257,7 +264,7 @@ func TestEveryCallFails(t *testing.T) {
 	})
 	for _, name := range []string{
 		"Authenticate", "GroupOf", "Allow", "Snapshot", "SnapshotFor", "handler", "MarshalJSON", "Error", "Unwrap", "Is", "As",
-		"log", "Run", "Publish", "Subscribe", "Unsubscribe", "History", "Positions",
+		"log", "Run", "Publish", "Signal", "Follow", "Unfollow", "Read", "Positions",
 	} {
 		require.Contains(t, calls, name)
 	}

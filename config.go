@@ -87,9 +87,15 @@ type Config struct {
 	// Defaults to false.
 	DisableHistory bool
 
-	// Broker carries messages to the hubs of other processes and keeps the history.
-	// Defaults to a history in the memory of the hub.
+	// Broker carries messages to the hubs of other processes and keeps the history. Each
+	// hub needs a value of its own. Defaults to a history in the memory of the hub.
 	Broker broker.Broker
+
+	// BrokerKey signs what the hub publishes to the Broker, with HMAC-SHA256, where
+	// strangers can publish to the same engine. In place of a message that is not signed
+	// with it, the group gets a resync. All hubs of the program need the same key. Defaults
+	// to none: the hub believes all messages.
+	BrokerKey []byte
 
 	// GroupOf maps the data of a subscribe or unsubscribe request to the name of a group.
 	// ctx is that of the request. An error refuses the request. It is called concurrently.

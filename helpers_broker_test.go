@@ -39,25 +39,26 @@ type unreliable struct {
 
 	mu       sync.Mutex // guards what follows
 	memory   *testStore
-	counts   map[string]int // of subscriptions
+	followed map[string]bool
 	deliver  func([]broker.Message)
 	pending  [][]broker.Message
 	listened chan struct{}
 }
 
 func newUnreliable(limits HistoryLimits) *unreliable {
-	u := &unreliable{limits: limits, counts: map[string]int{}, listened: make(chan struct{})}
+	u := &unreliable{limits: limits, followed: map[string]bool{}, listened: make(chan struct{})}
 	u.begin()
 	return u
 }
 
 func (u *unreliable) begin() {
 	u.memory = newStore(history.Config{Limits: history.Limits(u.limits)})
-	u.memory.Listen(func(batch []broker.Message) { u.pending = append(u.pending, batch) })
-	for stream, count := range u.counts {
-		for range count {
-			u.memory.Subscribe(stream)
-		}
+	u.memory.Listen(history.Listener{
+		Deliver: func(batch []broker.Message) { u.pending = append(u.pending, batch) },
+		Signal:  func(broker.Message) {},
+	})
+	for stream := range u.followed {
+		u.memory.Subscribe(stream)
 	}
 }
 
@@ -97,7 +98,7 @@ func (u *unreliable) left() int {
 }
 
 // Run implements Broker.
-func (u *unreliable) Run(ctx context.Context, deliver func([]broker.Message)) error {
+func (u *unreliable) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
 	u.deliver = deliver
 	close(u.listened)
 	<-ctx.Done()
@@ -105,31 +106,48 @@ func (u *unreliable) Run(ctx context.Context, deliver func([]broker.Message)) er
 }
 
 // Publish implements Broker.
-func (u *unreliable) Publish(ctx context.Context, batch []broker.Message) error {
+func (u *unreliable) Publish(ctx context.Context, batches []broker.Batch) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.memory.Publish(batch)
-}
-
-// Subscribe implements Broker.
-func (u *unreliable) Subscribe(ctx context.Context, stream string) (broker.Position, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.counts[stream]++
-	return u.memory.Subscribe(stream), nil
-}
-
-// Unsubscribe implements Broker.
-func (u *unreliable) Unsubscribe(ctx context.Context, stream string) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.counts[stream]--
-	u.memory.Unsubscribe(stream)
+	u.memory.Take(batches)
 	return nil
 }
 
-// History implements Broker.
-func (u *unreliable) History(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
+// Taken implements Broker.
+func (u *unreliable) Taken(ctx context.Context, source string) (uint64, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.memory.Taken(source), nil
+}
+
+// Follow implements Broker.
+func (u *unreliable) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, stream := range streams {
+		if !u.followed[stream] {
+			u.followed[stream] = true
+			u.memory.Subscribe(stream)
+		}
+	}
+	return u.memory.Positions(streams), nil
+}
+
+// Unfollow implements Broker.
+func (u *unreliable) Unfollow(ctx context.Context, streams []string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, stream := range streams {
+		if u.followed[stream] {
+			delete(u.followed, stream)
+			u.memory.Unsubscribe(stream)
+		}
+	}
+	return nil
+}
+
+// Read implements Broker.
+func (u *unreliable) Read(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.memory.History(stream, after, limit), nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,7 @@ type view struct {
 	stale bool         // the client must load the snapshot
 	since *Position    // the position from which the client has resumed
 	due   uint64       // the answer has announced all messages up to this offset
+	left  uint64       // of these, how many have yet to come
 	jump  bool         // a resync has announced missing messages
 }
 
@@ -45,6 +47,7 @@ type clientMessage struct {
 	Data  struct {
 		Type, Group, Epoch, Reason string
 		Offset                     uint64
+		Prev                       *uint64
 		Object                     struct{ N int }
 		Recovered                  *bool
 		Missed                     *uint64
@@ -125,9 +128,10 @@ func (c *client) answered(m *clientMessage) {
 	if m.Data.Recovered != nil && *m.Data.Recovered {
 		require.NotNil(c.t, v.since)
 		require.Equal(c.t, v.since.Epoch, now.Epoch, "the history of a recovered group must be the same")
-		require.Equal(c.t, v.since.Offset+*m.Data.Missed, now.Offset)
 		require.Nil(c.t, m.Data.Snapshot)
-		v.at, v.due = *v.since, now.Offset
+		if v.at, v.due, v.left = *v.since, now.Offset, *m.Data.Missed; v.left == 0 {
+			v.at = now
+		}
 		return
 	}
 	require.Equal(c.t, v.since != nil, m.Data.Recovered != nil)
@@ -150,18 +154,27 @@ func (v *view) change(t *testing.T, m *clientMessage) {
 	case d.Epoch != "": // a resync to a new position
 		require.Equal(t, Resync, d.Type)
 		require.GreaterOrEqual(t, v.at.Offset, v.due, "the announced messages are missing")
+		require.Zero(t, v.left)
 		*v = view{at: Position{Epoch: d.Epoch, Offset: d.Offset}, stale: true, has: v.has, since: v.since, due: d.Offset}
 		return
 	case d.Offset == 0:
 		require.Equal(t, Resync, d.Type)
 		v.jump, v.stale = true, true
 		return
-	case v.jump:
-		require.Greater(t, d.Offset, v.at.Offset)
-	case d.Offset != v.at.Offset+1:
-		require.Equal(t, v.at.Offset+1, d.Offset, "the next message of the epoch")
+	case !v.jump:
+		prev := d.Offset - 1
+		if d.Prev != nil {
+			prev = *d.Prev
+			require.NotEqual(t, d.Offset-1, prev, "it is left out where it is the next lower number")
+		}
+		require.LessOrEqual(t, prev, v.at.Offset, "the next message of the epoch")
 	}
+	require.Greater(t, d.Offset, v.at.Offset)
 	v.at.Offset, v.jump = d.Offset, false
+	if v.left > 0 {
+		v.left--
+		require.Equal(t, v.left == 0, d.Offset == v.due, "the answer has announced this message")
+	}
 	if d.Type == Resync {
 		v.stale = true
 		return
@@ -172,8 +185,11 @@ func (v *view) change(t *testing.T, m *clientMessage) {
 }
 
 // check compares the client with the truth.
-func (c *client) check(group string, truth map[int]bool, at Position) {
+func (c *client) check(group string, truth map[int]bool, rest broker.History) {
 	v := c.views[group]
-	assert.Equal(c.t, at, v.at, fmt.Sprintf("client %d is at the end of %s", c.name, group))
+	assert.Equal(c.t, rest.Position.Epoch, v.at.Epoch)
+	for _, m := range rest.Messages {
+		assert.Empty(c.t, m.Payload, fmt.Sprintf("client %d is at the end of %s", c.name, group))
+	}
 	assert.Equal(c.t, truth, v.has, fmt.Sprintf("client %d has all objects of %s", c.name, group))
 }

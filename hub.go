@@ -94,6 +94,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		Upstream:          h.upstream,
 		Go:                h.tasks.Go,
 		Workers:           runtime.GOMAXPROCS(0),
+		Frame:             h.frameFunc(),
 		MaxGroups:         c.Limits.MaxGroups,
 		MaxSendQueueBytes: c.Limits.MaxSendQueueBytes,
 		MaxSendQueueAge:   c.Limits.MaxSendQueueAge,
@@ -107,27 +108,40 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 
 // newUpstream chooses between the broker of the configuration and a history in memory.
 func (h *Hub) newUpstream(r upstream.Receiver) upstream.Upstream {
-	frame := func(group string, payload []byte, offset uint64) []byte {
-		return wire.ChangeFrame(h.addSpread(group, payload), offset)
-	}
 	if h.config.Broker == nil {
 		return upstream.NewLocal(history.New(history.Config{
 			Limits:   history.Limits(h.config.History),
 			Disabled: h.config.DisableHistory,
-			Frame:    frame,
+			Frame: func(group string, payload []byte, offset uint64) []byte {
+				return wire.ChangeFrame(h.addSpread(group, payload), offset-1, offset)
+			},
 		}), r)
 	}
-	overflow, _ := wire.EncodeValue(wire.NewResync("", wire.ReasonOverflow).Object) // always encodes
 	return upstream.New(upstream.Config{
 		Broker:   h.config.Broker,
 		Receiver: r,
 		Logger:   h.log,
 		Tasks:    h.tasks,
-		Frame:    frame,
+		Key:      h.config.BrokerKey,
+		Frame:    func(payload []byte) []byte { return wire.TextFrame(payload) },
 		Skipped:  &h.counters.skipped,
+		Foreign:  &h.counters.foreign,
+		Lost:     &h.counters.lost,
 		AnyGroup: wire.AnyGroup,
-		Overflow: overflow,
+		Overflow: wire.ResyncObject(wire.ReasonOverflow),
+		Unread:   wire.ResyncObject(wire.ReasonBroker),
 	})
+}
+
+// frameFunc returns what frames the messages of a broker. The history of a hub alone
+// keeps frames.
+func (h *Hub) frameFunc() func(payload []byte, prev, offset uint64, members int) wire.Frame {
+	if h.config.Broker == nil {
+		return nil
+	}
+	return func(payload []byte, prev, offset uint64, members int) wire.Frame {
+		return wire.ChangeFrame(wire.AddSpread(payload, members), prev, offset)
+	}
 }
 
 // addSpread tells the members of a group how long to spread the reloads that a resync
@@ -139,11 +153,12 @@ func (h *Hub) addSpread(group string, payload []byte) []byte {
 	return wire.AddSpread(payload, h.engine.Members(group))
 }
 
-// Send sends a plain message to all members of a group, in order with the other
-// messages of the group. The message ends with the key "group". Send does not wait. A
-// message for a group without members is not even encoded. A client gets the message once
-// or, if it is disconnected, not at all; Publish is for messages that must arrive. After
-// Shutdown Send returns ErrClosed.
+// Send sends a plain message to all members of a group. The message ends with the key
+// "group". Send does not wait. A message for a group without members is not even encoded.
+// A client gets the message once or, if it is disconnected, not at all; Publish is for
+// messages that must arrive. Without a broker, the message keeps its order with the other
+// messages of the group; with one it does not, and Send returns an error if the broker is
+// no broker.Signaler. After Shutdown Send returns ErrClosed.
 func (h *Hub) Send(group string, m Message) error {
 	if (*wire.Message)(&m).Empty() {
 		return fmt.Errorf("rohrpost: send to a group: %w", errEmptyMessage)
@@ -182,7 +197,7 @@ func (h *Hub) publishPlain(group string, payload []byte) error {
 	if err := h.config.Limits.checkFrame(wire.FramedBytes(payload)); err != nil {
 		return err
 	}
-	return h.upstream.Publish([]broker.Message{{Stream: group, Payload: payload, Plain: true}})
+	return h.upstream.Signal(broker.Message{Stream: group, Payload: payload})
 }
 
 // checkGroup counts a message to a group. It fails for a malformed name, and after
@@ -247,7 +262,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		c.member.Abort()
 	}
 	h.tasks.Cancel()
-	h.upstream.Close()
+	h.upstream.Close(ctx)
 	return fmt.Errorf("rohrpost: shut down with %d connections left: %w", len(left), ctx.Err())
 }
 
@@ -258,8 +273,11 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	}
 	flushing, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	h.upstream.Flush(flushing)
-	h.upstream.Close()
+	err := h.upstream.Flush(flushing)
+	h.upstream.Close(flushing)
+	if err != nil && ctx.Err() == nil {
+		h.log.Error("rohrpost: shut down: changes are lost that the broker has not taken: the groups are told nothing", "error", err)
+	}
 	return h.tasks.End(ctx)
 }
 
@@ -280,6 +298,8 @@ func (h *Hub) Stats() Stats {
 		Delivered:     e.Delivered,
 		SlowConsumers: h.counters.slow.Load(),
 		Skipped:       h.counters.skipped.Load(),
+		Foreign:       h.counters.foreign.Load(),
+		Lost:          h.counters.lost.Load(),
 		Untracked:     h.counters.untracked.Load(),
 		Refused:       h.counters.refused.all(),
 		Closed:        h.counters.closed.all(),

@@ -2,7 +2,8 @@ package rohrpost
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
@@ -37,47 +38,124 @@ type HistoryLimits struct {
 	MaxTotalBytes int
 }
 
-var _ broker.Broker = (*MemoryBroker)(nil)
+var (
+	_ broker.Broker   = (*MemoryBroker)(nil)
+	_ broker.Signaler = (*MemoryBroker)(nil)
+	_ broker.Limiter  = (*MemoryBroker)(nil)
+)
 
-// MemoryBroker is a broker.Broker inside one process. Several hubs may share one. What
-// it keeps ends with the process: the next process has other epochs, so that no position
-// of this one is taken for one of the next. It starts no goroutine and need not be
-// closed. Make one with NewMemoryBroker. Its methods may be called concurrently.
-type MemoryBroker struct{ store *history.Store }
+// MemoryBroker is a broker.Broker inside one process, for several hubs: the first one
+// uses the MemoryBroker itself, each other one a Peer. What it keeps ends with the
+// process: the next process has other epochs, so that no position of this one is taken
+// for one of the next. It starts no goroutine and need not be closed. Make one with
+// NewMemoryBroker. Its methods may be called concurrently.
+type MemoryBroker struct {
+	store *history.Store
+	keep  time.Duration
+
+	mu       sync.Mutex // guards what follows
+	running  bool
+	followed map[string]bool
+}
 
 // NewMemoryBroker returns a MemoryBroker that keeps messages within the limits.
 func NewMemoryBroker(limits HistoryLimits) *MemoryBroker {
-	return &MemoryBroker{history.New(history.Config{Limits: history.Limits(limits)})}
+	kept := history.Limits(limits).WithDefaults()
+	keep := max(kept.MaxAge, kept.KeepUnused)
+	if min(kept.MaxAge, kept.KeepUnused) < 0 {
+		keep = -1
+	}
+	return newMemoryBroker(history.New(history.Config{Limits: kept}), keep)
 }
 
+func newMemoryBroker(store *history.Store, keep time.Duration) *MemoryBroker {
+	return &MemoryBroker{store: store, keep: keep, followed: make(map[string]bool)}
+}
+
+// Peer returns a MemoryBroker for one hub more, which shares all messages.
+func (m *MemoryBroker) Peer() *MemoryBroker { return newMemoryBroker(m.store, m.keep) }
+
+var errServesAHub = errors.New("rohrpost: this MemoryBroker serves a hub already: give each other hub a Peer of it")
+
 // Run implements broker.Broker.
-func (m *MemoryBroker) Run(ctx context.Context, deliver func(batch []broker.Message)) error {
-	defer m.store.Listen(deliver)()
+func (m *MemoryBroker) Run(ctx context.Context, ready func(), deliver func(batch []broker.Message)) error {
+	if !m.begin() {
+		return errServesAHub
+	}
+	defer m.end()
+	defer m.store.Listen(history.Listener{
+		Deliver: deliver,
+		Signal:  func(s broker.Message) { deliver([]broker.Message{s}) },
+	})()
+	ready()
 	<-ctx.Done()
 	return ctx.Err()
 }
 
+// begin reports whether no other call of Run is running.
+func (m *MemoryBroker) begin() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running {
+		return false
+	}
+	m.running = true
+	return true
+}
+
+func (m *MemoryBroker) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = false
+}
+
 // Publish implements broker.Broker. It delivers before it returns.
-func (m *MemoryBroker) Publish(_ context.Context, batch []broker.Message) error {
-	if err := m.store.Publish(batch); err != nil {
-		return fmt.Errorf("rohrpost: %w", err)
+func (m *MemoryBroker) Publish(_ context.Context, batches []broker.Batch) error {
+	m.store.Take(batches)
+	return nil
+}
+
+// Taken implements broker.Broker.
+func (m *MemoryBroker) Taken(_ context.Context, source string) (uint64, error) {
+	return m.store.Taken(source), nil
+}
+
+// Signal implements broker.Signaler. It delivers before it returns, in order with Publish.
+func (m *MemoryBroker) Signal(_ context.Context, messages []broker.Message) error {
+	for i := range messages {
+		m.store.Signal(messages[i])
 	}
 	return nil
 }
 
-// Subscribe implements broker.Broker.
-func (m *MemoryBroker) Subscribe(_ context.Context, stream string) (broker.Position, error) {
-	return m.store.Subscribe(stream), nil
+// Follow implements broker.Broker.
+func (m *MemoryBroker) Follow(_ context.Context, streams []string) ([]broker.Position, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, stream := range streams {
+		if !m.followed[stream] {
+			m.followed[stream] = true
+			m.store.Subscribe(stream)
+		}
+	}
+	return m.store.Positions(streams), nil
 }
 
-// Unsubscribe implements broker.Broker.
-func (m *MemoryBroker) Unsubscribe(_ context.Context, stream string) error {
-	m.store.Unsubscribe(stream)
+// Unfollow implements broker.Broker.
+func (m *MemoryBroker) Unfollow(_ context.Context, streams []string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, stream := range streams {
+		if m.followed[stream] {
+			delete(m.followed, stream)
+			m.store.Unsubscribe(stream)
+		}
+	}
 	return nil
 }
 
-// History implements broker.Broker.
-func (m *MemoryBroker) History(_ context.Context, stream string, after uint64, limit int) (broker.History, error) {
+// Read implements broker.Broker.
+func (m *MemoryBroker) Read(_ context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	return m.store.History(stream, after, limit), nil
 }
 
@@ -85,3 +163,6 @@ func (m *MemoryBroker) History(_ context.Context, stream string, after uint64, l
 func (m *MemoryBroker) Positions(_ context.Context, streams []string) ([]broker.Position, error) {
 	return m.store.Positions(streams), nil
 }
+
+// Limits implements broker.Limiter.
+func (m *MemoryBroker) Limits() broker.Limits { return broker.Limits{Keep: m.keep} }

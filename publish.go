@@ -47,9 +47,7 @@ type publication struct {
 // publish hands on the messages together.
 func (p *publication) publish() error {
 	if len(p.batch) > 0 {
-		if err := p.hub.upstream.Publish(p.batch); err != nil {
-			p.errs = append(p.errs, err)
-		}
+		p.hub.upstream.Publish(p.batch)
 	}
 	if p.errs == nil {
 		return nil

@@ -37,6 +37,8 @@ type enforcer interface {
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
 
+func (r *receiver) Signal(group string, frame []byte) { r.engine.Signal(group, frame) }
+
 // Check accepts what a hub publishes: a JSON object that ends so that an offset can be
 // added to its data.
 func (r *receiver) Check(m *broker.Message) error {
@@ -46,7 +48,7 @@ func (r *receiver) Check(m *broker.Message) error {
 		return errors.New("the stream is not a group")
 	case !utf8.Valid(p) || !json.Valid(p) || !bytes.HasPrefix(p, []byte("{")) || !bytes.HasSuffix(p, []byte("}")):
 		return errors.New("the payload is not a JSON object")
-	case m.Offset != 0 && !bytes.HasSuffix(p, []byte("}}")):
+	case m.Epoch != "" && !bytes.HasSuffix(p, []byte("}}")):
 		return errors.New("the payload does not end with an object")
 	}
 	return r.limits.checkFrame(wire.FramedBytes(p))

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/brokertest"
 	"github.com/rohrpost/rohrpost/internal/history"
 	"github.com/rohrpost/rohrpost/internal/shards"
 	"github.com/rohrpost/rohrpost/internal/upstream"
@@ -27,7 +29,8 @@ var (
 )
 
 // TestResume plays random schedules to the hub, with its own history or with a broker
-// that loses, repeats and reorders messages, and loses and ends histories. The clients
+// that loses, repeats and reorders messages, and loses and ends histories, and whose
+// offsets may skip. The clients
 // publish, connect, disconnect and resume, also while the hub reads a snapshot or a
 // history. Each client must get every message once and in order, or a resync. In the end
 // all clients have all objects.
@@ -67,10 +70,29 @@ type resumeRun struct {
 	hub     *Hub
 	broker  *unreliable // nil: the hub has its own history
 	memory  func() *testStore
+	seen    seen // the histories as the hub sees them
 	clients []*client
 	truth   map[string]map[int]bool
 	number  int
 	depth   int
+}
+
+// seen is a history.Store or a broker.
+type seen interface {
+	History(stream string, after uint64, limit int) broker.History
+	Positions(streams []string) []broker.Position
+}
+
+type seenBroker struct{ broker broker.Broker }
+
+func (s seenBroker) History(stream string, after uint64, limit int) broker.History {
+	h, _ := s.broker.Read(context.Background(), stream, after, limit)
+	return h
+}
+
+func (s seenBroker) Positions(streams []string) []broker.Position {
+	positions, _ := s.broker.Positions(context.Background(), streams)
+	return positions
 }
 
 // inRequest marks the context of a request, during which other steps may happen.
@@ -108,13 +130,19 @@ func (r *resumeRun) open() {
 			return between{upstream.NewLocal(store.Store, to), r.interleave}
 		})
 		r.memory = func() *testStore { return store }
+		r.seen = store.Store
 	} else {
 		r.broker = newUnreliable(limits)
-		r.hub = quietOn(Config{Broker: r.broker}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
+		var b broker.Broker = r.broker
+		if r.random.IntN(2) == 0 {
+			b = brokertest.Skipping(b)
+		}
+		r.seen = seenBroker{b}
+		r.hub = quietOn(Config{Broker: b}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
 			return between{h.newUpstream(to), r.interleave}
 		})
 		r.memory = func() *testStore { return r.broker.memory }
-		require.NoError(r.t, r.hub.Send("start", Message{Type: "start"}))
+		r.hub.upstream.Follow("start", func(Position) bool { return true }, func() bool { return false })
 		<-r.broker.listened
 	}
 	for _, g := range resumeGroups {
@@ -193,7 +221,7 @@ func (r *resumeRun) publish(count int) {
 
 // flush waits until everything is published.
 func (r *resumeRun) flush() {
-	r.hub.upstream.Flush(context.Background())
+	require.NoError(r.t, r.hub.upstream.Flush(context.Background()))
 }
 
 // reconnect ends a connection and opens another one.
@@ -214,14 +242,21 @@ func (r *resumeRun) reconnect(c *client) {
 
 // whole reports whether the broker has all messages after a position.
 func (r *resumeRun) whole(group string, since Position) bool {
-	h := r.memory().History(group, since.Offset, math.MaxInt)
-	return h.Position.Epoch == since.Epoch && since.Offset+uint64(len(h.Messages)) == h.Position.Offset
+	h := r.seen.History(group, since.Offset, math.MaxInt)
+	at := since.Offset
+	for _, m := range h.Messages {
+		if m.Prev > at {
+			return false
+		}
+		at = m.Offset
+	}
+	return h.Position.Epoch == since.Epoch && at == h.Position.Offset
 }
 
 // checkPositions compares the positions of the groups with those of the broker.
 func (r *resumeRun) checkPositions() {
 	for group, was := range r.hub.engine.Positions() {
-		at := r.memory().Positions([]string{group})[0]
+		at := r.seen.Positions([]string{group})[0]
 		r.hub.engine.Compare(group, was, at)
 	}
 }
@@ -259,12 +294,12 @@ func (r *resumeRun) finish() {
 	for _, c := range r.clients {
 		for group, v := range c.views {
 			require.False(r.t, v.stale)
-			c.check(group, r.truth[group], r.memory().Positions([]string{group})[0])
+			c.check(group, r.truth[group], r.seen.History(group, v.at.Offset, math.MaxInt))
 		}
 		require.LessOrEqual(r.t, len(c.views), len(c.conn.Groups()), fmt.Sprint("client ", c.name))
 	}
 }
 
 func frameOf(_ string, payload []byte, offset uint64) []byte {
-	return wire.ChangeFrame(payload, offset)
+	return wire.ChangeFrame(payload, offset-1, offset)
 }

@@ -22,6 +22,8 @@ type Stats struct {
 	SlowConsumers uint64 // connections closed with 4008, or aborted since writes took too long
 	Skipped       uint64 // changes that could not be sent, and messages of the broker that are not valid
 	Untracked     uint64 // writes in transactions that the plugin cannot track
+	Foreign       uint64 // messages of the broker in a version that the hub does not know; their groups get a resync
+	Lost          uint64 // messages that the broker has not taken; their groups get a resync
 
 	// Refused counts what the hub has refused, by code: connections by "origin",
 	// "unauthorized", "full", "shutdown" and "handshake", requests by the code that their
@@ -39,6 +41,7 @@ type counters struct {
 	published, slow    atomic.Uint64
 	skipped, untracked atomic.Uint64
 	revoked            atomic.Uint64
+	foreign, lost      atomic.Uint64
 	refused, closed    tally
 }
 

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,30 +12,40 @@ import (
 // the goroutine of the subtest, so they may call t.Fatal.
 type Config struct {
 	// Open returns a broker with an empty store and closes it by t.Cleanup. Each
-	// subtest calls it at least once. A broker that keeps messages must keep at least
-	// the latest 200 of a stream, of 100 bytes each. Required.
+	// subtest calls it at least once. The broker must keep at least the latest 200
+	// messages of a stream, of 100 bytes each. Required.
 	Open func(t *testing.T) broker.Broker
 
 	// Peer returns a broker for another hub, with the same store as b, and closes it by
 	// t.Cleanup. Defaults to nil, which skips the clauses about several hubs.
 	Peer func(t *testing.T, b broker.Broker) broker.Broker
 
-	// EndStream ends a stream without subscribers, as the broker does after some time.
+	// EndStream ends a stream that no hub follows, as the broker does after some time.
 	// It returns when the stream has ended. Defaults to nil, which skips the clause
 	// about streams that begin again.
 	EndStream func(t *testing.T, b broker.Broker, stream string)
 
-	// DeliversUnsubscribed allows Run to deliver messages of streams to which its hub is
-	// not subscribed. Defaults to false: such a delivery fails the test.
-	DeliversUnsubscribed bool
+	// Restore makes a copy of what the engine keeps, calls meanwhile, and puts the copy
+	// back, as an operator or a crash does. It returns when b works again. Defaults to nil,
+	// which skips the clause about an engine that has gone back in time.
+	Restore func(t *testing.T, b broker.Broker, meanwhile func())
+
+	// Poison returns messages that b refuses for good, as one batch. Defaults to a message
+	// that is larger than the limit of a broker.Limiter; without one, the clauses about
+	// refused batches are skipped.
+	Poison func(t *testing.T, b broker.Broker) []broker.Message
+
+	// DeliversUnfollowed allows Run to deliver messages of streams that its hub does not
+	// follow. Defaults to false: such a delivery fails the test.
+	DeliversUnfollowed bool
 
 	// DeliversConcurrently allows Run to call deliver concurrently, with batches that
 	// have no stream in common. Defaults to false: a concurrent call fails the test.
 	DeliversConcurrently bool
 
-	// Timeout limits how long a test waits for messages, and for Run to return.
-	// Defaults to 10 seconds.
-	Timeout time.Duration
+	// Patience limits how long a test waits for messages, and for Run to return.
+	// Defaults to 2 seconds.
+	Patience time.Duration
 }
 
 // clause is one promise of the contract, and its test.
@@ -43,21 +54,19 @@ type clause struct {
 	test func(t *testing.T, c Config)
 }
 
-// Run tests a broker, one subtest for each clause of the contract. It skips the
-// clauses about positions and history if the broker gives no positions. It fails t
-// at once if c.Open is nil. The subtests run one after the other. Several calls of Run
-// may run concurrently, each with its own t.
+// Run tests a broker, one subtest for each clause of the contract. It fails t at once if
+// c.Open is nil. The subtests run one after the other. Several calls of Run may run
+// concurrently, each with its own t. A broker that panics in a call of a test fails the
+// test.
 func Run(t *testing.T, c Config) {
 	t.Helper()
 	if c.Open == nil {
 		t.Fatal("brokertest: Config.Open is nil")
 	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
+	if c.Patience == 0 {
+		c.Patience = 2 * time.Second
 	}
-	for _, clauses := range [][]clause{streamClauses, publishClauses, historyClauses, deliveryClauses, hubClauses} {
-		for _, clause := range clauses {
-			t.Run(clause.name, func(t *testing.T) { clause.test(t, c) })
-		}
+	for _, clause := range slices.Concat(streamClauses, publishClauses, numberClauses, readClauses, deliveryClauses, hubClauses) {
+		t.Run(clause.name, func(t *testing.T) { clause.test(t, c) })
 	}
 }

@@ -16,10 +16,11 @@ import (
 
 var deliveryClauses = []clause{
 	{"Run returns the error of its context", runReturns},
+	{"Run calls ready before it delivers what is published", readyMeansListening},
 	{"the hub may call Run again", runAgain},
-	{"the broker counts the calls of Subscribe", subscribeIsCounted},
-	{"messages published after Unsubscribe are not delivered", unsubscribed},
-	{"delivery begins right after the position that Subscribe returns", beginsAfterPosition},
+	{"the followed streams are a set", followIsASet},
+	{"messages published after Unfollow are not delivered", unfollowed},
+	{"delivery begins right after the position that Follow returns", beginsAfterPosition},
 	{"Run delivers one batch at a time", oneBatchAtATime},
 	{"a delivered message does not change", deliveredIsStable},
 	{"all methods may be called concurrently", concurrentUse},
@@ -27,19 +28,30 @@ var deliveryClauses = []clause{
 
 func runReturns(t *testing.T, c Config) {
 	l := listen(t, c)
-	l.subscribe("s")
+	l.follow("s")
 	l.publish(text("s", "a"))
 	l.await(1)
 	err := l.stop()
 	require.Error(t, err)
 	assert.ErrorIs(t, err, context.Canceled, "the context of Run was canceled")
 	l.publish(text("s", "b"))
-	assert.Len(t, l.delivered(), 1, "Run has returned")
+	assert.Equal(t, []string{"a"}, texts(flatten(l.delivered())), "Run has returned")
+}
+
+func readyMeansListening(t *testing.T, c Config) {
+	l := listen(t, c)
+	l.follow("s")
+	for i := range 5 {
+		_ = l.stop()
+		l.run()
+		l.publish(text("s", fmt.Sprint(i)))
+		l.awaitPayload(fmt.Sprint(i))
+	}
 }
 
 func runAgain(t *testing.T, c Config) {
 	l := listen(t, c)
-	l.subscribe("s")
+	begin := l.follow("s")
 	for i := range 3 {
 		l.publish(text("s", fmt.Sprint("during ", i)))
 		l.awaitPayload(fmt.Sprint("during ", i))
@@ -48,93 +60,88 @@ func runAgain(t *testing.T, c Config) {
 		l.run()
 	}
 	l.publish(text("s", "end"))
-	got := flatten(l.awaitPayload("end"))
-	if !l.hasPositions {
-		return
-	}
 	// The broker may deliver the messages between two calls of Run late, but in order.
-	last := uint64(0)
-	for _, m := range got {
-		assert.Greater(t, m.Offset, last, "in order and once: %v", payloads(got))
+	last := begin.Offset
+	for _, m := range flatten(l.awaitPayload("end")) {
+		assert.Greater(t, m.Offset, last, "in order and once: %q", m.Payload)
 		last = m.Offset
 	}
-	assert.Equal(t, []string{
-		"during 0", "between 0", "during 1", "between 1", "during 2", "between 2", "end",
-	}, payloads(l.history("s", 0, 10).Messages))
+	kept := l.read("s", begin.Offset, 100).Messages
+	assertChain(t, begin, kept)
+	assert.Equal(t, []string{"during 0", "between 0", "during 1", "between 1", "during 2", "between 2", "end"}, texts(kept))
 }
 
-func subscribeIsCounted(t *testing.T, c Config) {
+func followIsASet(t *testing.T, c Config) {
 	l := listen(t, c)
-	first := l.subscribe("s")
+	first := l.follow("s")
 	l.publish(text("s", "1"))
 	l.await(1)
-	second := l.subscribe("s")
-	if l.hasPositions {
-		assert.Equal(t, first.Epoch, second.Epoch)
-		assert.EqualValues(t, 1, second.Offset)
-	}
+	second := l.follow("s")
+	assert.Equal(t, first.Epoch, second.Epoch)
+	assert.Greater(t, second.Offset, first.Offset)
 	l.publish(text("s", "2"))
-	l.unsubscribe("s")
-	l.publish(text("s", "3"))
-	assert.Equal(t, []string{"1", "2", "3"}, payloads(flatten(l.await(3))), "each once, because one subscription is left")
-	if l.hasPositions {
-		assert.Equal(t, first.Epoch, l.position("s").Epoch)
+	assert.Equal(t, []string{"1", "2"}, texts(flatten(l.await(2))), "each once")
+	l.unfollow("s", "never followed")
+	assert.Equal(t, first.Epoch, l.position("s").Epoch, "the stream goes on for some time")
+	if c.DeliversUnfollowed {
+		return
 	}
+	l.follow("end")
+	l.publish(text("s", "one Unfollow ends it"), text("end", "end"))
+	assert.Equal(t, []string{"1", "2", "end"}, texts(flatten(l.awaitPayload("end"))))
 }
 
-func unsubscribed(t *testing.T, c Config) {
-	if c.DeliversUnsubscribed {
-		t.Skip("Config.DeliversUnsubscribed is set")
+func unfollowed(t *testing.T, c Config) {
+	if c.DeliversUnfollowed {
+		t.Skip("Config.DeliversUnfollowed is set")
 	}
 	l := listen(t, c)
-	l.subscribe("other")
-	l.subscribe("s")
-	l.subscribe("s")
+	l.follow("other")
+	l.follow("s")
 	l.publish(text("s", "1"), text("other", "2"))
 	l.await(2)
-	l.unsubscribe("s")
-	l.unsubscribe("s")
-	l.publish(text("s", "unsubscribed"), text("other", "3"))
+	l.unfollow("s")
+	l.publish(text("s", "unfollowed"), text("other", "3"))
 	l.publish(text("other", "end"))
-	assert.Equal(t, []string{"1", "2", "3", "end"}, payloads(flatten(l.awaitPayload("end"))))
-	l.subscribe("s")
+	assert.Equal(t, []string{"1", "2", "3", "end"}, texts(flatten(l.awaitPayload("end"))))
+	l.follow("s")
 	l.publish(text("s", "again"))
-	assert.Equal(t, []string{"1", "2", "3", "end", "again"}, payloads(flatten(l.awaitPayload("again"))))
+	l.awaitPayload("again")
 }
 
+// beginsAfterPosition follows and unfollows while another source publishes.
 func beginsAfterPosition(t *testing.T, c Config) {
-	l := listenWithPositions(t, c)
-	l.subscribe("s")
-	l.unsubscribe("s")
+	l := listen(t, c)
+	l.follow("s")
+	l.unfollow("s")
 	var stop atomic.Bool
 	var publisher sync.WaitGroup
 	publisher.Go(func() {
-		for !stop.Load() && assert.NoError(t, l.broker.Publish(t.Context(), []broker.Message{text("s", "x"), text("s", "y")})) {
+		for n := uint64(1); !stop.Load(); n++ {
+			batch := broker.Batch{Source: "beside", Number: n, Messages: []broker.Message{text("s", "x"), text("s", "y")}}
+			if !assert.NoError(t, l.broker.Publish(t.Context(), []broker.Batch{batch})) {
+				return
+			}
 			time.Sleep(100 * time.Microsecond)
 		}
 	})
 	defer publisher.Wait()
 	defer stop.Store(true)
-	seen := 0
 	for range 30 {
-		before, err := l.broker.Positions(t.Context(), []string{"s"})
-		require.NoError(t, err)
-		begin := l.subscribe("s")
-		for n := 4; ; n++ {
-			got := flatten(l.await(seen + n))[seen:]
-			for len(got) > 0 && (got[0].Epoch != begin.Epoch || begin.Epoch == before[0].Epoch && got[0].Offset <= before[0].Offset) {
-				got = got[1:] // published before the last Unsubscribe
+		seen := len(flatten(l.delivered()))
+		begin := l.follow("s")
+		after := func(all []broker.Message) []broker.Message {
+			all = all[seen:]
+			for len(all) > 0 && (all[0].Epoch != begin.Epoch || all[0].Offset <= begin.Offset) {
+				all = all[1:] // published before Follow returned
 			}
-			if len(got) < 4 {
-				continue
-			}
-			if !assert.Equal(t, sequence(begin.Offset+1, len(got)), offsets(got)) {
-				return
-			}
-			seen += n
-			break
+			return all
 		}
-		l.unsubscribe("s")
+		got := after(flatten(l.awaitUntil("messages after Follow", func(all []broker.Message) bool { return len(after(all)) >= 4 })))
+		if !assertChain(t, begin, got) {
+			return
+		}
+		l.unfollow("s")
 	}
 }
 
@@ -144,10 +151,11 @@ func oneBatchAtATime(t *testing.T, c Config) {
 	var all sync.WaitGroup
 	for p := range publishers {
 		stream := fmt.Sprint("s", p)
-		l.subscribe(stream)
+		l.follow(stream)
 		all.Go(func() {
-			for range each {
-				assert.NoError(t, l.broker.Publish(t.Context(), []broker.Message{text(stream, "x")}))
+			for i := range uint64(each) {
+				batch := broker.Batch{Source: stream, Number: i + 1, Messages: []broker.Message{text(stream, "x")}}
+				assert.NoError(t, l.broker.Publish(t.Context(), []broker.Batch{batch}))
 			}
 		})
 	}
@@ -157,47 +165,48 @@ func oneBatchAtATime(t *testing.T, c Config) {
 
 func deliveredIsStable(t *testing.T, c Config) {
 	l := listen(t, c)
-	l.subscribe("s")
+	l.follow("s")
 	for i := range 100 {
 		l.publish(text("s", fmt.Sprintf("%0100d", i)))
 	}
-	for i, m := range flatten(l.await(100)) {
-		assert.Equal(t, fmt.Sprintf("%0100d", i), string(m.Payload))
+	for i, got := range texts(flatten(l.await(100))) {
+		assert.Equal(t, fmt.Sprintf("%0100d", i), got)
 	}
 }
 
 func concurrentUse(t *testing.T, c Config) {
 	const workers, rounds = 8, 40
 	l := listen(t, c)
-	l.subscribe("s")
+	begin := l.follow("s")
 	var all sync.WaitGroup
 	for w := range workers {
-		all.Go(func() {
-			ctx, stream := t.Context(), fmt.Sprint("of worker ", w)
-			for i := range rounds {
-				_, err := l.broker.Subscribe(ctx, stream)
-				assert.NoError(t, err)
-				_, err = l.broker.Subscribe(ctx, "shared")
-				assert.NoError(t, err)
-				if i%4 == 0 {
-					assert.NoError(t, l.broker.Publish(ctx, []broker.Message{text("s", fmt.Sprint(w, " ", i))}))
-				}
-				batch := []broker.Message{text(stream, "x"), text("shared", "x"), {Stream: stream, Plain: true}}
-				assert.NoError(t, l.broker.Publish(ctx, batch))
-				_, err = l.broker.History(ctx, "shared", 0, 10)
-				assert.NoError(t, err)
-				_, err = l.broker.Positions(ctx, []string{stream, "shared", "s"})
-				assert.NoError(t, err)
-				assert.NoError(t, l.broker.Unsubscribe(ctx, "shared"))
-				assert.NoError(t, l.broker.Unsubscribe(ctx, stream))
-			}
-		})
+		all.Go(func() { useBroker(t, l.broker, w, rounds) })
 	}
 	all.Wait()
 	l.publish(text("s", "end"))
 	got := inStream("s", flatten(l.awaitPayload("end")))
-	assert.Len(t, got, workers*rounds/4+1)
-	if l.hasPositions {
-		assert.Equal(t, sequence(1, len(got)), offsets(got))
+	assert.Len(t, texts(got), workers*rounds/4+1)
+	assertChain(t, begin, got)
+}
+
+// useBroker calls all methods in turn.
+func useBroker(t *testing.T, b guard, worker, rounds int) {
+	ctx, own, source := t.Context(), fmt.Sprint("of worker ", worker), fmt.Sprint("worker ", worker)
+	for i := range rounds {
+		_, err := b.Follow(ctx, []string{own, "shared"})
+		assert.NoError(t, err)
+		batches := []broker.Batch{{Source: source, Number: uint64(2*i + 1), Messages: []broker.Message{text(own, "x"), text("shared", "x")}}}
+		if i%4 == 0 {
+			marked := []broker.Message{text("s", fmt.Sprint(worker, " ", i))}
+			batches = append(batches, broker.Batch{Source: source, Number: uint64(2*i + 2), Messages: marked})
+		}
+		assert.NoError(t, b.Publish(ctx, batches))
+		_, err = b.Read(ctx, "shared", 0, 10)
+		assert.NoError(t, err)
+		_, err = b.Positions(ctx, []string{own, "shared", "s"})
+		assert.NoError(t, err)
+		_, err = b.Taken(ctx, source)
+		assert.NoError(t, err)
+		assert.NoError(t, b.Unfollow(ctx, []string{own}))
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 var hubClauses = []clause{
 	{"several hubs: each gets the messages of all in one order", hubsShareStreams},
-	{"several hubs: each has its own subscriptions", hubsSubscribeSeparately},
+	{"several hubs: each follows its own streams", hubsFollowSeparately},
+	{"several hubs: the numbers of a source count for all", hubsShareNumbers},
 }
 
 // listenTwice opens the brokers of two hubs.
@@ -28,43 +29,53 @@ func listenTwice(t *testing.T, c Config) (one, two *listener) {
 func hubsShareStreams(t *testing.T, c Config) {
 	const each = 50
 	one, two := listenTwice(t, c)
-	assert.Equal(t, one.subscribe("s").Epoch, two.subscribe("s").Epoch, "both hubs see the same epoch")
+	begin := one.follow("s")
+	assert.Equal(t, begin.Epoch, two.follow("s").Epoch, "both hubs see the same epoch")
 	var publishers sync.WaitGroup
 	for p, l := range []*listener{one, two} {
 		publishers.Go(func() {
 			for i := range each {
 				batch := []broker.Message{text("s", fmt.Sprint(p, " ", i)), text("s", fmt.Sprint(p, " ", i, "'"))}
-				assert.NoError(t, l.broker.Publish(t.Context(), batch))
+				assert.NoError(t, l.broker.Publish(t.Context(), []broker.Batch{l.batch(batch...)}))
 			}
 		})
 	}
 	publishers.Wait()
-	first, second := one.await(4*each), two.await(4*each)
-	assert.Equal(t, payloads(flatten(first)), payloads(flatten(second)))
-	assert.Len(t, first, 2*each)
-	assert.Len(t, second, 2*each)
-	if one.hasPositions {
-		assert.Equal(t, sequence(1, 4*each), offsets(flatten(first)))
-		assert.Equal(t, sequence(1, 4*each), offsets(flatten(second)))
-		assert.Equal(t, one.position("s").Offset, two.position("s").Offset)
+	first, second := flatten(one.await(4*each)), flatten(two.await(4*each))
+	assert.Equal(t, texts(first), texts(second))
+	assert.Len(t, texts(first), 4*each)
+	assert.Equal(t, offsets(filled(first)), offsets(filled(second)))
+	assertChain(t, begin, first)
+	assert.Equal(t, one.position("s"), two.position("s"))
+}
+
+func hubsFollowSeparately(t *testing.T, c Config) {
+	one, two := listenTwice(t, c)
+	one.follow("s")
+	two.follow("s")
+	two.follow("end")
+	two.unfollow("s")
+	two.publish(text("s", "1"))
+	assert.Equal(t, []string{"1"}, texts(flatten(one.await(1))), "the first hub still follows")
+	if !c.DeliversUnfollowed {
+		two.publish(text("end", "end"))
+		assert.Equal(t, []string{"end"}, texts(flatten(two.awaitPayload("end"))))
 	}
 }
 
-func hubsSubscribeSeparately(t *testing.T, c Config) {
+func hubsShareNumbers(t *testing.T, c Config) {
+	const count = 60
 	one, two := listenTwice(t, c)
-	one.subscribe("s")
-	two.subscribe("s")
-	two.subscribe("end")
-	two.unsubscribe("s")
-	two.publish(text("s", "1"))
-	assert.Equal(t, []string{"1"}, payloads(flatten(one.await(1))), "the first hub is still subscribed")
-	if !c.DeliversUnsubscribed {
-		two.publish(text("end", "end"))
-		assert.Equal(t, []string{"end"}, payloads(flatten(two.awaitPayload("end"))))
+	begin := one.follow("s")
+	publishBeside(t, count, one.broker, two.broker, one.broker)
+	one.publish(text("s", "end"))
+	got := flatten(one.awaitPayload("end"))
+	want := []string{}
+	for n := range count {
+		want = append(want, fmt.Sprint(n+1), fmt.Sprint(n+1, "'"))
 	}
-	one.requirePositions()
-	one.publish(withID("s", "x", "2"))
-	two.publish(withID("s", "x", "again"))
-	one.publish(text("s", "3"))
-	assert.Equal(t, []string{"1", "2", "3"}, payloads(flatten(one.awaitPayload("3"))), "an ID counts for all hubs")
+	found := texts(got)
+	assert.Equal(t, want, found[:min(count*2, len(found))], "each once, and in the order of the numbers")
+	assertChain(t, begin, got)
+	assert.Equal(t, two.taken("relay"), one.taken("relay"))
 }

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"runtime"
 	"slices"
@@ -15,23 +16,23 @@ import (
 	"github.com/rohrpost/rohrpost/broker"
 )
 
-// probeStream is the stream by which a listener finds out that Run delivers.
-const probeStream = "brokertest-probe"
-
-// listener acts as the hub of a broker: it calls Run and records the deliveries.
+// listener acts as the hub of a broker: it publishes as a source, calls Run, and records
+// the deliveries.
 type listener struct {
-	t            *testing.T
-	broker       broker.Broker
-	timeout      time.Duration
-	concurrent   bool // the broker may call deliver concurrently
-	hasPositions bool // the broker gives positions
+	t          *testing.T
+	given      broker.Broker // as Config.Open or Config.Peer has returned it
+	broker     guard         // of given
+	patience   time.Duration
+	concurrent bool // the broker may call deliver concurrently
+
+	source string
+	number uint64 // of the last batch
 
 	cancel context.CancelFunc
 	ended  chan error // the result of Run; nil if Run is not running
 
 	mu         sync.Mutex         // guards the fields below
-	batches    [][]broker.Message // delivered so far, without probes
-	probes     int                // how many probes were delivered
+	batches    [][]broker.Message // delivered so far
 	delivering bool               // a call of deliver is running
 	reported   bool               // a concurrent call was reported
 	returned   bool               // Run has returned
@@ -44,64 +45,44 @@ func listen(t *testing.T, c Config) *listener {
 	return listenTo(t, c, c.Open(t))
 }
 
-// listenWithPositions is listen for a clause about positions.
-func listenWithPositions(t *testing.T, c Config) *listener {
-	t.Helper()
-	l := listen(t, c)
-	l.requirePositions()
-	return l
-}
-
 func listenTo(t *testing.T, c Config, b broker.Broker) *listener {
 	t.Helper()
 	l := &listener{
-		t: t, broker: b, timeout: c.Timeout, concurrent: c.DeliversConcurrently,
-		changed: make(chan struct{}),
+		t: t, given: b, broker: guard{b}, patience: c.Patience, concurrent: c.DeliversConcurrently,
+		source: rand.Text(), changed: make(chan struct{}),
 	}
-	l.hasPositions = l.subscribe(probeStream).Epoch != ""
 	l.run()
 	t.Cleanup(func() { l.stop() })
 	return l
 }
 
-// requirePositions skips the test if the broker gives no positions.
-func (l *listener) requirePositions() {
-	l.t.Helper()
-	if !l.hasPositions {
-		l.t.Skip("the broker gives no positions")
-	}
-}
-
-// run starts Run and returns once Run delivers. It publishes probes until then,
-// because a broker may drop the messages that precede Run.
+// run starts Run and returns once it is ready.
 func (l *listener) run() {
 	l.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l.mu.Lock()
 	l.returned = false
-	before := l.probes
 	l.mu.Unlock()
-	ended := make(chan error, 1)
+	ready, ended := make(chan struct{}, 10), make(chan error, 1)
 	l.cancel, l.ended = cancel, ended
 	go func() {
-		err := l.broker.Run(ctx, l.deliver)
+		err := l.broker.Run(ctx, func() { ready <- struct{}{} }, l.deliver)
 		l.mu.Lock()
 		l.returned = true
 		l.mu.Unlock()
+		if len(ready) > 0 {
+			l.t.Error("Run calls ready again")
+		}
 		ended <- err
 	}()
-	for deadline := time.Now().Add(l.timeout); ; time.Sleep(5 * time.Millisecond) {
-		l.publish(broker.Message{Stream: probeStream, Plain: true})
-		l.mu.Lock()
-		delivers := l.probes > before
-		l.mu.Unlock()
-		if delivers {
-			return
-		}
-		if time.Now().After(deadline) {
-			cancel()
-			l.t.Fatal("Run delivers nothing")
-		}
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+		l.t.Fatalf("Run returns before it is ready: %v", err)
+	case <-time.After(l.patience):
+		cancel()
+		l.t.Fatal("Run does not call ready")
 	}
 }
 
@@ -117,7 +98,7 @@ func (l *listener) stop() error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(l.timeout):
+	case <-time.After(l.patience):
 		l.t.Error("Run does not return after its context has ended")
 		return nil
 	}
@@ -137,23 +118,12 @@ func (l *listener) deliver(batch []broker.Message) {
 	l.mu.Unlock()
 
 	runtime.Gosched() // lets a concurrent call run now
-	var messages []broker.Message
-	probes := 0
-	for _, m := range batch {
-		if m.Stream == probeStream {
-			probes++
-		} else {
-			messages = append(messages, m)
-		}
-	}
+	messages := slices.Clone(batch)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivering = false
-	l.probes += probes
-	if len(messages) > 0 || probes == 0 {
-		l.batches = append(l.batches, messages)
-	}
+	l.batches = append(l.batches, messages)
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -165,10 +135,11 @@ func (l *listener) delivered() [][]broker.Message {
 	return slices.Clone(l.batches)
 }
 
-// await waits until n messages were delivered, and returns all batches.
+// await waits until n messages that are not empty were delivered, and returns all
+// batches.
 func (l *listener) await(n int) [][]broker.Message {
 	l.t.Helper()
-	return l.awaitUntil(fmt.Sprint(n, " messages"), func(all []broker.Message) bool { return len(all) >= n })
+	return l.awaitUntil(fmt.Sprint(n, " messages"), func(all []broker.Message) bool { return len(texts(all)) >= n })
 }
 
 // awaitPayload waits until a message with the payload was delivered, and returns all
@@ -182,7 +153,7 @@ func (l *listener) awaitPayload(payload string) [][]broker.Message {
 
 func (l *listener) awaitUntil(description string, done func([]broker.Message) bool) [][]broker.Message {
 	l.t.Helper()
-	timeout := time.After(l.timeout)
+	timeout := time.After(l.patience)
 	for {
 		l.mu.Lock()
 		batches, changed := slices.Clone(l.batches), l.changed
@@ -194,42 +165,62 @@ func (l *listener) awaitUntil(description string, done func([]broker.Message) bo
 		select {
 		case <-changed:
 		case <-timeout:
-			l.t.Fatalf("waiting for %s, got %d: %.2000s", description, len(all), fmt.Sprint(payloads(all)))
+			l.t.Fatalf("waiting for %s, got %d: %.2000s", description, len(all), fmt.Sprint(texts(all)))
 		}
 	}
 }
 
-func (l *listener) subscribe(stream string) broker.Position {
+func (l *listener) follow(stream string) broker.Position {
 	l.t.Helper()
-	position, err := l.broker.Subscribe(l.t.Context(), stream)
-	require.NoError(l.t, err, "subscribe to %q", stream)
-	return position
+	positions, err := l.broker.Follow(l.t.Context(), []string{stream})
+	require.NoError(l.t, err, "follow %q", stream)
+	require.Len(l.t, positions, 1, "Follow returns a position for each stream")
+	return positions[0]
 }
 
-func (l *listener) unsubscribe(stream string) {
+func (l *listener) unfollow(streams ...string) {
 	l.t.Helper()
-	require.NoError(l.t, l.broker.Unsubscribe(l.t.Context(), stream), "unsubscribe from %q", stream)
+	require.NoError(l.t, l.broker.Unfollow(l.t.Context(), streams), "unfollow %q", streams)
 }
 
-func (l *listener) publish(batch ...broker.Message) {
-	l.t.Helper()
-	require.NoError(l.t, l.broker.Publish(l.t.Context(), batch))
+// batch returns the next batch of the listener's source.
+func (l *listener) batch(messages ...broker.Message) broker.Batch {
+	l.number++
+	return broker.Batch{Source: l.source, Number: l.number, Messages: messages}
 }
 
-func (l *listener) history(stream string, after uint64, limit int) broker.History {
+// publish publishes a batch.
+func (l *listener) publish(messages ...broker.Message) {
 	l.t.Helper()
-	history, err := l.broker.History(l.t.Context(), stream, after, limit)
-	require.NoError(l.t, err, "history of %q", stream)
+	l.publishBatches(l.batch(messages...))
+}
+
+func (l *listener) publishBatches(batches ...broker.Batch) {
+	l.t.Helper()
+	require.NoError(l.t, l.broker.Publish(l.t.Context(), batches))
+}
+
+func (l *listener) read(stream string, after uint64, limit int) broker.History {
+	l.t.Helper()
+	history, err := l.broker.Read(l.t.Context(), stream, after, limit)
+	require.NoError(l.t, err, "read %q", stream)
 	return history
 }
 
+func (l *listener) taken(source string) uint64 {
+	l.t.Helper()
+	number, err := l.broker.Taken(l.t.Context(), source)
+	require.NoError(l.t, err)
+	return number
+}
+
 // position returns the position of a stream. It fails the test if Positions and
-// History disagree.
+// Read disagree.
 func (l *listener) position(stream string) broker.Position {
 	l.t.Helper()
 	positions, err := l.broker.Positions(l.t.Context(), []string{stream})
 	require.NoError(l.t, err)
-	require.Len(l.t, positions, 1)
-	assert.Equal(l.t, positions[0], l.history(stream, 0, 0).Position, "History and Positions of %q", stream)
+	require.Len(l.t, positions, 1, "Positions returns a position for each stream")
+	assert.Equal(l.t, positions[0], l.read(stream, 0, 0).Position, "Read and Positions of %q", stream)
 	return positions[0]
 }

@@ -5,20 +5,30 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
 )
 
-var _ broker.Broker = (*simple)(nil)
+// maxPayload is the size of the largest payload that a simple broker takes.
+const maxPayload = 1 << 20
+
+var (
+	_ broker.Signaler = (*simple)(nil)
+	_ broker.Limiter  = (*simple)(nil)
+)
 
 // store holds the streams that several simple brokers share, and their defect.
 type store struct {
-	defect string // a key of defects, "keeps nothing", or "" for none
+	defect string // a key of defects, or "" for none
 
 	mu      sync.Mutex // guards the fields below, and those of the streams and brokers
 	streams map[string]*stream
+	taken   map[string]uint64
+	last    uint64 // the last offset of all streams: each stream skips those of the others
 	hubs    []*simple
 }
 
@@ -30,13 +40,17 @@ type stream struct {
 // simple is a minimal implementation of the contract.
 type simple struct {
 	*store
-	subscribed map[string]int
-	queue      [][]broker.Message // batches that Run will deliver
-	wake       chan struct{}
+	followed map[string]bool
+	queue    [][]broker.Message // batches that Run will deliver
+	wake     chan struct{}
+}
+
+func newStore(defect string) *store {
+	return &store{defect: defect, streams: map[string]*stream{}, taken: map[string]uint64{}}
 }
 
 func newSimple(s *store) *simple {
-	b := &simple{store: s, subscribed: map[string]int{}, wake: make(chan struct{}, 1)}
+	b := &simple{store: s, followed: map[string]bool{}, wake: make(chan struct{}, 1)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hubs = append(s.hubs, b)
@@ -45,7 +59,22 @@ func newSimple(s *store) *simple {
 
 func (b *simple) has(defect string) bool { return b.defect == defect }
 
-func (b *simple) Run(ctx context.Context, deliver func([]broker.Message)) error {
+func (b *simple) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
+	if b.has("panics") {
+		panic("a defect")
+	}
+	if !b.has("is never ready") {
+		ready()
+	}
+	if b.has("is ready twice") {
+		ready()
+	}
+	if b.has("is ready before it listens") {
+		time.Sleep(20 * time.Millisecond)
+		b.mu.Lock()
+		b.queue = nil
+		b.mu.Unlock()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,56 +107,100 @@ func (b *simple) Run(ctx context.Context, deliver func([]broker.Message)) error 
 	}
 }
 
-func (b *simple) Publish(_ context.Context, batch []broker.Message) error {
+func (b *simple) Publish(_ context.Context, batches []broker.Batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var appended []broker.Message
-	for _, m := range batch {
-		m, ok, err := b.append(m)
-		if err != nil {
+	for i := range batches {
+		if err := b.take(&batches[i]); err != nil {
 			return err
 		}
-		if ok {
-			appended = append(appended, m)
-		}
-	}
-	if b.has("changes the batch of the caller") {
-		copy(batch, appended)
-	}
-	for _, hub := range b.hubs {
-		hub.enqueue(appended)
 	}
 	return nil
 }
 
-// append appends a message to its stream, and reports whether to deliver it.
-func (b *simple) append(m broker.Message) (broker.Message, bool, error) {
-	s := b.streams[m.Stream]
-	if m.Plain && !b.has("gives offsets to plain messages") {
-		return m, true, nil
+// name returns the name under which the number of a source is kept.
+func (b *simple) name(source string) string {
+	if b.has("numbers each hub") {
+		return source + fmt.Sprintf("%p", b)
 	}
-	if s == nil {
-		return m, false, nil
+	if b.has("has one numbering") {
+		return ""
 	}
-	if m.ID != "" && !b.has("ignores IDs") && slices.ContainsFunc(s.messages, func(kept broker.Message) bool { return kept.ID == m.ID }) {
-		return m, b.has("delivers a duplicate"), nil
-	}
+	return source
+}
+
+// take appends a batch.
+func (b *simple) take(batch *broker.Batch) error {
+	source := b.name(batch.Source)
 	switch {
-	case m.Epoch == "":
-		m.Epoch, m.Offset = s.Epoch, s.Offset+1
-	case m.Epoch != s.Epoch:
-		if !b.has("keeps messages of another epoch") {
-			s.messages = nil
-		}
-		s.Epoch = m.Epoch
-	case m.Offset <= s.Offset && !b.has("appends an old offset"):
-		return m, false, nil
-	case m.Offset > s.Offset+1 && !b.has("accepts a hole"):
-		return m, false, errors.New("the offset leaves a hole")
+	case batch.Number <= b.taken[source] && !b.has("takes a number again"):
+		return nil
+	case b.has("refuses to skip numbers") && batch.Number != b.taken[source]+1:
+		return errors.New("a number is missing")
 	}
-	s.Offset = m.Offset
-	if b.has("skips an offset") && s.Offset%5 == 0 {
-		s.Offset++
+	if err := b.refuses(batch); err != nil {
+		return err
+	}
+	b.taken[source] = max(batch.Number, b.taken[source])
+	var appended []broker.Message
+	for i, m := range batch.Messages {
+		if m, ok := b.append(m); ok {
+			appended = append(appended, m)
+			if b.has("changes the messages of the caller") {
+				batch.Messages[i] = m
+			}
+		}
+	}
+	b.deliver(appended)
+	return nil
+}
+
+// refuses returns an error for a batch with a message that is too large.
+func (b *simple) refuses(batch *broker.Batch) error {
+	for _, m := range batch.Messages {
+		if len(m.Payload) <= maxPayload {
+			if b.has("takes a part of a refused batch") && len(batch.Messages) == 2 && len(batch.Messages[1].Payload) > maxPayload {
+				m, _ := b.append(m)
+				b.deliver([]broker.Message{m})
+			}
+			continue
+		}
+		if b.has("counts a refused batch") {
+			b.taken[b.name(batch.Source)] = batch.Number
+		}
+		if b.has("does not name the refused batch") {
+			return broker.ErrRefused
+		}
+		return &broker.RefusedError{Source: batch.Source, Number: batch.Number, Err: errors.New("too large")}
+	}
+	return nil
+}
+
+func (b *simple) deliver(messages []broker.Message) {
+	for _, hub := range b.hubs {
+		if hub == b || !b.has("delivers to one hub") {
+			hub.enqueue(messages)
+		}
+	}
+}
+
+// append appends a message to its stream, and reports whether to deliver it.
+func (b *simple) append(m broker.Message) (broker.Message, bool) {
+	s := b.streams[m.Stream]
+	if s == nil {
+		return m, false
+	}
+	if b.has("drops empty messages") && len(m.Payload) == 0 {
+		return m, false
+	}
+	m.Epoch, m.Prev = s.Epoch, s.Offset
+	if b.last++; b.has("repeats an offset") && b.last%5 == 0 {
+		b.last--
+	}
+	s.Offset = b.last
+	m.Offset = s.Offset
+	if b.has("takes offsets for a chain") {
+		m.Prev = m.Offset - 1
 	}
 	if b.has("drops bytes that are not UTF-8") {
 		m.Payload = bytes.ToValidUTF8(m.Payload, nil)
@@ -139,14 +212,14 @@ func (b *simple) append(m broker.Message) (broker.Message, bool, error) {
 	if b.has("drops messages in the middle") && len(s.messages) > 10 {
 		s.messages = slices.Delete(s.messages, 5, 6)
 	}
-	return m, true, nil
+	return m, true
 }
 
-// enqueue queues the messages to whose streams the hub is subscribed.
+// enqueue queues the messages of the streams that the hub follows.
 func (b *simple) enqueue(batch []broker.Message) {
 	var messages []broker.Message
 	for _, m := range batch {
-		if b.subscribed[m.Stream] > 0 || b.has("delivers unsubscribed streams") && m.Stream != "unknown" {
+		if b.followed[m.Stream] || b.has("delivers unfollowed streams") && m.Stream != "unknown" {
 			messages = append(messages, m)
 		}
 	}
@@ -163,54 +236,88 @@ func (b *simple) enqueue(batch []broker.Message) {
 	}
 }
 
-func (b *simple) Subscribe(_ context.Context, key string) (broker.Position, error) {
+func (b *simple) Taken(_ context.Context, source string) (uint64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.subscribed[key]++; b.has("does not count Subscribe") {
-		b.subscribed[key] = 1
+	if b.has("forgets what it has taken") {
+		return 0, nil
 	}
+	return b.taken[b.name(source)], nil
+}
+
+func (b *simple) Signal(_ context.Context, messages []broker.Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.has("keeps signals") {
+		for i := range messages {
+			messages[i], _ = b.append(messages[i])
+		}
+	}
+	b.deliver(slices.Clone(messages))
+	return nil
+}
+
+func (b *simple) Limits() broker.Limits { return broker.Limits{PayloadBytes: maxPayload} }
+
+func (b *simple) Follow(_ context.Context, keys []string) ([]broker.Position, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var positions []broker.Position
+	for _, key := range keys {
+		positions = append(positions, b.follow(key))
+	}
+	if b.has("returns no positions") {
+		return nil, nil
+	}
+	return positions, nil
+}
+
+func (b *simple) follow(key string) broker.Position {
+	b.followed[key] = true
 	if b.streams[key] == nil {
 		b.streams[key] = &stream{Position: broker.Position{Epoch: rand.Text()}}
 		if b.has("begins each stream with the same epoch") {
 			b.streams[key].Epoch = "1"
 		}
-		if b.has("begins with offset 1") {
-			b.streams[key].Offset = 1
-		}
-	}
-	if b.has("keeps nothing") {
-		return broker.Position{}, nil
 	}
 	s := b.streams[key]
-	if b.has("returns an old position") {
-		return broker.Position{Epoch: s.Epoch, Offset: max(s.Offset, 1) - 1}, nil
+	if b.has("returns an old position") && len(s.messages) > 0 {
+		return broker.Position{Epoch: s.Epoch, Offset: s.messages[len(s.messages)-1].Prev}
 	}
-	return s.Position, nil
+	return s.Position
 }
 
-func (b *simple) Unsubscribe(_ context.Context, key string) error {
+func (b *simple) Unfollow(_ context.Context, keys []string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.has("unsubscribes all hubs") {
-		for _, hub := range b.hubs {
-			hub.subscribed[key] = 0
-		}
-		return nil
+	hubs := []*simple{b}
+	if b.has("unfollows for all hubs") {
+		hubs = b.hubs
 	}
-	if !b.has("ignores Unsubscribe") {
-		b.subscribed[key]--
+	for _, hub := range hubs {
+		for _, key := range keys {
+			if !b.has("ignores Unfollow") {
+				delete(hub.followed, key)
+			}
+			if b.has("ends a stream with Unfollow") {
+				delete(b.streams, key)
+			}
+		}
 	}
 	return nil
 }
 
-func (b *simple) History(_ context.Context, key string, after uint64, limit int) (broker.History, error) {
+func (b *simple) Read(_ context.Context, key string, after uint64, limit int) (broker.History, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.streams[key]
-	if s == nil || b.has("keeps nothing") {
+	if s == nil {
+		if b.has("begins a stream with Read") {
+			b.streams[key] = &stream{Position: broker.Position{Epoch: rand.Text()}}
+		}
 		return broker.History{}, nil
 	}
-	if b.has("History includes the offset") {
+	if b.has("Read includes the offset") {
 		after = max(after, 1) - 1
 	}
 	var found []broker.Message
@@ -221,13 +328,13 @@ func (b *simple) History(_ context.Context, key string, after uint64, limit int)
 	}
 	switch {
 	case len(found) <= limit:
-	case b.has("History ignores the limit"):
-	case b.has("History omits the oldest above the limit"):
+	case b.has("Read ignores the limit"):
+	case b.has("Read omits the oldest above the limit"):
 		found = found[len(found)-limit:]
 	default:
 		found = found[:limit]
 	}
-	if b.has("History returns the newest first") {
+	if b.has("Read returns the newest first") {
 		slices.Reverse(found)
 	}
 	return broker.History{Position: s.Position, Messages: found}, nil
@@ -238,24 +345,41 @@ func (b *simple) Positions(_ context.Context, keys []string) ([]broker.Position,
 	defer b.mu.Unlock()
 	var positions []broker.Position
 	for _, key := range keys {
-		s := b.streams[key]
-		switch {
-		case s != nil && !b.has("keeps nothing"):
+		if s := b.streams[key]; s != nil {
 			positions = append(positions, s.Position)
-		case !b.has("Positions leaves out unknown streams"):
+		} else if !b.has("Positions leaves out unknown streams") {
 			positions = append(positions, broker.Position{})
 		}
 	}
 	return positions, nil
 }
 
-// endStream ends a stream without subscribers.
+// endStream ends a stream that no hub follows.
 func (b *simple) endStream(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.has("keeps the epoch of a stream that ends") {
-		b.streams[key].Offset = 0
+		b.streams[key].messages = nil
 		return
 	}
 	delete(b.streams, key)
+}
+
+// restore goes back to the state before meanwhile.
+func (b *simple) restore(meanwhile func()) {
+	b.mu.Lock()
+	before := map[string]stream{}
+	for key, s := range b.streams {
+		before[key] = stream{s.Position, slices.Clone(s.messages)}
+	}
+	b.mu.Unlock()
+	meanwhile()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.streams)
+	if b.has("keeps its epochs after a restore") {
+		for key, s := range before {
+			b.streams[key] = &s
+		}
+	}
 }

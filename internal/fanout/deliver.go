@@ -18,7 +18,7 @@ type batch struct {
 }
 
 // Deliver hands messages to the members of their groups, in order and together. The
-// payloads are frames. A member for which several messages together exceed half a
+// payloads are what Config.Frame takes. A member for which several messages together exceed half a
 // send queue gets one resync for each of its groups instead.
 func (e *Engine) Deliver(messages []broker.Message) {
 	if len(messages) == 1 { // most commits change one row
@@ -35,7 +35,7 @@ func (e *Engine) Deliver(messages []broker.Message) {
 	posts := make([]post, 0, len(messages))
 	for i := range messages {
 		p := postOf(&messages[i])
-		if g := e.groups.shard(p.group).groups[p.group]; g != nil && e.sequence(g, &p) {
+		if g := e.groups.shard(p.group).groups[p.group]; g != nil && e.sequence(g, &p) && e.frame(g, &p) {
 			posts = append(posts, p)
 		}
 	}
@@ -53,14 +53,56 @@ func (e *Engine) deliverOne(p post) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.groups[p.group]; g != nil && e.sequence(g, &p) {
-		g.send(&p)
+		e.pass(g, &p)
+	}
+}
+
+// Signal hands a frame to the members of a group. It has no place among the messages of
+// the group: nothing brings it again.
+func (e *Engine) Signal(group string, f wire.Frame) {
+	s := e.groups.shard(group)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[group]; g != nil {
+		g.send(f)
+	}
+}
+
+// pass hands a message to the members that the sequencer has passed, and buffers it for
+// pending subscriptions. It is called with the lock of the shard.
+func (e *Engine) pass(g *group, p *post) {
+	if e.frame(g, p) {
+		g.send(p.frame)
+		g.buffer(p)
+	}
+}
+
+// frame frames a message that the sequencer has passed. It reports false for an empty
+// one, which no member gets.
+func (e *Engine) frame(g *group, p *post) bool {
+	if p.isEmpty() {
+		g.buffer(p)
+		return false
+	}
+	e.frameAfter(p, g.sequencer.sent, g.size)
+	g.sequencer.sent = p.at.Offset
+	return true
+}
+
+// frameAfter frames a message for members who have got the change prev before.
+func (e *Engine) frameAfter(p *post, prev uint64, members int) {
+	p.prev = prev
+	if e.config.Frame == nil {
+		p.frame = p.payload
+	} else {
+		p.frame = e.config.Frame(p.payload, prev, p.at.Offset, members)
 	}
 }
 
 // sequence moves the sequencer of a group on to a message, and reports whether the
 // members get the message now. If there is a gap before it, the Engine fills the gap.
 func (e *Engine) sequence(g *group, p *post) bool {
-	v := g.sequencer.accept(p.at)
+	v := g.sequencer.accept(p.at, p.before)
 	if v == gap {
 		e.startFilling(g)
 	}
@@ -94,18 +136,27 @@ func (e *Engine) batches(posts []post, budget int) (batches []*batch) {
 // of the groups.
 func (e *Engine) resyncFrames(posts []post, budget int) map[string]wire.Frame {
 	total := 0
-	latest := make(map[string]uint64)
 	for i := range posts {
 		total += len(posts[i].frame) + overhead
-		latest[posts[i].group] = posts[i].at.Offset
 	}
 	if budget < 0 || total <= budget {
 		return nil
 	}
+	type span struct{ prev, offset uint64 }
+	spans := make(map[string]span)
+	for i := range posts {
+		p := &posts[i]
+		s, ok := spans[p.group]
+		if !ok {
+			s.prev = p.prev
+		}
+		s.offset = p.at.Offset
+		spans[p.group] = s
+	}
 	frames := make(map[string]wire.Frame)
-	for group, offset := range latest {
+	for group, s := range spans {
 		payload := wire.AddSpread(wire.ResyncPayload(group, wire.ReasonSize), e.groups.shard(group).groups[group].size)
-		frames[group] = wire.ChangeFrame(payload, offset)
+		frames[group] = wire.ChangeFrame(payload, s.prev, s.offset)
 	}
 	return frames
 }

@@ -10,14 +10,20 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Config configures an Engine. All fields are required. A negative limit means none.
+// Config configures an Engine. All fields but Frame are required. A negative limit means
+// none.
 type Config struct {
 	Logger   *slog.Logger
 	Upstream Upstream
 	Go       func(task func(ctx context.Context)) // runs a task that ends with the hub
 	Workers  int
+
+	// Frame makes a frame of what the Upstream delivers, for so many members, who have got
+	// the change with the offset prev before. Nil: it delivers frames.
+	Frame func(payload []byte, prev, offset uint64, members int) wire.Frame
 
 	MaxGroups         int           // of a member
 	MaxSendQueueBytes int           // that wait for a member
@@ -28,16 +34,16 @@ type Config struct {
 
 // Upstream is where the messages of groups come from.
 type Upstream interface {
-	// Follow subscribes to the messages of a group, now or later, and then calls open
-	// with the position after which they come. open returns false if the group has gone
-	// in the meantime; the upstream then takes the subscription back.
-	Follow(group string, open func(at broker.Position) bool)
+	// Follow follows the stream of a group, now or later, and then calls open with the
+	// position after which its messages come. open returns false if the group has gone in
+	// the meantime, which gone reports before; the upstream then takes Follow back.
+	Follow(group string, open func(at broker.Position) bool, gone func() bool)
 
 	// Unfollow takes back Follow.
 	Unfollow(group string)
 
 	// History returns the position of a group and the messages after an offset. Their
-	// payloads are frames.
+	// payloads are what Config.Frame takes.
 	History(ctx context.Context, group string, after uint64, limit int) (broker.History, error)
 }
 
@@ -142,7 +148,10 @@ func (e *Engine) Stats() Stats {
 
 // follow subscribes to the messages of a new group.
 func (e *Engine) follow(g *group) {
-	e.config.Upstream.Follow(g.name, func(at broker.Position) bool { return e.open(g, at) })
+	e.config.Upstream.Follow(g.name, func(at broker.Position) bool { return e.open(g, at) }, func() bool {
+		defer e.groups.lock(g)()
+		return g.gone
+	})
 }
 
 // open gives a group its position. It fails if the group has gone.

@@ -16,8 +16,10 @@ import (
 // fakeUpstream has groups without a history.
 type fakeUpstream struct{}
 
-func (fakeUpstream) Follow(_ string, open func(broker.Position) bool) { open(broker.Position{}) }
-func (fakeUpstream) Unfollow(string)                                  {}
+func (fakeUpstream) Follow(_ string, open func(broker.Position) bool, _ func() bool) {
+	open(broker.Position{})
+}
+func (fakeUpstream) Unfollow(string) {}
 func (fakeUpstream) History(context.Context, string, uint64, int) (broker.History, error) {
 	return broker.History{}, nil
 }

@@ -98,7 +98,7 @@ func (e *Engine) closeGap(g *group, missed uint, h broker.History) bool {
 	default:
 		for i := range posts {
 			s.at.Offset = posts[i].at.Offset
-			g.send(&posts[i])
+			e.pass(g, &posts[i])
 		}
 	}
 	s.filling = s.missed != missed && !s.covers(h.Position) && !g.gone
@@ -128,9 +128,10 @@ func postsOf(messages []broker.Message) []post {
 // contiguous reports whether posts are all messages from one offset to another.
 func contiguous(posts []post, after, upTo uint64) bool {
 	for i := range posts {
-		if posts[i].at.Offset != after+uint64(i)+1 {
+		if posts[i].before > after || posts[i].at.Offset <= after {
 			return false
 		}
+		after = posts[i].at.Offset
 	}
-	return uint64(len(posts)) == upTo-after
+	return after == upTo
 }

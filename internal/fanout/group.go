@@ -48,12 +48,11 @@ func (g *group) activeLists() []*memberList {
 	return g.lists
 }
 
-// send hands a message to the members, and buffers it for pending subscriptions.
-func (g *group) send(p *post) {
+// send hands a frame to the members.
+func (g *group) send(f wire.Frame) {
 	for _, l := range g.activeLists() {
-		l.worker.submit(op{kind: opPost, list: l, frame: p.frame})
+		l.worker.submit(op{kind: opPost, list: l, frame: f})
 	}
-	g.buffer(p)
 }
 
 // buffer buffers a message for pending subscriptions.
@@ -66,11 +65,8 @@ func (g *group) buffer(p *post) {
 // resync moves the group to a position and tells its members to load their snapshot
 // again.
 func (g *group) resync(to broker.Position, why string) {
-	g.sequencer.at = to
-	f := wire.ResyncFrame(g.name, why, g.size, to.Epoch, to.Offset)
-	for _, l := range g.activeLists() {
-		l.worker.submit(op{kind: opPost, list: l, frame: f})
-	}
+	g.sequencer.moveTo(to)
+	g.send(wire.ResyncFrame(g.name, why, g.size, to.Epoch, to.Offset))
 	for _, s := range g.pending {
 		s.overflow()
 	}

@@ -21,10 +21,10 @@ type pendingSubscription struct {
 }
 
 func (s *pendingSubscription) buffer(p *post) {
-	if p.plain || s.incomplete {
+	if s.incomplete {
 		return
 	}
-	s.bytes += len(p.frame)
+	s.bytes += len(p.payload)
 	if len(s.buffered) == maxBuffered || s.bytes > maxBufferedBytes {
 		s.overflow()
 		return
@@ -37,12 +37,18 @@ func (s *pendingSubscription) overflow() { *s = pendingSubscription{incomplete: 
 
 // post is a message on its way to a group.
 type post struct {
-	group string
-	frame wire.Frame
-	at    broker.Position // zero: the message has none
-	plain bool            // not a change
+	group   string
+	payload []byte          // empty: the message only moves the position
+	at      broker.Position // zero: the group has no history
+	before  uint64          // the offset before it in the stream
+
+	frame wire.Frame // nil: it has yet to be made
+	prev  uint64     // in the frame: the offset of the change that was sent before
 }
 
 func postOf(m *broker.Message) post {
-	return post{group: m.Stream, frame: m.Payload, at: m.Position, plain: m.Plain}
+	return post{group: m.Stream, payload: m.Payload, at: m.Position, before: m.Prev}
 }
+
+// isEmpty reports whether the message only moves the position.
+func (p *post) isEmpty() bool { return len(p.payload) == 0 }

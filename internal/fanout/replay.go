@@ -38,6 +38,7 @@ func (s *subscription) takePosition() {
 	defer s.engine.groups.lock(s.group)()
 	s.pending = pendingSubscription{}
 	s.base, s.replay = s.group.sequencer.at, nil
+	s.told, s.sent = s.base.Offset, s.group.sequencer.sent
 }
 
 // readSnapshot reads the snapshot, and what has come after its position as far as that is
@@ -99,6 +100,10 @@ func (s *subscription) readReplay(ctx context.Context, since broker.Position) (b
 		s.outcome.Reason = wire.ReasonOff
 		return false, nil
 	}
+	told := since.Offset
+	if since.Epoch == s.base.Epoch && s.sent <= since.Offset {
+		since.Offset = max(since.Offset, s.base.Offset) // nothing was sent in between
+	}
 	// The history may be ahead of the sequencer, which gets the rest from here as well.
 	from := min(since.Offset, s.base.Offset)
 	h, err := s.engine.config.Upstream.History(ctx, s.group.name, from, maxReplay)
@@ -110,7 +115,7 @@ func (s *subscription) readReplay(ctx context.Context, since broker.Position) (b
 	if s.outcome.Reason = s.replayProblem(since, from, h.Position, posts); s.outcome.Reason != "" {
 		return false, nil
 	}
-	s.base, s.replay = since, posts
+	s.base, s.replay, s.told = since, posts, told
 	return true, nil
 }
 
@@ -119,12 +124,12 @@ func (s *subscription) readReplay(ctx context.Context, since broker.Position) (b
 func (s *subscription) replayProblem(since broker.Position, from uint64, at broker.Position, posts []post) string {
 	bytes := 0
 	for i := range posts {
-		bytes += len(posts[i].frame) + overhead
+		bytes += len(posts[i].payload) + overhead
 	}
 	switch {
 	case at.Epoch != since.Epoch, since.Offset > at.Offset:
 		return wire.ReasonEpoch
-	case at.Offset-from > maxReplay, over(bytes, half(s.engine.config.MaxSendQueueBytes)):
+	case len(posts) == maxReplay && posts[maxReplay-1].at.Offset < at.Offset, over(bytes, half(s.engine.config.MaxSendQueueBytes)):
 		return wire.ReasonTooFar
 	case !contiguous(posts, from, at.Offset):
 		return wire.ReasonTrimmed
@@ -141,12 +146,12 @@ func (s *subscription) settleBase() bool {
 		return false
 	}
 	for i := range s.replay {
-		if sequencer.accept(s.replay[i].at) == inOrder {
-			s.group.send(&s.replay[i])
+		if sequencer.accept(s.replay[i].at, s.replay[i].before) == inOrder {
+			s.engine.pass(s.group, &s.replay[i])
 		}
 	}
 	if s.outcome.Snapshot == nil && !s.outcome.Recovered {
-		s.base = sequencer.at
+		s.base, s.told = sequencer.at, sequencer.at.Offset
 	}
 	return true
 }
@@ -163,16 +168,38 @@ func (s *subscription) follows() ([]post, bool) {
 	if s.base.Epoch == "" {
 		return s.pending.buffered, true
 	}
-	at := s.group.sequencer.at
-	var follows []post
-	add := func(posts []post) {
-		for _, p := range posts {
-			if next := s.base.Offset + uint64(len(follows)) + 1; p.at.Offset == next && next <= at.Offset {
-				follows = append(follows, p)
-			}
-		}
+	c := chain{subscription: s, at: s.base.Offset, sent: s.told}
+	c.add(s.replay)
+	c.add(s.pending.buffered)
+	if c.at != s.group.sequencer.at.Offset {
+		return nil, false
 	}
-	add(s.replay)
-	add(s.pending.buffered)
-	return follows, at.Offset >= s.base.Offset && contiguous(follows, s.base.Offset, at.Offset)
+	// The stream shows that nothing was sent in between, which the sequencer may not know.
+	s.group.sequencer.sent = min(s.group.sequencer.sent, max(c.sent, s.told))
+	return c.changes, true
+}
+
+// chain gathers the changes after the base of a subscription.
+type chain struct {
+	*subscription
+	at      uint64 // the offset up to which the chain has everything
+	sent    uint64 // the offset up to which the member has everything then
+	changes []post
+}
+
+// add adds the messages that are the next ones.
+func (c *chain) add(posts []post) {
+	for _, p := range posts {
+		if p.before > c.at || p.at.Offset <= c.at || p.at.Offset > c.group.sequencer.at.Offset {
+			continue
+		}
+		if c.at = p.at.Offset; p.isEmpty() {
+			continue
+		}
+		if p.frame == nil || p.prev > c.sent {
+			c.engine.frameAfter(&p, c.sent, c.group.size)
+		}
+		c.sent = c.at
+		c.changes = append(c.changes, p)
+	}
 }

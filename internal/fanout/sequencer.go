@@ -8,6 +8,7 @@ import "github.com/rohrpost/rohrpost/broker"
 // sequencer is guarded by the shard of its group.
 type sequencer struct {
 	at    broker.Position // of the latest message that passed
+	sent  uint64          // no change after this offset, and up to at, was sent to the members
 	ready chan struct{}   // closed when the sequencer opens; nil: it is open
 
 	filling bool            // a task fills the gap
@@ -28,15 +29,15 @@ func newSequencer() sequencer { return sequencer{ready: make(chan struct{})} }
 
 func (s *sequencer) isOpen() bool { return s.ready == nil }
 
-// accept judges a message. The sequencer moves on to a message that is in order, before
-// anything is done with it.
-func (s *sequencer) accept(at broker.Position) verdict {
+// accept judges a message, given its position and the offset before it in the stream. The
+// sequencer moves on to a message that is in order, before anything is done with it.
+func (s *sequencer) accept(at broker.Position, before uint64) verdict {
 	switch {
-	case at.Offset == 0: // a plain message, or a broker that gives no positions
+	case at.Offset == 0: // the group has no history
 		return inOrder
 	case s.ready == nil && at.Epoch == s.at.Epoch && at.Offset <= s.at.Offset:
 		return duplicate
-	case s.ready == nil && at.Epoch == s.at.Epoch && at.Offset == s.at.Offset+1 && !s.filling:
+	case s.ready == nil && at.Epoch == s.at.Epoch && before <= s.at.Offset && !s.filling:
 		s.at.Offset = at.Offset
 		return inOrder
 	}
@@ -50,11 +51,14 @@ func (s *sequencer) accept(at broker.Position) verdict {
 // open gives the sequencer its first position, and reports whether there is a gap
 // already.
 func (s *sequencer) open(at broker.Position) (gap bool) {
-	s.at = at
+	s.moveTo(at)
 	close(s.ready)
 	s.ready = nil
 	return s.missed > 0 && !s.covers(at)
 }
+
+// moveTo moves the sequencer to a position from which the members go on.
+func (s *sequencer) moveTo(at broker.Position) { s.at, s.sent = at, at.Offset }
 
 // covers reports whether the history up to a position has all messages that did not
 // pass.

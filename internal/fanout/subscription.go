@@ -108,6 +108,8 @@ type subscription struct {
 	underway underway
 
 	base     broker.Position // all messages after it follow the answer
+	told     uint64          // the offset at which the client is; it has no less than base
+	sent     uint64          // that of the sequencer when the base was taken
 	replay   []post          // of these, the ones from the history
 	snapshot Snapshot
 	partial  bool // a part has been sent
@@ -294,7 +296,7 @@ func (s *subscription) finish() (done bool, err error) {
 	if err := m.mayJoin(s.group); err != nil {
 		return true, err
 	}
-	f, err := s.answer(len(follows))
+	f, err := s.answer(follows)
 	if err != nil {
 		return true, err
 	}
@@ -325,11 +327,14 @@ func (s *subscription) interrupted() error {
 	return nil
 }
 
-func (s *subscription) answer(missed int) (wire.Frame, error) {
+func (s *subscription) answer(follows []post) (wire.Frame, error) {
 	s.outcome.Position = s.base
 	if s.outcome.Recovered && s.base.Epoch != "" {
-		s.outcome.Missed = missed
-		s.outcome.Position.Offset += uint64(missed)
+		s.outcome.Missed = len(follows)
+		s.outcome.Position = s.group.sequencer.at
+		if len(follows) > 0 {
+			s.outcome.Position = follows[len(follows)-1].at
+		}
 	}
 	return s.Answer(&s.outcome)
 }

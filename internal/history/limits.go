@@ -12,7 +12,8 @@ type Limits struct {
 	MaxTotalBytes int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the default in place of each zero.
+func (l Limits) WithDefaults() Limits {
 	setDefault(&l.MaxMessages, 1000)
 	setDefault(&l.MaxBytes, 512<<10)
 	setDefault(&l.MaxAge, 5*time.Minute)

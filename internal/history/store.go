@@ -4,8 +4,6 @@ package history
 
 import (
 	"container/list"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,11 +11,6 @@ import (
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/shards"
-)
-
-var (
-	errHole     = errors.New("the offset leaves a hole")
-	errNoOffset = errors.New("an epoch without an offset")
 )
 
 // Config configures a Store. The zero Config keeps streams within the default
@@ -28,8 +21,9 @@ type Config struct {
 	// Disabled makes the Store keep nothing and give no positions.
 	Disabled bool
 
-	// Frame makes of a payload and an offset in a stream what is kept and delivered. It
-	// runs under the lock of the stream. Defaults to the payload itself.
+	// Frame makes of a payload and an offset in a stream what is kept and delivered. The
+	// offset 0 stands for none. It runs under the lock of the stream. Defaults to the
+	// payload itself.
 	Frame func(key string, payload []byte, offset uint64) []byte
 
 	// Now returns the time by which messages and streams expire. Defaults to the time
@@ -41,18 +35,24 @@ type Config struct {
 // something can expire. Make one with New. Its methods may be called concurrently,
 // and do not wait.
 type Store struct {
-	config Config
-	hash   shards.Hash
-	shards [shards.Count]shard
+	config  Config
+	hash    shards.Hash
+	shards  [shards.Count]shard
+	sources sources
 
 	expiring  atomic.Bool // a timer is set
 	mu        sync.Mutex  // guards changes of what follows
-	listeners atomic.Pointer[[]*listener]
+	listeners atomic.Pointer[[]*Listener]
 	timer     *time.Timer
 	closed    bool
 }
 
-type listener struct{ deliver func([]broker.Message) }
+// Listener gets what Store delivers. Both functions run under the locks of the streams
+// concerned, so that the messages of one stream are delivered in order.
+type Listener struct {
+	Deliver func(batch []broker.Message)
+	Signal  func(m broker.Message) // one that has no position
+}
 
 // shard holds the streams whose keys have one hash.
 type shard struct {
@@ -65,7 +65,7 @@ type shard struct {
 
 // New returns an empty Store.
 func New(c Config) *Store {
-	c.Limits = c.Limits.withDefaults()
+	c.Limits = c.Limits.WithDefaults()
 	if c.Now == nil {
 		began := time.Now()
 		c.Now = func() time.Duration { return time.Since(began) }
@@ -74,33 +74,30 @@ func New(c Config) *Store {
 	for i := range s.shards {
 		s.shards[i].streams = make(map[string]*stream)
 	}
-	s.listeners.Store(&[]*listener{})
+	s.listeners.Store(&[]*Listener{})
 	return s
 }
 
-// Listen calls deliver with each batch that Publish accepts, until stop is called.
-// deliver runs under the locks of the streams concerned, so that batches of one
-// stream are delivered in order.
-func (s *Store) Listen(deliver func([]broker.Message)) (stop func()) {
-	l := &listener{deliver}
-	s.changeListeners(func(all []*listener) []*listener { return append(all, l) })
+// Listen adds a listener, until stop is called.
+func (s *Store) Listen(l Listener) (stop func()) {
+	s.changeListeners(func(all []*Listener) []*Listener { return append(all, &l) })
 	return func() {
-		s.changeListeners(func(all []*listener) []*listener {
-			return slices.DeleteFunc(all, func(other *listener) bool { return other == l })
+		s.changeListeners(func(all []*Listener) []*Listener {
+			return slices.DeleteFunc(all, func(other *Listener) bool { return other == &l })
 		})
 	}
 }
 
-func (s *Store) changeListeners(f func([]*listener) []*listener) {
+func (s *Store) changeListeners(f func([]*Listener) []*Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := f(slices.Clone(*s.listeners.Load()))
 	s.listeners.Store(&all)
 }
 
-// Publish appends messages to their streams as broker.Broker describes it, and
-// delivers them before it returns.
-func (s *Store) Publish(batch []broker.Message) error {
+// Publish appends messages to their streams, together and in order, and delivers them
+// before it returns. It drops messages of streams that do not exist.
+func (s *Store) Publish(batch []broker.Message) {
 	if len(batch) == 1 { // most commits change one row
 		sh := s.shard(batch[0].Stream)
 		sh.mu.Lock()
@@ -114,63 +111,63 @@ func (s *Store) Publish(batch []broker.Message) error {
 		l.Lock()
 		defer l.Unlock()
 	}
-	var errs []error
 	delivered := make([]broker.Message, 0, len(batch))
 	for i := range batch {
-		message, ok, err := s.append(&batch[i])
-		if err != nil {
-			errs = append(errs, fmt.Errorf("publish in stream %.250q: %w", batch[i].Stream, err))
-		} else if ok {
+		if message, ok := s.append(&batch[i]); ok {
 			delivered = append(delivered, message)
 		}
 	}
 	if len(delivered) > 0 {
 		for _, l := range *s.listeners.Load() {
-			l.deliver(delivered)
+			l.Deliver(delivered)
 		}
 	}
-	return errors.Join(errs...)
 }
 
-// append appends a message to its stream, and reports whether it is to be
-// delivered.
-func (s *Store) append(given *broker.Message) (message broker.Message, ok bool, err error) {
-	message = *given
+// Signal delivers a message that gets no position and is not kept, in order with those
+// of its stream.
+func (s *Store) Signal(m broker.Message) {
+	sh := s.shard(m.Stream)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	m.Position, m.Prev = broker.Position{}, 0
+	m.Payload = s.framed(&m)
+	for _, l := range *s.listeners.Load() {
+		l.Signal(m)
+	}
+}
+
+// append appends a message to its stream, and reports whether it is to be delivered.
+func (s *Store) append(given *broker.Message) (message broker.Message, ok bool) {
+	message = broker.Message{Stream: given.Stream, Payload: given.Payload}
+	if s.config.Disabled {
+		message.Payload = s.framed(&message)
+		return message, true
+	}
 	sh := s.shard(message.Stream)
 	st := sh.streams[message.Stream]
-	if st == nil && !s.config.Disabled {
-		return message, false, nil // no hub has asked for the stream
+	if st == nil {
+		return message, false // no hub has asked for the stream
 	}
-	if s.config.Disabled || message.Plain {
-		message.Position = broker.Position{}
-		message.Payload = s.framed(&message, 0)
-		return message, true, nil
-	}
-	epoch := st.at.Epoch
-	if ok, err = st.accept(&message); !ok {
-		return message, false, err
-	}
-	if st.at.Epoch != epoch {
-		sh.bytes -= st.drop(len(st.kept))
-	}
+	message.Prev = st.at.Offset
 	st.at.Offset++
 	message.Position = st.at
-	message.Payload = s.framed(&message, st.at.Offset)
+	message.Payload = s.framed(&message)
 	s.keep(sh, st, &message)
-	return message, true, nil
+	return message, true
 }
 
-func (s *Store) framed(m *broker.Message, offset uint64) []byte {
+func (s *Store) framed(m *broker.Message) []byte {
 	if s.config.Frame == nil {
 		return m.Payload
 	}
-	return s.config.Frame(m.Stream, m.Payload, offset)
+	return s.config.Frame(m.Stream, m.Payload, m.Offset)
 }
 
 // keep keeps a message, and drops old ones that exceed the limits.
 func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
 	now := s.config.Now()
-	st.kept = append(st.kept, kept{payload: message.Payload, id: message.ID, at: now})
+	st.kept = append(st.kept, kept{payload: message.Payload, at: now})
 	st.bytes += len(message.Payload) + overhead
 	sh.bytes += len(message.Payload) + overhead
 	if st.keeping == nil {

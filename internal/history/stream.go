@@ -24,7 +24,6 @@ type stream struct {
 // kept is a message that a stream keeps.
 type kept struct {
 	payload []byte
-	id      string
 	at      time.Duration
 }
 
@@ -33,35 +32,6 @@ const epochSize = 20
 
 func newStream(key string) *stream {
 	return &stream{key: key, at: broker.Position{Epoch: rand.Text()[:epochSize]}}
-}
-
-// accept moves the stream to just before a message if the message is the next one.
-// It returns an error if the message would leave a hole.
-func (s *stream) accept(m *broker.Message) (bool, error) {
-	if m.Epoch == "" {
-		return m.ID == "" || !s.has(m.ID), nil
-	}
-	if m.Epoch != s.at.Epoch {
-		if m.Offset == 0 {
-			return false, errNoOffset
-		}
-		s.at = broker.Position{Epoch: m.Epoch, Offset: m.Offset - 1}
-		return true, nil
-	}
-	if m.Offset > s.at.Offset+1 {
-		return false, errHole
-	}
-	return m.Offset == s.at.Offset+1, nil
-}
-
-// has reports whether the stream keeps a message with the id.
-func (s *stream) has(id string) bool {
-	for i := range s.kept {
-		if s.kept[i].id == id {
-			return true
-		}
-	}
-	return false
 }
 
 // drop drops the oldest messages and returns their bytes.
@@ -102,8 +72,9 @@ func (s *stream) after(offset uint64, limit int) []broker.Message {
 	rest = rest[:max(0, min(limit, len(rest)))]
 	messages := make([]broker.Message, len(rest))
 	for i, k := range rest {
-		at := broker.Position{Epoch: s.at.Epoch, Offset: before + from + uint64(i) + 1}
-		messages[i] = broker.Message{Stream: s.key, ID: k.id, Payload: k.payload, Position: at}
+		prev := before + from + uint64(i)
+		at := broker.Position{Epoch: s.at.Epoch, Offset: prev + 1}
+		messages[i] = broker.Message{Stream: s.key, Payload: k.payload, Position: at, Prev: prev}
 	}
 	return messages
 }

@@ -85,11 +85,31 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"buffers nothing", "internal/fanout/pending.go",
-		"if p.plain || s.incomplete {", "if true {", "", "TestResume", resumes,
+		"	if s.incomplete {\n		return", "	if true {\n		return", "", "TestResume", resumes,
 	},
 	{
 		"ignores gaps", "internal/fanout/sequencer.go",
-		"at.Offset == s.at.Offset+1", "at.Offset > s.at.Offset", "", "TestResume", resumes,
+		"before <= s.at.Offset && !s.filling", "!s.filling", "", "TestResume", resumes,
+	},
+	{
+		"takes empty messages for changes", "internal/fanout/deliver.go",
+		"g.sequencer.sent = p.at.Offset", "g.sequencer.sent = g.sequencer.at.Offset - 1", "", "TestResume", resumes,
+	},
+	{
+		"counts a hole by offsets", "internal/fanout/gap.go",
+		"posts[i].before > after ||", "posts[i].at.Offset != after+1 ||", "", "TestResume", resumes,
+	},
+	{
+		"tells an old member that a change is missing", "internal/fanout/replay.go",
+		"|| p.prev > c.sent {", "{", "", "TestResume", resumes,
+	},
+	{
+		"forgets that nothing was sent in between", "internal/fanout/replay.go",
+		"	s.group.sequencer.sent = min(s.group.sequencer.sent, max(c.sent, s.told))\n", "", "", "TestResume", resumes,
+	},
+	{
+		"buffers no empty messages", "internal/fanout/deliver.go",
+		"	if p.isEmpty() {\n		g.buffer(p)\n", "	if p.isEmpty() {\n", "", "TestResume", resumes,
 	},
 	{
 		"ignores duplicates", "internal/fanout/sequencer.go",
@@ -97,7 +117,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"takes another epoch for the same", "internal/fanout/sequencer.go",
-		"at.Epoch == s.at.Epoch && at.Offset == s.at.Offset+1", "at.Offset == s.at.Offset+1", "", "TestResume", resumes,
+		"at.Epoch == s.at.Epoch && before <= s.at.Offset", "before <= s.at.Offset", "", "TestResume", resumes,
 	},
 	{
 		"does not move on to a message in order", "internal/fanout/sequencer.go",
@@ -135,7 +155,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"sends news from the history to the subscriber alone", "internal/fanout/replay.go",
-		"			s.group.send(&s.replay[i])", "", "", "TestResume", resumes,
+		"			s.engine.pass(s.group, &s.replay[i])", "", "", "TestResume", resumes,
 	},
 	{
 		"takes the position after the snapshot", "internal/fanout/replay.go",

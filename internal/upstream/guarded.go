@@ -12,33 +12,42 @@ import (
 type guarded struct{ broker broker.Broker }
 
 // Run implements broker.Broker.
-func (g guarded) Run(ctx context.Context, deliver func([]broker.Message)) error {
-	return panics.Isolate(func() error { return g.broker.Run(ctx, deliver) })
+func (g guarded) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
+	return panics.Isolate(func() error { return g.broker.Run(ctx, ready, deliver) })
 }
 
 // Publish implements broker.Broker.
-func (g guarded) Publish(ctx context.Context, batch []broker.Message) error {
-	return panics.Isolate(func() error { return g.broker.Publish(ctx, batch) })
+func (g guarded) Publish(ctx context.Context, batches []broker.Batch) error {
+	return panics.Isolate(func() error { return g.broker.Publish(ctx, batches) })
 }
 
-// Subscribe implements broker.Broker.
-func (g guarded) Subscribe(ctx context.Context, stream string) (at broker.Position, err error) {
+// Taken implements broker.Broker.
+func (g guarded) Taken(ctx context.Context, source string) (number uint64, err error) {
 	err = panics.Isolate(func() (err error) {
-		at, err = g.broker.Subscribe(ctx, stream)
+		number, err = g.broker.Taken(ctx, source)
+		return err
+	})
+	return number, err
+}
+
+// Follow implements broker.Broker.
+func (g guarded) Follow(ctx context.Context, streams []string) (at []broker.Position, err error) {
+	err = panics.Isolate(func() (err error) {
+		at, err = g.broker.Follow(ctx, streams)
 		return err
 	})
 	return at, err
 }
 
-// Unsubscribe implements broker.Broker.
-func (g guarded) Unsubscribe(ctx context.Context, stream string) error {
-	return panics.Isolate(func() error { return g.broker.Unsubscribe(ctx, stream) })
+// Unfollow implements broker.Broker.
+func (g guarded) Unfollow(ctx context.Context, streams []string) error {
+	return panics.Isolate(func() error { return g.broker.Unfollow(ctx, streams) })
 }
 
-// History implements broker.Broker.
-func (g guarded) History(ctx context.Context, stream string, after uint64, limit int) (h broker.History, err error) {
+// Read implements broker.Broker.
+func (g guarded) Read(ctx context.Context, stream string, after uint64, limit int) (h broker.History, err error) {
 	err = panics.Isolate(func() (err error) {
-		h, err = g.broker.History(ctx, stream, after, limit)
+		h, err = g.broker.Read(ctx, stream, after, limit)
 		return err
 	})
 	return h, err
@@ -51,4 +60,28 @@ func (g guarded) Positions(ctx context.Context, streams []string) (at []broker.P
 		return err
 	})
 	return at, err
+}
+
+// Limits are those of a broker.Limiter. Another broker has none.
+func (g guarded) Limits() (limits broker.Limits) {
+	if limiter, ok := g.broker.(broker.Limiter); ok {
+		_ = panics.Isolate(func() error {
+			limits = limiter.Limits()
+			return nil
+		})
+	}
+	return limits
+}
+
+// Signal implements broker.Signaler.
+func (g guarded) Signal(ctx context.Context, messages []broker.Message) error {
+	return panics.Isolate(func() error { return g.broker.(broker.Signaler).Signal(ctx, messages) })
+}
+
+// signaler returns nil if the broker is none.
+func (g guarded) signaler() broker.Signaler {
+	if _, ok := g.broker.(broker.Signaler); ok {
+		return g
+	}
+	return nil
 }

@@ -16,11 +16,28 @@ type local struct {
 
 // NewLocal returns the Upstream of a hub without a broker. It starts nothing.
 func NewLocal(store *history.Store, r Receiver) Upstream {
-	store.Listen(r.Deliver)
+	store.Listen(history.Listener{
+		Deliver: r.Deliver,
+		Signal:  func(m broker.Message) { r.Signal(m.Stream, m.Payload) },
+	})
 	return &local{store, r}
 }
 
-func (l *local) Publish(batch []broker.Message) error { return l.store.Publish(batch) }
+func (l *local) Publish(batch []broker.Message) { l.store.Publish(batch) }
+
+func (l *local) Signal(m broker.Message) error {
+	l.store.Signal(m)
+	return nil
+}
+
+func (l *local) Take(_ context.Context, batches []broker.Batch) error {
+	l.store.Take(batches)
+	return nil
+}
+
+func (l *local) Taken(_ context.Context, source string) (uint64, error) {
+	return l.store.Taken(source), nil
+}
 
 func (l *local) ResyncAll(pattern string, object json.RawMessage) ([]broker.Message, error) {
 	groups, err := l.receiver.Matching(pattern)
@@ -38,7 +55,7 @@ func (l *local) HasHistory(group string) bool { return l.store.Has(group) }
 
 func (l *local) Histories(match func(string) bool) []string { return l.store.Keys(match) }
 
-func (l *local) Follow(group string, open func(at broker.Position) bool) {
+func (l *local) Follow(group string, open func(at broker.Position) bool, _ func() bool) {
 	if !open(l.store.Subscribe(group)) {
 		l.store.Unsubscribe(group)
 	}
@@ -56,9 +73,9 @@ func (l *local) Position(_ context.Context, group string) (broker.Position, erro
 	return at, nil
 }
 
-func (l *local) Flush(context.Context) {}
+func (l *local) Flush(context.Context) error { return nil }
 
-func (l *local) Close() { l.store.Close() }
+func (l *local) Close(context.Context) { l.store.Close() }
 
 // resyncs returns a resync for each group.
 func resyncs(r Receiver, groups []string, object json.RawMessage) (batch []broker.Message, err error) {

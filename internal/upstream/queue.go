@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"crypto/rand"
 	"maps"
 	"slices"
 	"sync"
@@ -17,136 +16,156 @@ const (
 	// maxOverflowed is the number of groups that get a resync each after an overflow. If
 	// there are more, all groups get one.
 	maxOverflowed = 1000
+
+	// A call of the broker has messages up to these limits, or one batch: one call at a time
+	// is one round trip at a time.
+	maxCallMessages = 200
+	maxCallBytes    = 256 << 10
 )
 
-// publishQueue hands calls to a broker, in order and off the publisher's goroutine: a
+// publishQueue hands batches to a broker, in order and off the publisher's goroutine: a
 // broker that is slow or away delays no publisher. Messages beyond the limit are
-// dropped, and their groups get a resync. The queue has a goroutine only while a call
+// dropped, and their groups get a resync. The queue has a goroutine only while something
 // waits.
 type publishQueue struct {
 	remote *remote
 	limit  int // bytes that may wait
 
 	mu         sync.Mutex // guards what follows
-	waiting    []brokerCall
+	waiting    []queued
 	bytes      int
-	overflowed map[string]bool // of the last call that waits, if it is for an overflow
+	number     uint64          // of the last batch
+	overflowed map[string]bool // of the last one that waits, if it is for an overflow
 	running    chan struct{}   // closed when the goroutine ends; nil: there is none
 }
 
-// brokerCall is one call of the broker. One of its fields is set.
-type brokerCall struct {
-	batch       []broker.Message
-	unsubscribe string
-	overflowed  map[string]bool // groups that have lost messages
+// queued is what is published together. One of its fields is set.
+type queued struct {
+	messages   []broker.Message
+	overflowed map[string]bool // groups that have lost messages
 }
 
-func (c *brokerCall) bytes() (n int) {
-	for i := range c.batch {
-		n += len(c.batch[i].Payload)
+func (c *queued) bytes() (n int) {
+	for i := range c.messages {
+		n += len(c.messages[i].Payload)
 	}
 	return n
 }
 
 func (q *publishQueue) init(r *remote) { q.remote, q.limit = r, maxQueueBytes }
 
-// add queues a call.
-func (q *publishQueue) add(c brokerCall) {
+// add queues messages.
+func (q *publishQueue) add(messages []broker.Message) {
+	c := queued{messages: messages}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.bytes += c.bytes(); q.bytes > q.limit {
 		q.bytes -= c.bytes()
-		q.overflow(c.batch)
+		q.overflow(messages)
 	} else {
 		q.waiting, q.overflowed = append(q.waiting, c), nil
 	}
-	if q.running == nil {
-		running := make(chan struct{})
-		q.running = running
-		q.remote.Tasks.Go(func(ctx context.Context) {
-			defer close(running)
-			q.callAll(ctx)
-		})
+	q.begin()
+}
+
+// addResyncs queues resyncs of groups.
+func (q *publishQueue) addResyncs(groups map[string]bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting, q.overflowed = append(q.waiting, queued{overflowed: groups}), nil
+	q.begin()
+}
+
+// begin starts the goroutine, unless it runs. It is called with the lock.
+func (q *publishQueue) begin() {
+	if q.running != nil {
+		return
 	}
+	running := make(chan struct{})
+	q.running = running
+	q.remote.Tasks.Go(func(ctx context.Context) {
+		defer close(running)
+		q.publishAll(ctx)
+	})
 }
 
 // overflow drops messages, and queues a resync of their groups in their place.
-func (q *publishQueue) overflow(batch []broker.Message) {
+func (q *publishQueue) overflow(messages []broker.Message) {
 	if q.overflowed == nil {
 		q.overflowed = make(map[string]bool)
-		q.waiting = append(q.waiting, brokerCall{overflowed: q.overflowed})
+		q.waiting = append(q.waiting, queued{overflowed: q.overflowed})
 	}
-	for i := range batch {
-		if m := &batch[i]; !m.Plain && len(q.overflowed) <= maxOverflowed {
-			q.overflowed[m.Stream] = true
+	for i := range messages {
+		if len(q.overflowed) <= maxOverflowed {
+			q.overflowed[messages[i].Stream] = true
 		}
 	}
+	q.remote.lost(len(messages), "rohrpost: the publish queue is full: the broker is away, or slower than the program publishes; "+
+		"the groups load their snapshots again", "bytes", q.limit)
 }
 
-// callAll does the calls until none waits.
-func (q *publishQueue) callAll(ctx context.Context) {
+// publishAll publishes until nothing waits.
+func (q *publishQueue) publishAll(ctx context.Context) {
 	for ctx.Err() == nil {
-		c, ok := q.next()
-		if !ok {
+		some := q.next()
+		if some == nil {
 			return
 		}
-		q.remote.retry(ctx, "publish to the broker", func(ctx context.Context) error { return q.call(ctx, &c) })
+		c := q.call(some)
+		q.remote.retry(ctx, "publish to the broker", c.publish)
 	}
 }
 
-func (q *publishQueue) next() (c brokerCall, ok bool) {
+// next returns what goes into one call.
+func (q *publishQueue) next() (some []queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.waiting, q.running = nil, nil
-		return c, false
+	count, bytes := 0, 0
+	for _, c := range q.waiting {
+		count, bytes = count+len(c.messages), bytes+c.bytes()
+		if len(some) > 0 && (count > maxCallMessages || bytes > maxCallBytes || c.overflowed != nil || some[0].overflowed != nil) {
+			break
+		}
+		some = append(some, c)
+		q.bytes -= c.bytes()
 	}
-	c = q.waiting[0]
-	q.waiting[0] = brokerCall{}
-	q.waiting = q.waiting[1:]
-	q.bytes -= c.bytes()
-	if c.overflowed != nil && len(q.waiting) == 0 {
+	clear(q.waiting[:len(some)])
+	if q.waiting = q.waiting[len(some):]; len(some) == 0 {
+		q.waiting, q.running = nil, nil
+	}
+	if len(q.waiting) == 0 {
 		q.overflowed = nil
 	}
-	return c, true
+	return some
 }
 
-func (q *publishQueue) call(ctx context.Context, c *brokerCall) error {
-	if c.unsubscribe != "" {
-		return q.remote.Broker.Unsubscribe(ctx, c.unsubscribe)
-	}
-	if c.overflowed != nil {
-		batch, err := q.resyncs(c.overflowed)
-		if err != nil {
-			return err
+// call numbers what goes into one call.
+func (q *publishQueue) call(some []queued) *publishCall {
+	p := &publishCall{remote: q.remote}
+	for _, c := range some {
+		if c.overflowed != nil {
+			c.messages = q.resyncs(c.overflowed)
 		}
-		c.batch, c.overflowed = batch, nil
+		for messages := range slices.Chunk(c.messages, q.remote.batchMessages()) {
+			q.number++ // only this goroutine numbers
+			p.batches = append(p.batches, broker.Batch{Source: q.remote.source, Number: q.number, Messages: messages})
+		}
 	}
-	return q.remote.Broker.Publish(ctx, c.batch)
+	return p
 }
 
 // resyncs returns the resyncs for groups that have lost messages.
-func (q *publishQueue) resyncs(groups map[string]bool) (batch []broker.Message, err error) {
-	if len(groups) > maxOverflowed {
-		return q.remote.ResyncAll(q.remote.AnyGroup, q.remote.Overflow)
+func (q *publishQueue) resyncs(groups map[string]bool) []broker.Message {
+	if len(groups) > maxOverflowed || slices.ContainsFunc(slices.Collect(maps.Keys(groups)), isOwn) {
+		return q.remote.resyncOfAll()
 	}
-	batch, err = resyncs(q.remote.Receiver, slices.Sorted(maps.Keys(groups)), q.remote.Overflow)
-	for i := range batch {
-		batch[i].ID = rand.Text()
-	}
-	return batch, err
+	return q.remote.resyncsOf(slices.Sorted(maps.Keys(groups)))
 }
 
-// flush waits until no call waits any more, or ctx ends.
-func (q *publishQueue) flush(ctx context.Context) {
+// flush waits until nothing waits any more, or ctx ends.
+func (q *publishQueue) flush(ctx context.Context) error {
 	q.mu.Lock()
 	running := q.running
 	q.mu.Unlock()
-	if running == nil {
-		return
-	}
-	select {
-	case <-running:
-	case <-ctx.Done():
-	}
+	return wait(ctx, running)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,32 +19,50 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeBroker takes messages, or fails.
+// fakeBroker takes batches, or fails.
 type fakeBroker struct {
 	broker.Broker
-	down atomic.Bool
+	down   atomic.Bool
+	limits broker.Limits
+	refuse func(b broker.Batch) bool // nil: none
 
 	mu        sync.Mutex
+	taken     uint64
+	calls     int
+	batches   []broker.Batch
 	published []broker.Message
 }
 
-func (b *fakeBroker) Run(ctx context.Context, _ func([]broker.Message)) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
+func (b *fakeBroker) Limits() broker.Limits { return b.limits }
 
-func (b *fakeBroker) Subscribe(context.Context, string) (broker.Position, error) {
-	return broker.Position{}, nil
-}
-
-func (b *fakeBroker) Publish(_ context.Context, batch []broker.Message) error {
-	if b.down.Load() {
-		return errors.New("down")
-	}
+func (b *fakeBroker) Publish(_ context.Context, batches []broker.Batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.published = append(b.published, batch...)
+	if b.calls++; b.down.Load() {
+		return errors.New("down")
+	}
+	for _, batch := range batches {
+		if batch.Number <= b.taken {
+			continue
+		}
+		if b.refuse != nil && b.refuse(batch) {
+			return &broker.RefusedError{Source: batch.Source, Number: batch.Number, Err: errors.New("too large")}
+		}
+		b.taken = batch.Number
+		b.batches = append(b.batches, batch)
+		b.published = append(b.published, batch.Messages...)
+	}
 	return nil
+}
+
+// texts are those of the messages, without the byte that codec adds.
+func (b *fakeBroker) texts() (texts []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.published {
+		texts = append(texts, m.Stream+" "+string(m.Payload[1:]))
+	}
+	return texts
 }
 
 type fakeReceiver struct{ Receiver }
@@ -52,66 +71,140 @@ func (fakeReceiver) Resync(group string, object json.RawMessage) (broker.Message
 	return broker.Message{Stream: group, Payload: object}, nil
 }
 
-func newTestRemote(t *testing.T) (*remote, *fakeBroker) {
+func newTestRemote(t *testing.T, b *fakeBroker) *remote {
 	group := tasks.New()
-	b := &fakeBroker{}
 	r := New(Config{
 		Broker: b, Receiver: fakeReceiver{}, Logger: slog.New(slog.DiscardHandler), Tasks: group,
-		Skipped: new(atomic.Uint64), AnyGroup: "{any}", Overflow: json.RawMessage(`"overflow"`),
+		Skipped: new(atomic.Uint64), Foreign: new(atomic.Uint64), Lost: new(atomic.Uint64),
+		AnyGroup: "{any}", Overflow: json.RawMessage(`"overflow"`),
 	}).(*remote)
 	t.Cleanup(func() { require.NoError(t, group.End(context.Background())) })
-	return r, b
+	return r
+}
+
+func text(stream, payload string) broker.Message {
+	return broker.Message{Stream: stream, Payload: []byte(payload)}
 }
 
 // TestQueueIsBounded publishes more than the queue holds while the broker is down: the
 // group gets one resync in place of the dropped messages.
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, b := newTestRemote(t)
+		b := &fakeBroker{}
+		r := newTestRemote(t, b)
 		b.down.Store(true)
 		r.queue.limit = 100 << 10
-		require.NoError(t, r.Publish([]broker.Message{{Stream: "g", Payload: []byte("first")}}))
+		r.Publish([]broker.Message{text("g", "first")})
 		synctest.Wait() // the queue is calling the broker
 		for range 1000 {
-			require.NoError(t, r.Publish([]broker.Message{{Stream: "g", Payload: make([]byte, 1<<10)}}))
+			r.Publish([]broker.Message{text("g", strings.Repeat("x", 1<<10))})
 		}
 		r.queue.mu.Lock()
 		assert.LessOrEqual(t, r.queue.bytes, 100<<10)
 		assert.LessOrEqual(t, len(r.queue.waiting), 101)
+		waiting := len(r.queue.waiting)
 		r.queue.mu.Unlock()
 		b.down.Store(false)
 		time.Sleep(5 * time.Second) // the queue retries
-		require.NoError(t, r.Publish([]broker.Message{{Stream: "g", Payload: []byte("last")}}))
-		r.Flush(t.Context())
-		resyncs := 0
-		for _, m := range b.published {
-			if string(m.Payload) == `"overflow"` {
-				resyncs++
-			}
-		}
-		assert.Equal(t, 1, resyncs)
-		assert.Equal(t, "first", string(b.published[0].Payload))
-		assert.Equal(t, "last", string(b.published[len(b.published)-1].Payload))
+		r.Publish([]broker.Message{text("g", "last")})
+		require.NoError(t, r.Flush(t.Context()))
+		got := b.texts()
+		assert.Len(t, got, waiting+2)
+		assert.Equal(t, `g "overflow"`, got[waiting], "in place of what was dropped")
+		assert.Equal(t, "g first", got[0])
+		assert.Equal(t, "g last", got[len(got)-1])
+		assert.EqualValues(t, 1000-(waiting-1), r.Lost.Load())
 	})
 }
 
-// TestOverflowOfManyGroups resyncs all groups by one control message, each time by
-// another one: a broker takes a message with the same ID once.
+// TestOverflowOfManyGroups resyncs all groups by one order.
 func TestOverflowOfManyGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, b := newTestRemote(t)
+		b := &fakeBroker{}
+		r := newTestRemote(t, b)
 		groups := map[string]bool{}
 		for n := range maxOverflowed + 1 {
 			groups[fmt.Sprint("g-", n)] = true
 		}
-		for range 2 {
-			require.NoError(t, r.queue.call(t.Context(), &brokerCall{overflowed: groups}))
+		r.queue.addResyncs(groups)
+		require.NoError(t, r.Flush(t.Context()))
+		assert.Equal(t, []string{`!orders {"kind":"resync","pattern":"{any}","object":"overflow","from":"` + r.source + `"}`}, b.texts())
+	})
+}
+
+// TestManyBatchesACall publishes while a call is under way: what has gathered leaves in
+// few calls, each commit as a batch of its own.
+func TestManyBatchesACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBroker{limits: broker.Limits{BatchMessages: 3}}
+		r := newTestRemote(t, b)
+		b.down.Store(true)
+		r.Publish([]broker.Message{text("g", "0")})
+		synctest.Wait()
+		b.down.Store(false)
+		for n := range 1000 {
+			r.Publish([]broker.Message{text("g", fmt.Sprint(n+1)), text("h", fmt.Sprint(n+1))})
 		}
-		require.Len(t, b.published, 2)
-		for _, m := range b.published {
-			assert.Equal(t, controlStream, m.Stream)
-			assert.JSONEq(t, `{"resync":"{any}","object":"overflow"}`, string(m.Payload))
+		r.Publish([]broker.Message{text("g", "a"), text("g", "b"), text("g", "c"), text("g", "d")})
+		require.NoError(t, r.Flush(t.Context()))
+		assert.LessOrEqual(t, b.calls, 2+1+1002*2/maxCallMessages+1)
+		require.Len(t, b.batches, 1+1000+2)
+		for i, batch := range b.batches {
+			assert.EqualValues(t, i+1, batch.Number)
+			assert.Equal(t, r.source, batch.Source)
+			if i > 0 && i <= 1000 {
+				assert.Len(t, batch.Messages, 2, "a commit")
+			}
 		}
-		assert.NotEqual(t, b.published[0].ID, b.published[1].ID)
+		assert.Len(t, b.batches[1001].Messages, 3, "larger ones are divided")
+	})
+}
+
+// TestRefusedBatches gives resyncs to the groups of a batch that the broker refuses, and
+// goes on.
+func TestRefusedBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		full.Store(true)
+		b := &fakeBroker{}
+		b.refuse = func(batch broker.Batch) bool {
+			for _, m := range batch.Messages {
+				if strings.Contains(string(m.Payload), "poison") || full.Load() && m.Stream == "full" {
+					return true
+				}
+			}
+			return false
+		}
+		r := newTestRemote(t, b)
+		b.down.Store(true)
+		r.Publish([]broker.Message{text("a", "1")})
+		synctest.Wait()
+		r.Publish([]broker.Message{text("a", "2"), text("b", "poison"), text("a", "3")})
+		r.Publish([]broker.Message{text("a", "4")})
+		r.Publish([]broker.Message{text("full", "5")})
+		r.Publish([]broker.Message{text("a", "6")})
+		b.down.Store(false)
+		require.NoError(t, r.Flush(t.Context()))
+		assert.Equal(t, []string{"a 1", `a "overflow"`, `b "overflow"`, "a 4", "a 6"}, b.texts())
+		assert.EqualValues(t, 4, r.Lost.Load())
+		time.Sleep(refusedPause + time.Second)
+		full.Store(false)
+		time.Sleep(refusedPause + time.Second)
+		assert.Equal(t, `full "overflow"`, b.texts()[5], "the resync that was refused, too")
+		r.Publish([]broker.Message{text("a", "7")})
+		require.NoError(t, r.Flush(t.Context()))
+		assert.Equal(t, "a 7", b.texts()[6])
+	})
+}
+
+// TestLargeMessages publishes a resync in place of a message that the broker would not
+// take.
+func TestLargeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBroker{limits: broker.Limits{PayloadBytes: 20}}
+		r := newTestRemote(t, b)
+		r.Publish([]broker.Message{text("a", strings.Repeat("x", 19)), text("b", strings.Repeat("x", 20))})
+		require.NoError(t, r.Flush(t.Context()))
+		assert.Equal(t, []string{"a " + strings.Repeat("x", 19), `b "overflow"`}, b.texts())
 	})
 }

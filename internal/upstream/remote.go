@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	mathrand "math/rand/v2"
+	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,93 +17,120 @@ import (
 )
 
 const (
-	// controlStream carries what hubs tell each other. It is not a group name.
-	controlStream = "!control"
-
-	// checkInterval is the time between two checks of the positions, give or take a
-	// fifth. The hub finds a lost last message within it.
-	checkInterval = 8 * time.Second
-
-	// maxChecked is the number of positions that one call of the broker asks for.
-	maxChecked = 500
-
 	// brokerTimeout is the time that a broker has for one answer.
 	brokerTimeout = 5 * time.Second
+
+	// abandonedAfter is the time that a call has to return after its context has ended.
+	abandonedAfter = 100 * time.Millisecond
 )
 
-// Config configures the Upstream of a hub with a broker. All fields are required.
+// Config configures the Upstream of a hub with a broker. All fields but Key are required.
 type Config struct {
 	Broker   broker.Broker
+	Key      []byte // signs what the hub publishes; nil: nothing does
 	Receiver Receiver
 	Logger   *slog.Logger
 	Tasks    *tasks.Group
-	Frame    func(group string, payload []byte, offset uint64) []byte
-	Skipped  *atomic.Uint64 // counts messages of the broker that Receiver.Check refuses
+	Frame    func(payload []byte) []byte // frames a signal
+
+	Skipped *atomic.Uint64 // counts messages of the broker that are not valid
+	Foreign *atomic.Uint64 // counts messages of versions that the hub does not know
+	Lost    *atomic.Uint64 // counts messages in place of which groups get a resync
 
 	AnyGroup string          // the pattern that matches all groups
-	Overflow json.RawMessage // the object of a resync for messages that the queue has dropped
+	Overflow json.RawMessage // the object of a resync for messages that are lost
+	Unread   json.RawMessage // that of a resync for a message that the hub cannot read
 }
 
 // remote is the Upstream of a hub with a broker, which may be slow or away, or lose
-// messages. It starts with the first message or the first group.
+// messages. It publishes from the first message on, and listens from the first group on.
 type remote struct {
 	Config
-	begin sync.Once
-	queue publishQueue
-	check chan struct{} // asks for a check of the positions
-	name  string        // of this hub, so that it does not obey its own orders
-}
-
-// control is what hubs tell each other.
-type control struct {
-	Resync string          `json:"resync,omitempty"` // the pattern of the groups that load their snapshot again
-	Object json.RawMessage `json:"object,omitempty"`
-	Order  *Order          `json:"order,omitempty"`
-	From   string          `json:"from,omitempty"` // the hub that orders
+	codec    codec
+	limits   broker.Limits
+	source   string // of the batches
+	begin    sync.Once
+	queue    publishQueue
+	signals  signalQueue
+	follower follower
+	check    chan struct{} // asks for a check of the positions
+	overflow throttle
 }
 
 // New returns the Upstream of a hub with a broker. It starts nothing.
 func New(c Config) Upstream {
-	c.Broker = guarded{c.Broker}
-	r := &remote{Config: c, check: make(chan struct{}, 1), name: rand.Text()}
+	r := &remote{Config: c, codec: codec{c.Key}, source: rand.Text(), check: make(chan struct{}, 1)}
+	guard := guarded{c.Broker}
+	r.Broker, r.limits = guard, guard.Limits()
 	r.queue.init(r)
+	r.signals.init(r)
+	r.follower.init(r)
 	return r
 }
 
+// start begins to listen.
 func (r *remote) start() {
 	r.begin.Do(func() {
+		r.follower.follow(orderStream, func(broker.Position) bool { return true }, func() bool { return false })
 		r.Tasks.Go(r.listen)
 		r.Tasks.Go(r.checkPeriodically)
 	})
 }
 
-func (r *remote) Publish(batch []broker.Message) error {
-	if len(batch) == 0 {
-		return nil
+// isOwn reports whether a stream is one by which hubs tell each other what to do. No group
+// has such a name.
+func isOwn(stream string) bool { return strings.HasPrefix(stream, "!") }
+
+func (r *remote) Publish(batch []broker.Message) {
+	if len(batch) > 0 {
+		r.queue.add(r.encoded(batch))
 	}
+}
+
+// encoded returns messages as the broker gets them.
+func (r *remote) encoded(batch []broker.Message) []broker.Message {
+	messages := make([]broker.Message, len(batch))
 	for i := range batch {
-		if batch[i].ID == "" {
-			batch[i].ID = rand.Text()
+		messages[i] = r.encode(&batch[i])
+	}
+	return messages
+}
+
+// encode puts a resync in place of a message that is too large for the broker.
+func (r *remote) encode(m *broker.Message) broker.Message {
+	if limit := r.limits.PayloadBytes; limit > 0 && len(m.Payload)+r.codec.overhead() > limit && !isOwn(m.Stream) {
+		r.lost(1, "rohrpost: a message is larger than the broker takes: its group loads its snapshot again",
+			"group", m.Stream, "bytes", len(m.Payload), "limit", limit)
+		if resync, err := r.Receiver.Resync(m.Stream, r.Overflow); err == nil {
+			m = &resync
 		}
 	}
-	r.start()
-	r.queue.add(brokerCall{batch: batch})
-	return nil
+	return broker.Message{Stream: m.Stream, Payload: r.codec.encode(m.Stream, m.Payload)}
 }
 
-func (r *remote) ResyncAll(pattern string, object json.RawMessage) ([]broker.Message, error) {
-	payload, err := json.Marshal(control{Resync: pattern, Object: object})
-	return []broker.Message{{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}}, err
-}
-
-// Order publishes a control message.
-func (r *remote) Order(ctx context.Context, o Order) error {
-	payload, err := json.Marshal(control{Order: &o, From: r.name})
-	if err != nil {
-		return err
+// batchMessages returns the number of messages in the largest batch.
+func (r *remote) batchMessages() int {
+	if r.limits.BatchMessages > 0 {
+		return r.limits.BatchMessages
 	}
-	r.start()
-	return r.Broker.Publish(ctx, []broker.Message{{Stream: controlStream, ID: rand.Text(), Payload: payload, Plain: true}})
+	return math.MaxInt
+}
+
+func (r *remote) Signal(m broker.Message) error {
+	return r.signals.add(broker.Message{Stream: m.Stream, Payload: r.codec.encode(m.Stream, m.Payload)})
+}
+
+func (r *remote) Take(ctx context.Context, batches []broker.Batch) error {
+	p := &publishCall{remote: r}
+	for _, b := range batches {
+		b.Messages = r.encoded(b.Messages)
+		p.batches = append(p.batches, b)
+	}
+	return p.publish(ctx)
+}
+
+func (r *remote) Taken(ctx context.Context, source string) (uint64, error) {
+	return r.Broker.Taken(ctx, source)
 }
 
 func (r *remote) Shared() bool { return true }
@@ -111,174 +139,89 @@ func (r *remote) HasHistory(string) bool { return true }
 
 func (r *remote) Histories(func(string) bool) []string { return nil }
 
-func (r *remote) Follow(group string, open func(at broker.Position) bool) {
+func (r *remote) Follow(group string, open func(at broker.Position) bool, gone func() bool) {
 	r.start()
-	r.Tasks.Go(func(ctx context.Context) {
-		r.retry(ctx, "subscribe to a stream", func(ctx context.Context) error {
-			at, err := r.Broker.Subscribe(ctx, group)
-			if err == nil && !open(at) {
-				r.Unfollow(group)
-			}
-			return err
-		})
-	})
+	r.follower.follow(group, open, gone)
 }
 
-func (r *remote) Unfollow(group string) { r.queue.add(brokerCall{unsubscribe: group}) }
+func (r *remote) Unfollow(group string) { r.follower.unfollow(group) }
 
 func (r *remote) History(ctx context.Context, group string, after uint64, limit int) (broker.History, error) {
-	h, err := r.Broker.History(ctx, group, after, limit)
+	h, err := r.Broker.Read(ctx, group, after, limit)
 	if err != nil {
-		return h, err
+		return broker.History{}, err
 	}
-	h.Messages = r.framed(h.Messages)
+	h.Messages = r.decoded(h.Messages)
 	return h, nil
 }
 
+var errNoAnswer = errors.New("the broker does not answer")
+
+// Position follows the stream for a moment.
 func (r *remote) Position(ctx context.Context, group string) (broker.Position, error) {
-	at, err := r.Broker.Subscribe(ctx, group)
-	if err == nil {
-		err = r.Broker.Unsubscribe(ctx, group)
-	}
-	return at, err
-}
-
-func (r *remote) Flush(ctx context.Context) { r.queue.flush(ctx) }
-
-func (r *remote) Close() {}
-
-// listen lets the broker deliver, again and again.
-func (r *remote) listen(ctx context.Context) {
-	for failures := 0; ; failures++ {
-		began := time.Now()
-		err := r.Broker.Run(ctx, r.deliver)
-		if ctx.Err() != nil {
-			return
-		}
-		r.Logger.Error("rohrpost: listen to the broker", "error", err)
-		if time.Since(began) > time.Minute {
-			failures = 0
-		}
-		tasks.Pause(ctx, tasks.Backoff(failures))
-		r.Receiver.Recheck(ctx) // an order may be lost
-		select {
-		case r.check <- struct{}{}:
-		default:
-		}
+	ctx, cancel := context.WithTimeoutCause(ctx, brokerTimeout, errNoAnswer)
+	defer cancel()
+	found := make(chan broker.Position, 1)
+	r.follower.follow(group, func(at broker.Position) bool {
+		found <- at
+		return false
+	}, func() bool { return ctx.Err() != nil })
+	select {
+	case at := <-found:
+		return at, nil
+	case <-ctx.Done():
+		return broker.Position{}, context.Cause(ctx)
 	}
 }
 
-// deliver hands on what the broker delivers.
-func (r *remote) deliver(batch []broker.Message) {
-	for i := range batch {
-		if batch[i].Stream == controlStream {
-			r.handleControl(&batch[i])
-		}
-	}
-	if messages := r.framed(batch); len(messages) > 0 {
-		r.Receiver.Deliver(messages)
-	}
+func (r *remote) Flush(ctx context.Context) error {
+	return errors.Join(r.queue.flush(ctx), r.signals.flush(ctx))
 }
 
-// framed returns the messages for groups with frames as payloads. It does not change
-// batch, which several hubs may share.
-func (r *remote) framed(batch []broker.Message) []broker.Message {
-	messages := make([]broker.Message, 0, len(batch))
-	for _, m := range batch {
-		if m.Stream == controlStream {
-			continue
-		}
-		if err := r.Receiver.Check(&m); err != nil {
-			r.Skipped.Add(1)
-			r.Logger.Error("rohrpost: a message of the broker is not valid", "bytes", len(m.Payload), "error", err)
-			continue
-		}
-		m.Payload = r.Frame(m.Stream, m.Payload, m.Offset)
-		messages = append(messages, m)
-	}
-	return messages
+func (r *remote) Close(ctx context.Context) {
+	r.begin.Do(func() {}) // from now on nothing begins to listen
+	r.follower.unfollow(orderStream)
+	_ = r.follower.flush(ctx)
 }
 
-// handleControl does what a hub tells all hubs. They all publish the same resyncs: the
-// broker takes each once, by its ID.
-func (r *remote) handleControl(m *broker.Message) {
-	var c control
-	if err := json.Unmarshal(m.Payload, &c); err != nil {
-		return // of a later version
+// ask calls the broker once, with a time limit. It does not wait for a call that ignores
+// the end of its context, since others wait for the next call.
+func ask[T any](ctx context.Context, r *remote, timeout time.Duration, call func(context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
 	}
-	if c.Order != nil {
-		if c.From != r.name {
-			r.Tasks.Go(func(ctx context.Context) { r.Receiver.Obey(ctx, *c.Order) })
-		}
-		return
-	}
-	groups, err := r.Receiver.Matching(c.Resync)
-	if err != nil {
-		return // of a later version
-	}
-	batch, err := resyncs(r.Receiver, groups, c.Object)
-	if err != nil {
-		r.Logger.Error("rohrpost: publish a resync", "pattern", c.Resync, "error", err)
-		return
-	}
-	for i := range batch {
-		batch[i].ID = m.ID + ":" + batch[i].Stream
-	}
-	_ = r.Publish(batch) // it only queues
-}
-
-// checkPeriodically compares the positions of the groups with those of the broker.
-func (r *remote) checkPeriodically(ctx context.Context) {
-	r.retry(ctx, "subscribe to the control stream", func(ctx context.Context) error {
-		_, err := r.Broker.Subscribe(ctx, controlStream)
-		return err
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errNoAnswer)
+	done := make(chan result, 1)
+	r.Tasks.Go(func(context.Context) {
+		defer cancel()
+		value, err := call(ctx)
+		done <- result{value, err}
 	})
-	for ctx.Err() == nil {
-		select {
-		case <-r.check:
-		case <-time.After(checkInterval*4/5 + mathrand.N(checkInterval*2/5)):
-		case <-ctx.Done():
-			return
-		}
-		if err := r.checkPositions(ctx); err != nil && ctx.Err() == nil {
-			r.Logger.Error("rohrpost: ask the broker for positions", "error", err)
-		}
+	select {
+	case found := <-done:
+		return found.value, found.err
+	case <-ctx.Done():
+	}
+	select {
+	case found := <-done:
+		return found.value, found.err
+	case <-time.After(abandonedAfter): // it had time to return the error of ctx
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 
-var errPositions = errors.New("another number of positions than asked for")
-
-func (r *remote) checkPositions(ctx context.Context) error {
-	before := r.Receiver.Positions()
-	names := make([]string, 0, len(before))
-	for name := range before {
-		names = append(names, name)
-	}
-	for len(names) > 0 {
-		some := names[:min(len(names), maxChecked)]
-		names = names[len(some):]
-		asking, cancel := context.WithTimeout(ctx, brokerTimeout)
-		positions, err := r.Broker.Positions(asking, some)
-		cancel()
-		if err == nil && len(positions) != len(some) {
-			err = errPositions
-		}
-		if err != nil {
-			return err
-		}
-		for i, name := range some {
-			r.Receiver.Compare(name, before[name], positions[i])
-		}
-	}
-	return nil
+// call is ask for a call without a result.
+func (r *remote) call(ctx context.Context, f func(context.Context) error) error {
+	_, err := ask(ctx, r, brokerTimeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
+	return err
 }
 
 // retry repeats f until it succeeds, or ctx ends.
 func (r *remote) retry(ctx context.Context, what string, f func(context.Context) error) {
 	for failures := 0; ctx.Err() == nil; failures++ {
-		trying, cancel := context.WithTimeout(ctx, brokerTimeout)
-		err := f(trying)
-		cancel()
+		err := f(ctx)
 		if err == nil {
 			return
 		}
@@ -287,4 +230,30 @@ func (r *remote) retry(ctx context.Context, what string, f func(context.Context)
 		}
 		tasks.Pause(ctx, tasks.Backoff(failures))
 	}
+}
+
+// lost counts messages in place of which groups get a resync, and logs that once a
+// minute.
+func (r *remote) lost(messages int, text string, args ...any) {
+	r.Lost.Add(uint64(messages))
+	if r.overflow.pass() {
+		r.Logger.Error(text, args...)
+	}
+}
+
+// throttle lets one log line a minute pass.
+type throttle struct {
+	mu   sync.Mutex
+	next time.Time
+}
+
+func (t *throttle) pass() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Before(t.next) {
+		return false
+	}
+	t.next = now.Add(time.Minute)
+	return true
 }

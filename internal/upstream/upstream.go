@@ -14,7 +14,17 @@ import (
 // broker, NewLocal one for a hub alone. Its methods may be called concurrently.
 type Upstream interface {
 	// Publish hands on messages, together and in order. It does not wait.
-	Publish(batch []broker.Message) error
+	Publish(batch []broker.Message)
+
+	// Signal hands on a message that gets no position and is not kept. It does not wait.
+	Signal(m broker.Message) error
+
+	// Take publishes batches that another source has numbered. It returns when they are
+	// taken.
+	Take(ctx context.Context, batches []broker.Batch) error
+
+	// Taken returns the number of the last batch that was taken of a source.
+	Taken(ctx context.Context, source string) (uint64, error)
 
 	// ResyncAll returns the messages that make all hubs publish a resync to their groups
 	// that match a pattern.
@@ -34,37 +44,42 @@ type Upstream interface {
 	// Histories returns the groups that match and for which HasHistory holds.
 	Histories(match func(group string) bool) []string
 
-	// Follow subscribes to the messages of a group, now or later, and then calls open
-	// with the position after which they come. If open returns false, Follow unsubscribes.
-	Follow(group string, open func(at broker.Position) bool)
+	// Follow follows the stream of a group, now or later, and then calls open with the
+	// position after which its messages come. If open returns false, Follow is taken back.
+	// While the broker does not answer, gone reports whether the group has ended meanwhile.
+	Follow(group string, open func(at broker.Position) bool, gone func() bool)
 
 	// Unfollow takes back Follow.
 	Unfollow(group string)
 
 	// History returns the position of a group and the messages after an offset. Their
-	// payloads are frames.
+	// payloads are those of Receiver.Deliver.
 	History(ctx context.Context, group string, after uint64, limit int) (broker.History, error)
 
 	// Position returns the position of a group, which begins its history.
 	Position(ctx context.Context, group string) (broker.Position, error)
 
-	// Flush waits until everything is published, or until ctx ends.
-	Flush(ctx context.Context)
+	// Flush waits until everything is published, or returns the error of ctx.
+	Flush(ctx context.Context) error
 
-	// Close stops timers. It does not wait.
-	Close()
+	// Close takes back what is followed, as far as ctx allows it to wait, and stops timers.
+	Close(ctx context.Context)
 }
 
 // Receiver is the hub to which an Upstream belongs. It knows the groups and the
 // format of their messages.
 type Receiver interface {
-	// Deliver hands messages to the members of their groups. The payloads are frames. The
-	// Upstream calls it under the locks of the streams concerned where the broker is its
-	// own, else in the order of the broker.
+	// Deliver hands messages to the members of their groups. The payloads are frames where
+	// the history is the hub's own, else the JSON of changes. An empty one only moves the
+	// position. The Upstream calls it under the locks of the streams concerned where the
+	// history is the hub's own, else in the order of the broker.
 	Deliver(batch []broker.Message)
 
+	// Signal hands a frame to the members of a group.
+	Signal(group string, frame []byte)
+
 	// Check returns what is wrong with a message of a broker, to which other programs may
-	// have published anything.
+	// have published anything. A signal has no position.
 	Check(m *broker.Message) error
 
 	// Resync returns the message that tells a group to load its snapshot again. The

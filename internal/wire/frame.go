@@ -29,21 +29,28 @@ func TextFrame(payload []byte) Frame {
 }
 
 // ChangeFrame frames the message of a change and adds the offset as the last key of
-// its data. The offset 0 is not added.
-func ChangeFrame(payload []byte, offset uint64) Frame {
+// its data. Before it stands prev, the offset of the change that the group has got
+// before, unless that is the next lower number. The offset 0 is not added.
+func ChangeFrame(payload []byte, prev, offset uint64) Frame {
 	if offset == 0 {
 		return TextFrame(payload)
 	}
-	const key, end = `,"offset":`, "}}"
-	var digits [20]byte
-	number := strconv.AppendUint(digits[:0], offset, 10)
-	size := len(payload) + len(key) + len(number)
+	const end = "}}"
+	var keys [maxPlace]byte
+	place := keys[:0]
+	if prev+1 != offset {
+		place = strconv.AppendUint(append(place, `,"prev":`...), prev, 10)
+	}
+	place = strconv.AppendUint(append(place, `,"offset":`...), offset, 10)
+	size := len(payload) + len(place)
 	f := appendHeader(make(Frame, 0, size+maxHeader), finalText, size)
 	f = append(f, payload[:len(payload)-len(end)]...)
-	f = append(f, key...)
-	f = append(f, number...)
+	f = append(f, place...)
 	return append(f, end...)
 }
+
+// maxPlace is the length of the longest prev and offset.
+const maxPlace = len(`,"prev":,"offset":`) + 2*20
 
 // ResyncFrame tells the members of a group to load their snapshot again, and the
 // position from which they go on.

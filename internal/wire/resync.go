@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 )
 
@@ -13,6 +14,12 @@ type reason struct {
 // NewResync returns the change that tells a group to load its snapshot again.
 func NewResync(group, why string) Change {
 	return Change{Group: group, Type: Resync, Object: reason{why}}
+}
+
+// ResyncObject returns the encoded Object of NewResync.
+func ResyncObject(why string) json.RawMessage {
+	object, _ := EncodeValue(reason{why}) // always encodes
+	return object
 }
 
 // ResyncPayload encodes NewResync.
