@@ -163,3 +163,28 @@ func TestRatesAreKept(t *testing.T) {
 		})
 	}
 }
+
+// A frame that comes in pieces is whole in time, and so is what comes long after it.
+func TestPiecesInTime(t *testing.T) {
+	for name, f := range map[string]frame{
+		"ping": {first: fin | pingFrame, payload: []byte("a")}, "text": {first: fin | text, payload: []byte(`{"id":1,"type":"ping"}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hub := quiet(Config{PingInterval: -1})
+				ws := pipe(t, hub)
+				go func() { _ = closeCode(ws) }()
+				for range 3 {
+					for _, b := range f.bytes() {
+						_, err := ws.NetConn().Write([]byte{b})
+						require.NoError(t, err)
+						time.Sleep(300 * time.Millisecond)
+					}
+					time.Sleep(50 * time.Second)
+				}
+				assert.Equal(t, 1, hub.Stats().Connections)
+				require.NoError(t, hub.Shutdown(context.Background()))
+			})
+		})
+	}
+}

@@ -112,8 +112,8 @@ func (c *rawClient) next() (r reply, err error) {
 }
 
 // converse sends bytes, as a whole or in pieces, and returns what the hub sends until it
-// ends the connection or the number of frames is there.
-func (c *rawClient) converse(sent []byte, pieces, frames int) (got []reply) {
+// ends the connection, or done holds.
+func (c *rawClient) converse(sent []byte, pieces int, done func(got []reply) bool) (got []reply) {
 	go func() {
 		for len(sent) > 0 {
 			n := len(sent)
@@ -126,7 +126,7 @@ func (c *rawClient) converse(sent []byte, pieces, frames int) (got []reply) {
 			sent = sent[n:]
 		}
 	}()
-	for len(got) < frames {
+	for !done(got) {
 		r, err := c.next()
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {

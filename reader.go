@@ -105,6 +105,9 @@ func (c *Conn) readFrames() error {
 		} else {
 			err = c.data(h)
 		}
+		if !c.frames.Partial() {
+			c.messageDone()
+		}
 		if err == nil {
 			err = c.keepAlive(now)
 		}
@@ -197,7 +200,6 @@ func (c *Conn) data(h frames.Header) error {
 	if err != nil || !done {
 		return err
 	}
-	c.messageDone()
 	if c.ctx.Err() != nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -247,17 +248,18 @@ func TestRFC6455(t *testing.T) {
 
 func (c *rfcCase) run(client *rawClient) {
 	sent, want := joined(c.sent...), c.want
+	done := func([]reply) bool { return false }
 	if c.code == 0 { // the connection works on
 		sent = append(sent, frame{first: fin | pingFrame, payload: []byte("works")}.bytes()...)
 		want = append(want[:len(want):len(want)], "pong works")
-	}
-	frames := len(want)
-	if c.code != 0 {
-		frames = 1 << 20 // until the end
+		messages := len(c.want) - pongs(c.want)
+		done = func(got []reply) bool {
+			return slices.Contains(got, reply{pongOp, "works"}) && messages == len(slices.DeleteFunc(slices.Clone(got), func(r reply) bool { return r.opcode == pongOp }))
+		}
 	}
 	var got []string
 	code := 0
-	for _, r := range client.converse(sent, c.pieces, frames) {
+	for _, r := range client.converse(sent, c.pieces, done) {
 		switch r.opcode {
 		case pongOp:
 			got = append(got, "pong "+r.payload)
@@ -276,5 +278,26 @@ func (c *rfcCase) run(client *rawClient) {
 	if c.code >= 1000 && c.code != 1002 && c.code != 1007 && c.code != 1009 && len(c.want) == 0 {
 		return // the client has closed: what it still gets is open
 	}
-	assert.ElementsMatch(client.t, want, got) // pongs go ahead of replies
+	// Pongs go ahead of replies, and one stands for those before it (section 5.5.3).
+	if pongs(want) <= 1 {
+		assert.ElementsMatch(client.t, want, got)
+		return
+	}
+	for _, g := range got {
+		assert.Contains(client.t, want, g)
+	}
+	for _, w := range want {
+		if !strings.HasPrefix(w, "pong ") {
+			assert.Contains(client.t, got, w)
+		}
+	}
+}
+
+func pongs(all []string) (n int) {
+	for _, s := range all {
+		if strings.HasPrefix(s, "pong ") {
+			n++
+		}
+	}
+	return n
 }
