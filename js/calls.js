@@ -4,6 +4,7 @@ import { RohrpostError, closed, isLoss, lost, refusal } from "./errors.js";
 export const pageId = Math.random().toString(36).slice(2);
 
 const early = 16_384; // characters that may be sent before the hub has answered hello
+const silence = 5000; // ms, after which the hub will not answer it
 
 // The requests of the page and their replies.
 export class Calls {
@@ -13,7 +14,7 @@ export class Calls {
   #pending = new Map(); // request id -> (error, data) => …
   #waiting = new Set(); // ids of requests whose reply is due
   #queue = new Set(); // unsent requests
-  #timer; // before another hello
+  #timer; // until another hello, or until there is no reply to it
   #early; // characters that were sent
   #once; // the hub wants the token once per connection
 
@@ -31,18 +32,26 @@ export class Calls {
     this.#early = 0;
     this.#pending.set(0, (error, reply) => {
       if (isLoss(error)) return;
+      clearTimeout(this.#timer);
       if (error?.temporary) this.#timer = setTimeout(() => this.hello(), 1000 * ((error.retryAfter ?? 1) + Math.random()));
-      this.#limits = reply?.limits ?? this.#limits ?? {};
+      if (reply) this.#limits = reply.limits;
       this.#once = reply?.token;
       if (reply) {
         connection.modern = true;
         connection.subtree ??= reply.subtree;
         if (reply.expires_in) token.expires(reply.expires_in, (error) => this.#hub._report(error));
       }
-      this.flush();
+      this.#goOn();
     });
     const wants = ["unsubscribed", "parts", "expiring", "status"];
+    this.#timer = setTimeout(() => this.#goOn(), silence);
     connection.send({ type: "rohrpost:hello", id: 0, data: { version: 1, token: token.value || undefined, page: pageId, wants } });
+  }
+
+  // Sends what has waited for the reply to hello.
+  #goOn() {
+    this.#limits ??= {};
+    this.flush();
   }
 
   // Another hello renews the identity of the connection.

@@ -75,6 +75,16 @@ test("a hub without hello sets no limit", async (t) => {
   assert.equal(network.last.requests().length, 1);
 });
 
+test("a hub that does not answer hello sets no limit after five seconds", async (t) => {
+  const { clock, network, client } = await connected(t, { pingInterval: 0 });
+  client.call("save", "x".repeat(70_000), { timeout: 60_000 }).catch(() => {});
+  client.watch("board");
+  await clock.run(4999);
+  assert.deepEqual(network.last.requests(), []);
+  await clock.run(1);
+  assert.deepEqual(network.last.requests().map((m) => m.type), ["save", "subscribe"]);
+});
+
 test("a watch and a group of a closed hub are closed and have an error", async (t) => {
   const { network, client } = await connected(t);
   network.last.drop(4403, "forbidden");
