@@ -133,9 +133,9 @@ type subject Conn
 
 // subjects returns the connections of a user, "" for all.
 func (h *Hub) subjects(user string) (all []*subject) {
-	conns := h.conns.of(user)
+	conns := h.conns.Of(user)
 	if user == "" {
-		conns = h.conns.all()
+		conns = h.conns.All()
 	}
 	for _, c := range conns {
 		all = append(all, (*subject)(c))

@@ -207,7 +207,7 @@ func TestNothingIsLeft(t *testing.T) {
 func TestLeaveCancelsAResume(t *testing.T) {
 	var hub *Hub
 	hub = quietOn(Config{}, func(h *Hub, to upstream.Receiver) upstream.Upstream {
-		return between{h.newUpstream(to), func(context.Context) { hub.conns.all()[0].Leave("g") }}
+		return between{h.newUpstream(to), func(context.Context) { hub.conns.All()[0].Leave("g") }}
 	})
 	ws := dial(t, serve(t, hub))
 	send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g","since":{"epoch":"X","offset":0}}}`)

@@ -15,6 +15,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/excess"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/frames"
+	"github.com/rohrpost/rohrpost/internal/notify"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -78,7 +79,7 @@ func newConn(h *Hub, socket *socket, who *credentials) *Conn {
 	c.nextRecheck.Store(int64(never))
 	h.enforcer.PutOff((*subject)(c))
 	h.engine.Init(&c.member, socket.Conn, socket.reader.Raw(), (*owner)(c))
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.ctx, c.cancel = context.WithCancel((*origins)(c))
 	return c
 }
 
@@ -90,7 +91,7 @@ func (c *Conn) start(unauthorized error, began uint64) {
 	c.nextPing = c.opened.Add(c.pingInterval())
 	c.timer = time.AfterFunc(math.MaxInt64, c.tick)
 	c.timer.Reset(c.nextTick())
-	if !c.hub.conns.add(c, c.user()) {
+	if !c.hub.conns.Add(c, c.user()) {
 		c.shutDown(1)
 	}
 	c.endIfDisconnected(began)
@@ -144,7 +145,7 @@ func (c *Conn) Groups() []string { return c.member.Groups() }
 // not read it in time, the hub closes the connection. On a closed connection Send
 // returns ErrClosed.
 func (c *Conn) Send(m Message) error {
-	payload, err := m.encode("")
+	payload, err := m.encode("", "")
 	if err == nil {
 		err = c.hub.config.Limits.checkFrame(wire.FramedBytes(payload))
 	}
@@ -153,6 +154,16 @@ func (c *Conn) Send(m Message) error {
 	}
 	if err != nil {
 		return fmt.Errorf("rohrpost: send: %w", err)
+	}
+	return nil
+}
+
+// SendToOthers is Hub.Send for a message that the page of this connection need not get. The
+// hub sends it to all members. The JavaScript client of the page drops it. A client that
+// names no page in its hello, such as rohrpost-js, gets the message too.
+func (c *Conn) SendToOthers(group string, m Message) error {
+	if err := c.hub.send(group, m, wire.SkippedOrigin(c.wanted().page)); err != nil {
+		return fmt.Errorf("rohrpost: send to the others of a group: %w", err)
 	}
 	return nil
 }
@@ -185,6 +196,29 @@ func (c *Conn) Context() context.Context { return c.ctx }
 
 // pushFrame sends a frame to this connection alone.
 func (c *Conn) pushFrame(f wire.Frame) error { return outward(c.member.Push(f)) }
+
+var _ context.Context = (*origins)(nil)
+
+// origins is a Conn as the root of its contexts, which have the page of the client as
+// their origin.
+type origins Conn
+
+// Deadline implements context.Context.
+func (*origins) Deadline() (at time.Time, ok bool) { return at, false }
+
+// Done implements context.Context.
+func (*origins) Done() <-chan struct{} { return nil }
+
+// Err implements context.Context.
+func (*origins) Err() error { return nil }
+
+// Value implements context.Context.
+func (c *origins) Value(key any) any {
+	if page := (*Conn)(c).wanted().page; page != "" && notify.IsOriginKey(key) {
+		return wire.Origin(page)
+	}
+	return nil
+}
 
 // owner is a Conn as its member sees it.
 type owner Conn

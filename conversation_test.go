@@ -38,6 +38,7 @@ type conversationStep struct {
 		Group, Type   string
 		Object        json.RawMessage
 		UpdatedFields []string `json:"updated_fields"`
+		Origin        string
 	}
 	SendToGroup *struct {
 		Group   string
@@ -182,7 +183,7 @@ func (s conversationStep) play(hub *Hub, ws *websocket.Conn) (string, error) {
 		return "", errors.Join(err, ws.WriteMessage(websocket.TextMessage, raw))
 	case s.Publish != nil:
 		p := s.Publish
-		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields}
+		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields, Origin: p.Origin}
 		if p.Object != nil {
 			ch.Object = compactJSON(p.Object)
 		}
@@ -264,8 +265,11 @@ func (c conversation) render() string {
 			fmt.Fprintf(&b, "%s<- %s\n", who, *s.Expect)
 		case s.Publish != nil:
 			fields, _ := json.Marshal(s.Publish.UpdatedFields)
-			fmt.Fprintf(&b, "# published in %s: %s, object %s, updated fields %s\n",
-				s.Publish.Group, s.Publish.Type, orNull(s.Publish.Object), fields)
+			fmt.Fprintf(&b, "# published in %s: %s, object %s, updated fields %s", s.Publish.Group, s.Publish.Type, orNull(s.Publish.Object), fields)
+			if s.Publish.Origin != "" {
+				fmt.Fprintf(&b, ", origin %s", s.Publish.Origin)
+			}
+			fmt.Fprintln(&b)
 		case s.SendToGroup != nil && s.SendToGroup.Raw != "":
 			fmt.Fprintf(&b, "# sent raw to %s: %s\n", s.SendToGroup.Group, s.SendToGroup.Raw)
 		case s.SendToGroup != nil:

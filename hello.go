@@ -27,7 +27,10 @@ const (
 
 // wants are what a client has asked for in its hello. A connection without hello has
 // none: it gets nothing that it does not know.
-type wants struct{ unsubscribed, parts, expiring bool }
+type wants struct {
+	unsubscribed, parts, expiring bool
+	page                          string // its id; "": none, or malformed
+}
 
 // hello answers the first request of a connection.
 func (c *Conn) hello(ctx context.Context, r *Request) (any, error) {
@@ -38,7 +41,7 @@ func (c *Conn) hello(ctx context.Context, r *Request) (any, error) {
 	if err := c.takeToken(ctx, hello.Token); err != nil {
 		return nil, err
 	}
-	w := &wants{}
+	w := &wants{page: wire.Origin(hello.Page)}
 	for _, want := range hello.Wants {
 		switch want { // others are of a later version
 		case "unsubscribed":
@@ -110,7 +113,7 @@ func (c *Conn) answerHeartbeat(in inbound) bool {
 // expiringFrame tells a client that its identity expires.
 func expiringFrame(left time.Duration) wire.Frame {
 	m := Message{Type: reservedPrefix + "expiring", Data: map[string]float64{"expires_in": max(0, math.Round(left.Seconds()*10)/10)}}
-	payload, _ := m.encode("") // always encodes
+	payload, _ := m.encode("", "") // always encodes
 	return wire.TextFrame(payload)
 }
 
@@ -188,7 +191,7 @@ func (c *Conn) identify(now *credentials, began uint64) error {
 		c.member.End(code, "another identity", true)
 		return ErrClosed
 	}
-	c.hub.conns.move(c, before.ID, now.ID)
+	c.hub.conns.Move(c, before.ID, now.ID)
 	c.credentials.Store(now)
 	if c.endIfDisconnected(began) {
 		return ErrClosed

@@ -50,6 +50,12 @@ func conversationHub(c conversation) *Hub {
 	hub.Handle("wait", after(300*time.Millisecond))
 	hub.Handle("hello", hello)
 	hub.Handle("leave", leave)
+	hub.Handle("others", func(_ context.Context, c *Conn, _ *Request) (any, error) {
+		return nil, c.SendToOthers("article-7", Message{Type: "typing", Data: 1})
+	})
+	hub.Handle("save", func(ctx context.Context, _ *Conn, _ *Request) (any, error) {
+		return nil, hub.Publish(ctx, Change{Group: "article-7", Type: Update})
+	})
 	hub.Handle("bye", func(_ context.Context, c *Conn, _ *Request) (any, error) {
 		return nil, errors.Join(c.Send(Message{Type: "bye"}), c.Close(4000, "bye"))
 	})

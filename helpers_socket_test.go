@@ -30,7 +30,7 @@ type fakeSocket struct {
 
 // connect opens a connection that writes to a fake socket and is in no group.
 func connect(t testing.TB, hub *Hub, waits bool) (*Conn, *fakeSocket) {
-	require.NoError(t, hub.conns.reserve())
+	require.NoError(t, hub.conns.Reserve())
 	var hijacked *hijacker
 	client, _, err := mempipe.Dial(func(w http.ResponseWriter, r *http.Request) {
 		hijacked = &hijacker{ResponseWriter: w}

@@ -19,6 +19,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
 	"github.com/rohrpost/rohrpost/internal/logs"
+	"github.com/rohrpost/rohrpost/internal/registry"
 	"github.com/rohrpost/rohrpost/internal/snapshots"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/tasks"
@@ -35,7 +36,7 @@ type Hub struct {
 	upstream upstream.Upstream
 	engine   *fanout.Engine
 	tasks    *tasks.Group
-	conns    registry[*Conn]
+	conns    registry.Registry[*Conn]
 	buffers  sockio.Buffers
 	readers  budget.Slots // of readers that do not wait
 	rates    budget.InboundRates
@@ -84,7 +85,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	h.rates = budget.InboundRates{
 		Bytes: budget.Rate(c.Limits.InboundBytes), Messages: budget.Rate(c.Limits.Messages), Controls: budget.Rate(c.Limits.ControlFrames),
 	}
-	h.conns.init(c.Limits.MaxConnections)
+	h.conns.Init(c.Limits.MaxConnections)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
 	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects)
 	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits}
@@ -160,20 +161,24 @@ func (h *Hub) addSpread(group string, payload []byte) []byte {
 // messages of the group; with one it does not, and Send returns an error if the broker is
 // no broker.Signaler. After Shutdown Send returns ErrClosed.
 func (h *Hub) Send(group string, m Message) error {
-	if (*wire.Message)(&m).Empty() {
-		return fmt.Errorf("rohrpost: send to a group: %w", errEmptyMessage)
-	}
-	err := h.checkGroup(group)
-	if err == nil && h.hasMembers(group) {
-		var payload []byte
-		if payload, err = m.encode(group); err == nil {
-			err = h.publishPlain(group, payload)
-		}
-	}
-	if err != nil {
+	if err := h.send(group, m, ""); err != nil {
 		return fmt.Errorf("rohrpost: send to a group: %w", err)
 	}
 	return nil
+}
+
+func (h *Hub) send(group string, m Message, origin string) error {
+	if (*wire.Message)(&m).Empty() {
+		return errEmptyMessage
+	}
+	if err := h.checkGroup(group); err != nil || !h.hasMembers(group) {
+		return err
+	}
+	payload, err := m.encode(group, origin)
+	if err != nil {
+		return err
+	}
+	return h.publishPlain(group, payload)
 }
 
 // SendRaw is Send for a message that is a JSON object already. The hub sends it byte
@@ -211,7 +216,7 @@ func (h *Hub) checkGroup(group string) error {
 
 // countPublished counts a message to a group. It fails after Shutdown.
 func (h *Hub) countPublished() error {
-	if h.conns.isClosed() {
+	if h.conns.IsClosed() {
 		return ErrClosed
 	}
 	h.counters.published.Add(1)
@@ -245,19 +250,19 @@ func (h *Hub) warn(t *throttle, text string, args ...any) {
 // only handlers that ignore their context may still run. Shutdown may be called more
 // than once.
 func (h *Hub) Shutdown(ctx context.Context) error {
-	conns := h.conns.close()
+	conns := h.conns.Close()
 	for _, c := range conns {
 		c.shutDown(len(conns))
 	}
 	select {
-	case <-h.conns.drained:
+	case <-h.conns.Drained:
 		if err := h.endTasks(ctx); err != nil {
 			return fmt.Errorf("rohrpost: shut down: %w", err)
 		}
 		return nil
 	case <-ctx.Done():
 	}
-	left := h.conns.all()
+	left := h.conns.All()
 	for _, c := range left {
 		c.member.Abort()
 	}
@@ -288,7 +293,7 @@ func (h *Hub) now() time.Duration { return time.Since(h.began) }
 func (h *Hub) Stats() Stats {
 	e := h.engine.Stats()
 	return Stats{
-		Connections:   h.conns.count(),
+		Connections:   h.conns.Count(),
 		Groups:        e.Groups,
 		Memberships:   e.Memberships,
 		Recovered:     e.Recovered,

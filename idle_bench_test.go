@@ -35,7 +35,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	time.Sleep(time.Second)
 	idle := measure()
-	for i, c := range hub.conns.all() {
+	for i, c := range hub.conns.All() {
 		for g := range groups {
 			require.NoError(b, c.Join(fmt.Sprint("group-", (i+g*97)%10_000)))
 		}

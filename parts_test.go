@@ -110,7 +110,7 @@ func TestPartsGoAsFastAsTheClient(t *testing.T) {
 		var items, parts int
 		for last := false; !last; parts++ {
 			time.Sleep(8 * time.Second)
-			for _, c := range hub.conns.all() {
+			for _, c := range hub.conns.All() {
 				assert.Less(t, c.member.Waiting(), 10_000+500, "one part waits")
 			}
 			require.NoError(t, hub.Send("other", Message{ID: parts, Type: "x"})) // it waits for the part

@@ -23,12 +23,12 @@ type Message struct {
 }
 
 // encode returns the JSON of the message to a group, or to a connection if group is "".
-func (m Message) encode(group string) ([]byte, error) {
+func (m Message) encode(group, origin string) ([]byte, error) {
 	w := (*wire.Message)(&m)
 	if w.Empty() {
 		return nil, errEmptyMessage
 	}
-	return w.Encode(group)
+	return w.Encode(group, origin)
 }
 
 // The types of a Change.
@@ -66,4 +66,8 @@ type Change struct {
 	// carries them beside the object and also inside it, unless the object has a key
 	// "updated_fields" of its own; Object itself is never changed. Defaults to none.
 	UpdatedFields []string
+
+	// Origin is the id of the page that made the change, after a "!" if the page need not
+	// be told. Defaults to that of WithOrigin in the context.
+	Origin string
 }

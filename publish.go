@@ -6,18 +6,25 @@ import (
 	"fmt"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/notify"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
 // Publish sends changes to the members of their groups, in the order given and with
 // nothing of another Publish in between. It does not wait. It ignores the end of ctx,
-// since the changes have happened. If the changes together would fill the send queue of
+// since the changes have happened; they have the origin of ctx. If the changes together would fill the send queue of
 // a connection, that connection gets one Resync for each of its groups instead. An error
 // of one change does not stop the others. After Shutdown Publish returns ErrClosed.
-func (h *Hub) Publish(_ context.Context, changes ...Change) error {
+func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
 	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
+	origin := notify.OriginOf(ctx)
 	for i := range changes {
 		change := (*wire.Change)(&changes[i])
+		if origin != "" {
+			marked := *change // the caller's stays as it is
+			change = &marked
+			change.Mark(origin)
+		}
 		if err := change.Check(); err != nil {
 			p.errs = append(p.errs, err)
 		} else {
@@ -85,7 +92,7 @@ func (p *publication) encode(ch *wire.Change) error {
 
 // encodeForAll encodes a resync for all groups that match its pattern.
 func (p *publication) encodeForAll(ch *wire.Change) error {
-	if p.hub.conns.isClosed() {
+	if p.hub.conns.IsClosed() {
 		return ErrClosed
 	}
 	object, err := wire.EncodeValue(ch.Object)

@@ -36,7 +36,7 @@ const (
 
 // read is the reader. It owns the connection and closes it at the end.
 func (c *Conn) read() {
-	defer c.hub.conns.release()
+	defer c.hub.conns.Release()
 	c.begin()
 	c.hub.readers.Take()
 	err := panics.Guard(c.readFrames) // the socket may be the program's code
@@ -48,7 +48,7 @@ func (c *Conn) read() {
 	c.hub.counters.end(code)
 	c.member.Close()
 	c.tasks.Wait()
-	c.hub.conns.remove(c, c.user())
+	c.hub.conns.Remove(c, c.user())
 	if c.connected {
 		c.runOnDisconnect()
 	}

@@ -63,7 +63,7 @@ func (h *Hub) Recheck(ctx context.Context, userID, pattern string) error {
 
 // order does at this hub what it tells the others to do.
 func (h *Hub) order(ctx context.Context, o upstream.Order) error {
-	if h.conns.isClosed() {
+	if h.conns.IsClosed() {
 		return fmt.Errorf("rohrpost: %s: %w", o.Kind, ErrClosed)
 	}
 	err := obey(ctx, h.enforcer, o)

@@ -178,7 +178,7 @@ func (h *Hub) Position(ctx context.Context, group string) (Position, error) {
 	if !wire.ValidGroup(group) {
 		return Position{}, fmt.Errorf("rohrpost: position: malformed group name %.250q", group)
 	}
-	if h.conns.isClosed() {
+	if h.conns.IsClosed() {
 		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", group, ErrClosed)
 	}
 	at, err := h.upstream.Position(ctx, group)

@@ -42,6 +42,7 @@ var allowedImports = map[string]string{
 	"internal/lazyctx":    "",
 	"internal/origin":     "",
 	"internal/panics":     "",
+	"internal/registry":   "",
 	"internal/shards":     "",
 	"internal/sockio":     "",
 	"internal/tasks":      "",
@@ -62,7 +63,7 @@ var allowedImports = map[string]string{
 
 // standardOnly lists the packages that import only the standard library.
 var standardOnly = []string{
-	"broker", "internal/budget", "internal/frames", "internal/lazyctx", "internal/panics", "internal/shards", "internal/sockio",
+	"broker", "internal/budget", "internal/frames", "internal/lazyctx", "internal/panics", "internal/registry", "internal/shards", "internal/sockio",
 	"internal/tasks", "internal/wire",
 }
 

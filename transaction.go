@@ -30,7 +30,7 @@ func AfterCommit(tx *gorm.DB, fn func()) error {
 // with its other changes, and not at all if it rolls back. Outside a transaction, and
 // after one that has committed, it publishes them at once, behind the COMMITs that are under
 // way. It waits for these at most one second. Use it to announce what GORM cannot see, such as raw SQL.
-// Notify encodes the objects before it returns. The errors are those of AfterCommit and
+// Notify encodes the objects before it returns. The changes have the origin of the context of tx. The errors are those of AfterCommit and
 // of a change that cannot be encoded. Then none of the changes is published.
 func Notify(tx *gorm.DB, changes ...Change) error {
 	encoded := make([]wire.Change, len(changes))
@@ -43,7 +43,8 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 		if err != nil {
 			return err
 		}
-		encoded[i] = wire.Change{Group: change.Group, Type: change.Type, Object: object, UpdatedFields: slices.Clone(change.UpdatedFields)}
+		encoded[i] = wire.Change{Group: change.Group, Type: change.Type, Object: object, UpdatedFields: slices.Clone(change.UpdatedFields), Origin: change.Origin}
+		encoded[i].Mark(notify.OriginOf(tx.Statement.Context))
 	}
 	return afterCommit(tx, true, func(kept *notify.Tx) { kept.Add(encoded) })
 }

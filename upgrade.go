@@ -8,6 +8,7 @@ import (
 
 	"github.com/rohrpost/rohrpost/internal/origin"
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/registry"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -36,7 +37,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, authenticate authent
 	defer func() { // also if the program's code panics, or ends the goroutine
 		if !started {
 			hijacked.abort()
-			h.conns.release()
+			h.conns.Release()
 		}
 	}()
 	began := h.ledger.Now()
@@ -72,7 +73,7 @@ func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (ok bool) {
 			"remedy", "add the origin to Config.Origins if its pages may connect; or let a proxy pass on the Host header of the page, "+
 				"with its port (nginx: proxy_set_header Host $http_host; Vite: changeOrigin: false)")
 		http.Error(w, err.Error(), http.StatusForbidden)
-	case errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrClosed), errors.Is(err, registry.ErrClosed):
 		h.counters.refused.add(wire.CodeShutdown)
 		unavailable(w, "shutting down")
 	default:
@@ -86,13 +87,13 @@ func (h *Hub) admit(w http.ResponseWriter, r *http.Request) (ok bool) {
 var errOrigin = errors.New("origin not allowed")
 
 func (h *Hub) reserve(r *http.Request) error {
-	if h.conns.isClosed() {
+	if h.conns.IsClosed() {
 		return ErrClosed
 	}
 	if !origin.Allowed(r, h.config.Origins) {
 		return errOrigin
 	}
-	return h.conns.reserve()
+	return h.conns.Reserve()
 }
 
 // refuseIdentity refuses a client that is not authenticated. It reports whether the

@@ -105,7 +105,7 @@ func newHandler(hub *rohrpost.Hub, db *gorm.DB) http.Handler {
 	mux.Handle("/ws/rohrpost/", hub)
 	mux.Handle("/rohrpost/", js.Handler())
 	newAPI(db).register(mux)
-	return secure(http.NewCrossOriginProtection().Handler(mux))
+	return secure(http.NewCrossOriginProtection().Handler(rohrpost.MarkOrigin(mux)))
 }
 
 // secure allows the page to load, run and connect to this server only.

@@ -1,6 +1,6 @@
 package mutants
 
-// nameMutants are those of the names of groups.
+// nameMutants are those of the names of groups, and of pages.
 var nameMutants = []mutant{
 	{
 		"does not escape the byte that follows", "internal/wire/pattern.go",
@@ -81,5 +81,41 @@ var nameMutants = []mutant{
 	{
 		"an empty column is in a group", "internal/notify/template.go",
 		"value == \"\" && err == nil {", "false {", "internal/notify", "TestTemplatesMakeTheNamesOfTheTable", "",
+	},
+	{
+		"marks a resync", "internal/wire/origin.go",
+		`if ch.Origin == "" && ch.Type != Resync {`, `if ch.Origin == "" {`, "", "TestOriginsOfWrites", "",
+	},
+	{
+		"marks over an origin", "internal/wire/origin.go",
+		`if ch.Origin == "" && ch.Type != Resync {`, `if ch.Type != Resync {`, "", "TestOriginsOfWrites", "",
+	},
+	{
+		"a net effect has the last origin", "internal/wire/origin.go",
+		"	case a == b:\n		return a", "	case true:\n		return b", "", "TestOriginsOfWrites", "",
+	},
+	{
+		"a net effect is skipped in part", "internal/wire/origin.go",
+		"	case PageOf(a) == PageOf(b):\n		return PageOf(a)", "	case PageOf(a) == PageOf(b):\n		return b", "", "TestOriginsOfWrites", "",
+	},
+	{
+		"accepts any id of a page", "internal/wire/origin.go",
+		"	if page == \"\" || len(page) > maxOrigin || !fitsGroup(page) ||", "	if", "", "TestMarkOrigin", "",
+	},
+	{
+		"sends no origin", "internal/wire/change.go",
+		`if ch.Origin != "" {`, "if false {", "", "TestConversations", "",
+	},
+	{
+		"sends to the others without the mark", "conn.go",
+		"wire.SkippedOrigin(c.wanted().page)", `wire.SkippedOrigin("")`, "", "TestConversations", "",
+	},
+	{
+		"a handler has no origin", "conn.go",
+		"if page := (*Conn)(c).wanted().page; page != \"\" &&", "if page := (*Conn)(c).wanted().page; false &&", "", "TestOriginOfHandlers", "",
+	},
+	{
+		"a commit has the origin of its begin", "internal/notify/captured.go",
+		"OriginOf(s.Context)", "OriginOf(t.ctx)", "", "TestOriginsOfWrites", "",
 	},
 }

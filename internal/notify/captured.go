@@ -16,6 +16,7 @@ type statement struct {
 	model   *model
 	fields  []string // that it updates, as messages name them
 	updates bool     // it is an update to groups that its rows stay in
+	origin  string   // of its changes
 
 	copies   map[uintptr]reflect.Value // of rows, with their associations
 	unloaded error                     // why they are without
@@ -27,6 +28,7 @@ func (t *Tx) Captured(captured *capture.Statement) {
 	m := captured.Table.Interest().(*model)
 	s := statement{Statement: captured, tx: t, model: m}
 	s.fields, s.updates = m.fieldNames(s.Named), m.announcesUpdateOf(s.Set)
+	s.origin = OriginOf(s.Context)
 	if m.hasMethods() {
 		defer t.notifier.watch(m)()
 	}
@@ -145,10 +147,11 @@ func (s *statement) announce(op capture.Operation, fields []string, key capture.
 // counts and leaves out a change that it cannot build.
 func (s *statement) addChange(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
 	e := txEntry{model: s.model, key: key.Text(), op: op}
+	origin := s.origin
 	if s.tx.notifier.config.NetEffect {
-		e.op, fields = s.tx.net(netKey{s.model, key.Text(), group}, op, fields)
+		e.op, fields, origin = s.tx.net(netKey{s.model, key.Text(), group}, op, fields, origin)
 	}
-	e.change = wire.Change{Group: group, UpdatedFields: fields}
+	e.change = wire.Change{Group: group, UpdatedFields: fields, Origin: origin}
 	if e.op != nothing {
 		e.change.Type = e.op.String()
 		err := e.change.Check()
@@ -188,7 +191,7 @@ func (s *statement) skip(op capture.Operation, key capture.Key, err error) {
 
 // net composes a change with the earlier changes of the row in the transaction. Each
 // change holds the whole effect so far, so that a savepoint only truncates the list.
-func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Operation, []string) {
+func (t *Tx) net(key netKey, op capture.Operation, fields []string, origin string) (capture.Operation, []string, string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.netted == nil {
@@ -201,8 +204,9 @@ func (t *Tx) net(key netKey, op capture.Operation, fields []string) (capture.Ope
 	}
 	at, known := t.netted[key]
 	if !known {
-		return op, fields
+		return op, fields, origin
 	}
 	e := &t.entries[at]
-	return netOf(e.op, e.change.UpdatedFields, op, fields)
+	op, fields = netOf(e.op, e.change.UpdatedFields, op, fields)
+	return op, fields, wire.ComposedOrigin(e.change.Origin, origin)
 }

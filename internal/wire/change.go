@@ -23,6 +23,7 @@ type Change struct {
 	Type          string
 	Object        any
 	UpdatedFields []string
+	Origin        string
 }
 
 // Unrendered is the Object of a change for a group that had neither members nor a
@@ -43,6 +44,8 @@ func (ch *Change) Check() error {
 		return fmt.Errorf("change: the type %q is reserved", ch.Type)
 	case !validType(ch.Type):
 		return fmt.Errorf("change: the type %.100q is not 1 to 64 of a-z, 0-9, _ and -", ch.Type)
+	case ch.Origin != "" && Origin(PageOf(ch.Origin)) == "":
+		return fmt.Errorf("change: the origin %.100q is not 1 to 64 of A-Z, a-z, 0-9, _ and -", ch.Origin)
 	}
 	return nil
 }
@@ -50,7 +53,7 @@ func (ch *Change) Check() error {
 // validType reports whether a type fits [a-z0-9_-]{1,64}.
 func validType(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !groupByte(c) || 'A' <= c && c <= 'Z' || c == '.' || c == ':' {
+		if c := s[i]; !groupByte(c) || 'A' <= c && c <= 'Z' || c == '.' || c == ':' || c == escape {
 			return false
 		}
 	}
@@ -73,7 +76,7 @@ func (ch *Change) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object of change in %s: %w", ch.Group, err)
 	}
-	size := len(object) + len(ch.Type) + len(ch.Group) + 160
+	size := len(object) + len(ch.Type) + len(ch.Group) + len(ch.Origin) + 160
 	for _, field := range ch.UpdatedFields {
 		size += 2 * (len(field) + 3)
 	}
@@ -85,7 +88,7 @@ func (ch *Change) Encode() ([]byte, error) {
 	b = appendString(b, ch.Group)
 	b = append(b, `,"object":`...)
 	if len(ch.UpdatedFields) == 0 {
-		return append(append(b, object...), "}}"...), nil
+		return ch.appendEnd(append(b, object...)), nil
 	}
 	if ch.listsFields(object) {
 		b = append(b, trimSpace(object[:len(object)-1])...)
@@ -96,7 +99,15 @@ func (ch *Change) Encode() ([]byte, error) {
 	} else {
 		b = append(b, object...)
 	}
-	return append(ch.appendFields(append(b, ',')), "}}"...), nil
+	return ch.appendEnd(ch.appendFields(append(b, ','))), nil
+}
+
+// appendEnd appends what follows the object and the updated fields.
+func (ch *Change) appendEnd(b []byte) []byte {
+	if ch.Origin != "" {
+		b = appendString(append(b, `,"origin":`...), ch.Origin)
+	}
+	return append(b, "}}"...)
 }
 
 const updatedFields = "updated_fields"

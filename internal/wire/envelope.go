@@ -18,6 +18,7 @@ type Envelope struct {
 	ErrorInfo *ErrorInfo
 	Data      json.RawMessage
 	Group     json.RawMessage // of a plain message
+	Origin    json.RawMessage // of a plain message
 }
 
 // Encode joins the parts and does not look at them: bytes that came from the
@@ -37,8 +38,8 @@ func (e Envelope) Frame() Frame {
 
 // size returns about the length of the encoding.
 func (e Envelope) size() int {
-	const keys, info = 60, 90
-	size := len(e.ID) + len(e.Type) + len(e.Error) + len(e.Data) + len(e.Group) + keys
+	const keys, info = 70, 90
+	size := len(e.ID) + len(e.Type) + len(e.Error) + len(e.Data) + len(e.Group) + len(e.Origin) + keys
 	if e.ErrorInfo != nil {
 		size += info
 	}
@@ -55,6 +56,7 @@ func (e Envelope) appendTo(b []byte) []byte {
 	}
 	b = appendPart(b, `"data":`, e.Data)
 	b = appendPart(b, `"group":`, e.Group)
+	b = appendPart(b, `"origin":`, e.Origin)
 	return append(b, '}')
 }
 

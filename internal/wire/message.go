@@ -16,8 +16,8 @@ func (m *Message) Empty() bool {
 }
 
 // Encode returns the JSON of the message. A message to a group ends with the name of
-// the group; group is empty for one to a connection.
-func (m *Message) Encode(group string) ([]byte, error) {
+// the group, and the origin if there is one; group is empty for one to a connection.
+func (m *Message) Encode(group, origin string) ([]byte, error) {
 	var e Envelope
 	var err error
 	if e.ID, err = EncodeID(m.ID); err != nil {
@@ -34,6 +34,9 @@ func (m *Message) Encode(group string) ([]byte, error) {
 	}
 	if group != "" {
 		e.Group = EncodeString(group)
+	}
+	if origin != "" {
+		e.Origin = EncodeString(origin)
 	}
 	return e.Encode(), nil
 }

@@ -119,6 +119,7 @@ class Player {
       session.asked.delete([...session.asked.keys()].at(-1));
     }
     const errors = session.of("error").length;
+    if (message.data?.origin) message.data.self = false; // the client adds it: it is another page
     session.network.last.deliver(text);
     await settled();
     assert.deepEqual(session.of("message").at(-1), message);
