@@ -38,7 +38,10 @@ func (c *Conn) hello(ctx context.Context, r *Request) (any, error) {
 	if err != nil {
 		return nil, codedError(wire.CodeMalformed, "%w", err)
 	}
-	if err := c.takeToken(ctx, hello.Token); err != nil {
+	switch err := c.takeToken(ctx, hello.Token); {
+	case errors.Is(err, ErrClosed):
+		return nil, errBeside // nobody is left to answer
+	case err != nil:
 		return nil, err
 	}
 	w := &wants{page: wire.Origin(hello.Page)}

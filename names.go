@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"fmt"
 	"log/slog"
+	"strconv"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -10,6 +11,17 @@ import (
 // Params holds the values of the placeholders of a pattern, by name. They are what a
 // program has given FormatGroup: a value may contain any character.
 type Params map[string]string
+
+// Int64 returns the value of a placeholder as an integer. Its error is an *Error with the
+// text "ACCESS_DENIED", which a function of Allow can return as it is: no group with
+// another value exists.
+func (p Params) Int64(name string) (int64, error) {
+	n, err := strconv.ParseInt(p[name], 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != p[name] {
+		return 0, errDenied
+	}
+	return n, nil
+}
 
 // FormatGroup returns the name of the group for a pattern, as Hub.Allow describes it, and
 // the values of its placeholders:
