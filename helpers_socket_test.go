@@ -24,6 +24,7 @@ type fakeSocket struct {
 	changed sync.Cond
 	room    int // negative: any
 	taken   []byte
+	blocked bool // a Write waits for room
 	closed  bool
 	onWrite func(p []byte) // called instead of appending to taken, unless it is nil
 }
@@ -83,7 +84,9 @@ func (s *fakeSocket) Write(p []byte) (written int, err error) {
 		if written += n; err != nil || written == len(p) {
 			return written, err
 		}
+		s.blocked = true
 		s.changed.Wait()
+		s.blocked = false
 	}
 }
 
@@ -93,6 +96,15 @@ func (s *fakeSocket) setRoom(n int) {
 	defer s.mu.Unlock()
 	s.room = n
 	s.changed.Broadcast()
+}
+
+// awaitBlocked waits until a Write waits for room.
+func (s *fakeSocket) awaitBlocked(t *testing.T) {
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.blocked
+	}, 10*time.Second, 50*time.Microsecond)
 }
 
 // Close implements net.Conn.
