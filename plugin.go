@@ -1,12 +1,15 @@
 package rohrpost
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"reflect"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/notify"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm"
 )
 
@@ -54,6 +57,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		return capture.New(nil, nil)
 	}
 	c := notify.Config{
+		Hub:                 hub,
 		Publish:             hub.publishCaptured,
 		HasMembersOrHistory: hub.hasMembersOrHistory,
 		Markers:             markedOperations,
@@ -139,4 +143,53 @@ func markedOperations(marker reflect.Type) []capture.Operation {
 		return []capture.Operation{capture.Create, capture.Update, capture.Delete}
 	}
 	return nil
+}
+
+// Outbox stores the changes of a commit in the database, in the transaction that makes
+// them. Whatever process then dies, relays publish them by Hub.PublishBatches. Package
+// outbox, a module of its own, has one. The methods may be called concurrently.
+type Outbox interface {
+	// Write stores the messages of one commit, right before COMMIT and on the connection of
+	// the transaction. An error refuses the COMMIT. Outside of a transaction conn is nil: then
+	// Write stores the messages in a transaction of its own. The Stream of a message is its
+	// group, or for a Resync a pattern of groups.
+	Write(ctx context.Context, conn gorm.ConnPool, messages []broker.Message) error
+
+	// Written is called when messages may have committed. It does not wait.
+	Written()
+
+	// Turn is called before the program begins a transaction, and before a statement outside
+	// of one. It may wait until a relay has ended its own, where the database has only one
+	// writer. The program ends its turn by the function that Turn returns, which may be nil.
+	Turn(ctx context.Context) (end func())
+}
+
+// UseOutbox makes the plugin on db, which must serve the hub, store the changes of db in an
+// outbox from now on. It is for implementations of Outbox: outbox.New calls it.
+func UseOutbox(db *gorm.DB, hub *Hub, o Outbox) error {
+	p := capture.PluginOf(db)
+	switch {
+	case p == nil:
+		return errors.New("rohrpost: the outbox needs the plugin: call db.Use(rohrpost.Plugin(hub)) before")
+	case notify.Of(p) == nil || notify.Of(p).Hub() != any(hub):
+		return errors.New("rohrpost: the outbox and the plugin of the database handle need the same hub")
+	case !p.SetStore(db, outboxOf{o, hub}):
+		return errors.New("rohrpost: the database handle has an outbox already")
+	}
+	return nil
+}
+
+// outboxOf encodes changes for an Outbox.
+type outboxOf struct {
+	Outbox
+	hub *Hub
+}
+
+// Write implements notify.Outbox.
+func (o outboxOf) Write(ctx context.Context, conn gorm.ConnPool, changes []wire.Change) error {
+	messages := make([]broker.Message, len(changes))
+	for i := range changes {
+		messages[i] = o.hub.encodeStored(&changes[i])
+	}
+	return o.Outbox.Write(ctx, conn, messages)
 }

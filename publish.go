@@ -103,3 +103,18 @@ func (p *publication) encodeForAll(ch *wire.Change) error {
 	p.batch = append(p.batch, messages...)
 	return err
 }
+
+// encodeStored encodes a change for any process that may publish it. A change that cannot
+// be encoded becomes a resync of its group.
+func (h *Hub) encodeStored(ch *wire.Change) broker.Message {
+	payload, err := ch.Encode()
+	if err == nil {
+		err = h.config.Limits.checkFrame(wire.FramedBytes(payload))
+	}
+	if err != nil {
+		h.counters.skipped.Add(1)
+		h.log.Error("rohrpost: a change is stored as a resync", "group", ch.Group, "error", err)
+		payload = wire.ResyncPayload(ch.Group, wire.ReasonSize)
+	}
+	return broker.Message{Stream: ch.Group, Payload: payload}
+}

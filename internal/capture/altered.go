@@ -32,8 +32,10 @@ func (w *statementConn) execWithout(ctx context.Context, query string, args []an
 	if tx, err := trackedTxOf(w.ConnPool); w.dialect.keyLocks && w.implicit == nil && (tx != nil || err != nil) {
 		return nil, refusal
 	}
-	w.rollBackImplicit()
 	w.plan.returning, w.failure = false, refusal
+	if err := w.beginAgain(ctx); err != nil {
+		return nil, err
+	}
 	return w.ConnPool.ExecContext(ctx, query, args...)
 }
 

@@ -13,6 +13,7 @@ import (
 // other callbacks never see it.
 func (p *Plugin) around(op Operation, write func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
+		defer p.turnOf(db.Statement)()
 		if db.Statement.Schema == nil {
 			write(db)
 			afterText(db)
@@ -124,10 +125,12 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 		return err
 	}
 	var kept Transaction
+	var store Store // outside a transaction
 	if tx != nil {
 		kept = tx.transaction()
 	} else {
-		kept = p.consumer.Begin(db.Statement.Context)
+		store = p.storeOfPool(pool)
+		kept = p.consumer.Begin(db.Statement.Context, store)
 	}
 	s := p.statements.Get().(*Statement)
 	s.Context, s.Table, s.Operation = db.Statement.Context, t, op
@@ -150,6 +153,9 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 		kept.Captured(s)
 	} else {
 		kept.Captured(s)
+		if err = p.storeAlone(s.Context, store, kept); err != nil {
+			p.log.Error("rohrpost: a statement without a transaction is published without the outbox", "model", t.Name, "error", err)
+		}
 		p.publish(kept, s.appendIDs(nil))
 	}
 	if s.ended != nil {

@@ -35,7 +35,9 @@ func (l *listing) WantsUpdate([]string) (capture.Detail, bool) { return l.detail
 
 func (l *listing) Rereads() bool { return true }
 
-func (l *listing) Begin(context.Context) capture.Transaction { return &listed{listing: l} }
+func (l *listing) Begin(context.Context, capture.Store) capture.Transaction {
+	return &listed{listing: l}
+}
 
 func (l *listing) Missed(_ *capture.Table, _ capture.Operation, err error) {
 	l.lines = append(l.lines, err.Error())
@@ -75,6 +77,8 @@ func (l *listed) Mark() int { return len(l.lines) }
 func (l *listed) RollBackTo(mark int) { l.lines = l.lines[:mark] }
 
 func (l *listed) Finish(bool) {}
+
+func (l *listed) Store(context.Context, gorm.ConnPool, bool) error { return nil }
 
 func (l *listed) End(o capture.Outcome) {
 	if o == capture.Committed {

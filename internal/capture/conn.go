@@ -148,11 +148,13 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 	if ended := endOf(w.failure); ended != nil {
 		return ended
 	}
-	if w.plan.skip || w.failure != nil {
+	if w.plan.skip || w.failure != nil && !w.stores() {
 		return nil
 	}
 	if err = w.beginImplicit(ctx); err != nil {
-		w.failure = w.withoutImplicit(err)
+		return w.withoutImplicit(err)
+	}
+	if w.failure != nil {
 		return nil
 	}
 	if !w.plan.readsBefore {
@@ -165,7 +167,7 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 		w.failure = w.followKeys(ctx)
 	}
 	if w.failure != nil && !errors.Is(w.failure, ErrManyRows) {
-		return w.goOnWithout(w.failure)
+		return w.goOnWithout(ctx, w.failure)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
+	"gorm.io/gorm"
 )
 
 // Consumer uses the rows that statements write. Its methods may be called concurrently. A
@@ -16,8 +17,9 @@ type Consumer interface {
 	Interest(t *Table) (Interest, error)
 
 	// Begin returns the consumer's part of one transaction, or of one statement outside a
-	// transaction. The plugin calls it before the first Captured.
-	Begin(ctx context.Context) Transaction
+	// transaction. The plugin calls it before the first Captured. s is the Store of the
+	// database, nil for none.
+	Begin(ctx context.Context, s Store) Transaction
 
 	// Missed reports a statement that was not delivered. The error is ErrUntracked, a
 	// ModelError or a panic.
@@ -58,14 +60,29 @@ type Transaction interface {
 	// RollBackTo drops the rows captured since the mark.
 	RollBackTo(mark int)
 
+	// Store stores what there is to publish in the Store of Begin, right before COMMIT. conn
+	// is the connection of the transaction, nil outside of one. inDoubt means that the
+	// transaction may have been rolled back already. After an error nothing is committed.
+	// The plugin calls it only if Begin got a Store.
+	Store(ctx context.Context, conn gorm.ConnPool, inDoubt bool) error
+
 	// End ends the transaction. The plugin calls it in the order of the commits of each
-	// row, after COMMIT: the consumer publishes the rows before it returns.
+	// row, after COMMIT: the consumer publishes the rows that are not stored before it
+	// returns.
 	End(o Outcome)
 
 	// Finish is the last call. Later commits no longer wait for the transaction. If
 	// overtaken, one of the same rows may have been published before it, for COMMIT took
 	// long.
 	Finish(overtaken bool)
+}
+
+// Store is where a consumer stores what the transactions on one database have written,
+// before they commit: an outbox. Its methods may be called concurrently.
+type Store interface {
+	// Turn waits until the program may write to a database that has one writer at a time,
+	// and returns the end of that. It returns nil where there is nothing to wait for.
+	Turn(ctx context.Context) (end func())
 }
 
 // Detail is the detail in which a consumer wants a write.

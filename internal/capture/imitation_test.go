@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -78,6 +79,8 @@ func (o *orderTx) End(outcome Outcome) {
 		o.calls = nil
 	}
 }
+
+func (o *orderTx) Store(context.Context, gorm.ConnPool, bool) error { return nil }
 
 func (o *orderTx) Finish(overtaken bool) {
 	if overtaken && !o.run.slow {

@@ -30,14 +30,22 @@ func (w *statementConn) beginImplicit(ctx context.Context) error {
 	return nil
 }
 
-// withoutImplicit returns why the rows of a statement without a transaction are unknown. A
-// connection that begins none still tells the rows that need no reads.
+// withoutImplicit decides about a statement whose transaction cannot be begun. Its rows are
+// unknown, but a connection that begins none still tells the rows that need no reads. Where
+// they would be stored in the transaction, the statement is refused.
 func (w *statementConn) withoutImplicit(err error) error {
-	if errors.Is(err, errNoTransactions) && !w.plan.readsBefore && (w.op == Create || !w.plan.readsAfter) {
-		return nil
+	begins := !errors.Is(err, errNoTransactions)
+	if begins && !errors.Is(err, ErrUntracked) && w.stores() {
+		return unstoredError(err)
 	}
-	return err
+	if w.failure == nil && (begins || w.plan.readsBefore || w.op != Create && w.plan.readsAfter) {
+		w.failure = err
+	}
+	return nil
 }
+
+// stores reports whether what the statement writes is stored in its transaction.
+func (w *statementConn) stores() bool { return w.publisher.storeOfPool(w.outer) != nil }
 
 // becomeWriter makes the transaction the writer before it reads, if the database allows
 // only one. Else another transaction could write in between, and both would fail.
@@ -57,17 +65,33 @@ func (w *statementConn) becomeWriter(ctx context.Context) error {
 }
 
 // goOnWithout lets the statement run after a failed read, without the implicit
-// transaction. If the failure has ended the caller's transaction, it is the statement's
-// failure: a read locks what the statement locks.
-func (w *statementConn) goOnWithout(reason error) error {
+// transaction, or in a new one where what it writes is stored. If the failure has ended the
+// caller's transaction, it is the statement's failure: a read locks what the statement
+// locks.
+func (w *statementConn) goOnWithout(ctx context.Context, reason error) error {
 	if isChangedTable(reason) {
 		w.table.forget(w.db.Statement) // the next write asks what columns there are
 	}
 	if w.implicit == nil && w.dialect.endsTransaction(reason) {
 		return reason
 	}
-	w.rollBackImplicit()
 	w.plan.returning = false
+	return w.beginAgain(ctx)
+}
+
+// beginAgain ends the implicit transaction, and begins another one where what the statement
+// writes is stored in it.
+func (w *statementConn) beginAgain(ctx context.Context) error {
+	if w.implicit == nil {
+		return nil
+	}
+	w.rollBackImplicit()
+	if !w.stores() {
+		return nil
+	}
+	if err := w.beginImplicit(ctx); err != nil {
+		return unstoredError(err)
+	}
 	return nil
 }
 

@@ -113,7 +113,7 @@ func testChain(t *testing.T) {
 
 func (r *orderRun) begin(i *imitation) *trackedTx {
 	i.run = r
-	tx := &trackedTx{Tx: i, publisher: r.publisher, ctx: context.Background()}
+	tx := newTrackedTx(context.Background(), i, nil, r.publisher, func() {})
 	tx.transaction()
 	return tx
 }
@@ -156,7 +156,7 @@ func newOrderRun(seed uint64) *orderRun {
 
 func (r *orderRun) Interest(*Table) (Interest, error) { return nil, nil }
 
-func (r *orderRun) Begin(context.Context) Transaction { return &orderTx{run: r} }
+func (r *orderRun) Begin(context.Context, Store) Transaction { return &orderTx{run: r} }
 
 func (r *orderRun) Missed(*Table, Operation, error) {}
 
@@ -291,7 +291,7 @@ func (keyed) WantsUpdate([]string) (Detail, bool) { return Keys, false }
 
 func (keyed) Rereads() bool { return true }
 
-func (keyed) Begin(context.Context) Transaction { return nothingKept{} }
+func (keyed) Begin(context.Context, Store) Transaction { return nothingKept{} }
 
 // nothingKept is a transaction of a consumer that keeps nothing.
 type nothingKept struct{}
@@ -301,7 +301,9 @@ func (nothingKept) Overflowed() bool    { return false }
 func (nothingKept) Mark() int           { return 0 }
 func (nothingKept) RollBackTo(int)      {}
 func (nothingKept) End(Outcome)         {}
-func (nothingKept) Finish(bool)         {}
+
+func (nothingKept) Store(context.Context, gorm.ConnPool, bool) error { return nil }
+func (nothingKept) Finish(bool)                                      {}
 
 // A row has one place in the order, whatever a statement calls its table.
 func TestOrderNames(t *testing.T) {

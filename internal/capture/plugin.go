@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 
 	"gorm.io/gorm"
@@ -51,7 +52,8 @@ func (p *Plugin) Transaction(db *gorm.DB) (Transaction, error) {
 // InTransaction calls f with the consumer's part of the transaction of a handle. Outside
 // a transaction, and after one that has committed, f gets one that commits when it returns.
 // writes means that f adds changes of rows that the plugin does not know. f must not call
-// the user's code. The error is ErrUntracked, or sql.ErrTxDone after a rollback.
+// the user's code. The error is ErrUntracked, sql.ErrTxDone after a rollback, or that of the
+// Store.
 func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) error {
 	tx, err := trackedTxOf(db.Statement.ConnPool)
 	if err != nil {
@@ -66,8 +68,13 @@ func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) er
 			return err
 		}
 	}
-	kept := p.consumer.Begin(db.Statement.Context)
+	s := p.storeOfPool(db.Statement.ConnPool)
+	kept := p.consumer.Begin(db.Statement.Context, s)
 	f(kept)
+	if err := p.storeAlone(db.Statement.Context, s, kept); err != nil {
+		p.end(kept, nil, RolledBack)
+		return err
+	}
 	p.publish(kept, rows)
 	return nil
 }
@@ -229,4 +236,24 @@ func (p *Plugin) afterRaw(db *gorm.DB) {
 		}
 		return true
 	})
+}
+
+// SetStore makes the consumer store what transactions on the database of the handle write
+// from now on. It returns false if the database has a Store already.
+func (p *Plugin) SetStore(db *gorm.DB, s Store) bool {
+	pool, _ := db.DB() // nil where the connection does not tell
+	for {
+		known := p.stores.Load()
+		all := stores{}
+		if known != nil {
+			maps.Copy(all, *known)
+		}
+		if all[pool] != nil {
+			return false
+		}
+		all[pool] = s
+		if p.stores.CompareAndSwap(known, &all) {
+			return true
+		}
+	}
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"database/sql"
+	"sync"
 
 	"gorm.io/gorm"
 )
@@ -36,11 +37,31 @@ type trackedDB struct {
 
 // BeginTx implements gorm.ConnPoolBeginner.
 func (t *trackedDB) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	end := t.publisher.turn(ctx, t.DB)
 	tx, err := t.DB.BeginTx(ctx, opts)
 	if err != nil {
+		end()
 		return (*trackedTx)(nil), err // typed, as GORM's Rollback expects
 	}
-	return &trackedTx{Tx: tx, publisher: t.publisher, ctx: ctx, db: t.DB}, nil
+	return newTrackedTx(ctx, tx, t.DB, t.publisher, end), nil
+}
+
+// newTrackedTx returns the stand-in for a transaction. It may never be told the end of one
+// whose context ends.
+func newTrackedTx(ctx context.Context, tx gorm.Tx, db *sql.DB, p *publisher, endTurn func()) *trackedTx {
+	t := &trackedTx{Tx: tx, publisher: p, ctx: ctx, db: db, stored: p.storeOf(db), endTurn: endTurn}
+	if t.stored != nil {
+		once := sync.OnceFunc(endTurn)
+		stop := context.AfterFunc(ctx, once)
+		t.endTurn = func() { stop(); once() }
+	}
+	return t
+}
+
+// ExecContext takes the program's turn for a statement that has no transaction.
+func (t *trackedDB) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	defer t.publisher.turn(ctx, t.DB)()
+	return t.DB.ExecContext(ctx, query, args...)
 }
 
 // GetDBConn implements gorm.GetDBConnector.
@@ -54,6 +75,8 @@ type trackedPool struct {
 
 // BeginTx implements gorm.ConnPoolBeginner.
 func (t *trackedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
+	db, _ := t.GetDBConn()
+	end := t.publisher.turn(ctx, db)
 	var pool gorm.ConnPool
 	var err error
 	if beginner, ok := t.ConnPool.(gorm.TxBeginner); ok {
@@ -62,14 +85,15 @@ func (t *trackedPool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.Co
 		pool, err = t.ConnPool.(gorm.ConnPoolBeginner).BeginTx(ctx, opts)
 	}
 	if err != nil {
+		end()
 		return (*trackedTx)(nil), err
 	}
 	tx, ok := pool.(gorm.Tx)
 	if !ok {
+		end()
 		return pool, nil // a transaction GORM itself could not prepare on: untracked
 	}
-	db, _ := t.GetDBConn()
-	return &trackedTx{Tx: tx, publisher: t.publisher, ctx: ctx, db: db}, nil
+	return newTrackedTx(ctx, tx, db, t.publisher, end), nil
 }
 
 // GetDBConn implements gorm.GetDBConnector.
@@ -78,4 +102,41 @@ func (t *trackedPool) GetDBConn() (*sql.DB, error) {
 		return connector.GetDBConn()
 	}
 	return nil, gorm.ErrInvalidDB
+}
+
+// storeOfPool is storeOf for the connection pool of a handle.
+func (p *publisher) storeOfPool(pool gorm.ConnPool) Store {
+	if p.stores.Load() == nil {
+		return nil
+	}
+	return p.storeOf(databaseOf(pool))
+}
+
+// databaseOf returns the database of a pool or a transaction, nil where it does not tell.
+func databaseOf(pool gorm.ConnPool) *sql.DB {
+	for {
+		switch p := pool.(type) {
+		case *sql.DB:
+			return p
+		case standIn:
+			pool = p.behind()
+		case *gorm.PreparedStmtTX:
+			pool = p.Tx
+		case gorm.GetDBConnector:
+			db, _ := p.GetDBConn()
+			return db
+		default:
+			return nil
+		}
+	}
+}
+
+// turnOf is turn for a statement. One in a transaction needs no turn of its own.
+func (p *publisher) turnOf(stmt *gorm.Statement) (end func()) {
+	if p.stores.Load() != nil {
+		if tx, err := trackedTxOf(stmt.ConnPool); tx == nil && err == nil {
+			return p.turn(stmt.Context, databaseOf(stmt.ConnPool))
+		}
+	}
+	return func() {}
 }

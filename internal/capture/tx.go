@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"gorm.io/gorm"
 )
 
@@ -21,6 +22,8 @@ type trackedTx struct {
 	publisher *publisher
 	ctx       context.Context // of BeginTx; when done, database/sql rolls back
 	db        *sql.DB
+	stored    Store  // of the database; nil: none
+	endTurn   func() // of the program on the database
 
 	isWriter atomic.Bool // it is the one that may write, on a database that has only one
 
@@ -101,7 +104,7 @@ func (t *trackedTx) transaction() Transaction {
 // keep is transaction for a caller that holds mu.
 func (t *trackedTx) keep() Transaction {
 	if t.kept == nil {
-		t.kept = t.publisher.consumer.Begin(t.ctx)
+		t.kept = t.publisher.consumer.Begin(t.ctx, t.stored)
 	}
 	return t.kept
 }
@@ -204,6 +207,7 @@ func (t *trackedTx) GetDBConn() (*sql.DB, error) {
 
 // Commit implements gorm.TxCommitter. Only a nil error means that the changes are in
 // the database. Whatever happens, even a panic, the transaction leaves the commit order.
+// What is stored in the transaction needs no place in it: the Store has the order.
 func (t *trackedTx) Commit() error {
 	if !t.beginCommit() {
 		return sql.ErrTxDone
@@ -213,8 +217,16 @@ func (t *trackedTx) Commit() error {
 		kept, outcome := t.finish(outcome)
 		t.publisher.end(kept, &t.turn, outcome)
 	}()
+	stored, err := t.store()
+	if err != nil {
+		_ = t.Tx.Rollback()
+		return err
+	}
+	if !stored {
+		t.enterOrder()
+	}
 	wasDone := t.ctx.Err() != nil
-	err := t.Tx.Commit()
+	err = t.Tx.Commit()
 	switch {
 	case err == nil:
 		outcome = Committed
@@ -224,8 +236,8 @@ func (t *trackedTx) Commit() error {
 	return err
 }
 
-// beginCommit enters the commit order. It returns false where another call is ending the
-// transaction, or has ended it.
+// beginCommit returns false where another call is ending the transaction, or has ended
+// it.
 func (t *trackedTx) beginCommit() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -233,8 +245,14 @@ func (t *trackedTx) beginCommit() bool {
 		return false
 	}
 	t.state = committing
-	t.publisher.order.enter(&t.turn, t.rows)
 	return true
+}
+
+// enterOrder enters the commit order.
+func (t *trackedTx) enterOrder() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.publisher.order.enter(&t.turn, t.rows)
 }
 
 // Rollback implements gorm.TxCommitter. After sql.ErrTxDone another call has ended the
@@ -257,8 +275,30 @@ func (t *trackedTx) finish(o Outcome) (Transaction, Outcome) {
 	}
 	kept := t.kept
 	t.kept, t.savepoints, t.rows = nil, nil, nil
+	t.endTurn()
 	if t.state = notCommitted; o == Committed {
 		t.state = committed
 	}
 	return kept, o
+}
+
+// store lets the consumer store what the transaction has written, on its own connection.
+// It reports whether it has. A transaction that has ended already, or was aborted, goes on
+// to its COMMIT, which tells the caller.
+func (t *trackedTx) store() (stored bool, err error) {
+	t.mu.Lock()
+	kept, inDoubt := t.kept, t.inDoubt
+	t.mu.Unlock()
+	if kept == nil || t.stored == nil {
+		return false, nil
+	}
+	err = panics.Guard(func() error { return kept.Store(t.ctx, t.Tx, inDoubt) })
+	const aborted = "25P02"
+	switch {
+	case err == nil:
+		return true, nil
+	case sqlState(err) == aborted, errors.Is(err, sql.ErrTxDone), t.ctx.Err() != nil:
+		return false, nil
+	}
+	return false, unstoredError(err)
 }

@@ -6,7 +6,7 @@ const programs = "-programs 1000"
 var databaseMutants = []mutant{
 	{
 		"sends before commit", "internal/capture/callbacks.go",
-		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
+		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context, nil)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"ignores savepoints", "internal/capture/savepoint.go",

@@ -4,7 +4,7 @@ package mutants
 var orderMutants = []mutant{
 	{
 		"enters after COMMIT", "internal/capture/tx.go",
-		"	t.publisher.order.enter(&t.turn, t.rows)\n	return true", "	return true", "internal/capture", "TestCommitOrder", "",
+		"	t.publisher.order.enter(&t.turn, t.rows)\n", "", "internal/capture", "TestCommitOrder", "",
 	},
 	{
 		"does not wait", "internal/capture/order.go",

@@ -162,7 +162,7 @@ func (s *statement) addChange(op capture.Operation, fields []string, key capture
 		}
 		if err != nil {
 			s.skip(op, key, err)
-			if errors.As(err, &queryError{}) {
+			if s.hasHappened(err) {
 				s.tx.add(txEntry{model: s.model, change: wire.NewResync(group, wire.ReasonUnknown)})
 			}
 			return
@@ -180,9 +180,15 @@ func (s *statement) addChange(op capture.Operation, fields []string, key capture
 // groupless skips a change whose groups cannot be named.
 func (s *statement) groupless(op capture.Operation, key capture.Key, err error) {
 	s.skip(op, key, err)
-	if errors.As(err, &queryError{}) {
+	if s.hasHappened(err) {
 		s.tx.addResyncs(s.model, wire.ReasonUnknown)
 	}
+}
+
+// hasHappened reports whether a resync takes the place of a change that failed. An outbox
+// leaves out none.
+func (s *statement) hasHappened(err error) bool {
+	return s.tx.outbox != nil || errors.As(err, &queryError{})
 }
 
 func (s *statement) skip(op capture.Operation, key capture.Key, err error) {

@@ -13,6 +13,8 @@ import (
 
 // Config configures a Notifier.
 type Config struct {
+	Hub any // the hub that the notifier serves, a pointer
+
 	// Publish takes the changes of one commit, in order.
 	Publish func(changes []wire.Change) error
 

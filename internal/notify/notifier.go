@@ -17,6 +17,8 @@ import (
 type Notifier struct {
 	config          Config
 	warnedUntracked atomic.Bool
+	warnedOutbox    atomic.Bool
+	hasOutbox       atomic.Bool
 	recordings      sync.Map // *Recording -> struct{}: those of whole handles
 }
 
@@ -34,6 +36,9 @@ func Of(p *capture.Plugin) *Notifier {
 	return n
 }
 
+// Hub returns the hub that the notifier serves.
+func (n *Notifier) Hub() any { return n.config.Hub }
+
 // Interest implements capture.Consumer.
 func (n *Notifier) Interest(t *capture.Table) (capture.Interest, error) {
 	m, err := newModel(t, n.config)
@@ -44,8 +49,8 @@ func (n *Notifier) Interest(t *capture.Table) (capture.Interest, error) {
 }
 
 // Begin implements capture.Consumer.
-func (n *Notifier) Begin(ctx context.Context) capture.Transaction {
-	return &Tx{notifier: n, ctx: ctx}
+func (n *Notifier) Begin(ctx context.Context, s capture.Store) capture.Transaction {
+	return &Tx{notifier: n, ctx: ctx, outbox: n.outboxOf(s)}
 }
 
 // Missed implements capture.Consumer. A log line for each statement in a transaction

@@ -10,12 +10,14 @@ import (
 )
 
 // End implements capture.Transaction. It records the changes for tests, composes them,
-// and after a COMMIT publishes them together. It recovers a panic of the hub.
+// and after a COMMIT publishes them together, unless they are stored. It recovers a panic of
+// the hub.
 func (t *Tx) End(o capture.Outcome) {
 	t.mu.Lock()
 	entries := t.all()
 	t.entries, t.netted, t.overflow, t.changes = nil, nil, nil, 0
-	if o == capture.InDoubt {
+	stored, late := t.stored > 0, t.next > t.stored
+	if o == capture.InDoubt && !stored {
 		entries = resyncsOf(entries, wire.ReasonCommit)
 	}
 	for _, r := range t.recordings {
@@ -26,7 +28,12 @@ func (t *Tx) End(o capture.Outcome) {
 		return
 	}
 	entries, t.calls = splitCalls(entries)
-	t.published = compose(entries, t.notifier.config.NetEffect)
+	entries = compose(entries, t.notifier.config.NetEffect)
+	if stored {
+		t.endStored(entries, o, late)
+		return
+	}
+	t.published = entries
 	t.publish(t.published)
 }
 

@@ -16,10 +16,12 @@ const maxChanges = 10_000
 type Tx struct {
 	notifier *Notifier
 	ctx      context.Context
+	outbox   Outbox // nil: the changes are published
 
 	mu       sync.Mutex // guards the fields below
 	entries  []txEntry
 	next     int // the place of the next entry
+	stored   int // the place behind those that are stored
 	changes  int // how many of the entries are changes
 	netted   map[netKey]int
 	overflow []string // patterns of the groups of changes that are not kept; nil: all are
@@ -151,8 +153,8 @@ func (t *Tx) all() []txEntry {
 	return entries
 }
 
-// needsPayload reports whether a client may get a change of the group, or a test records
-// it. Otherwise no payload is made.
+// needsPayload reports whether a client may get a change of the group, an outbox stores
+// it, or a test records it. Otherwise no payload is made.
 func (t *Tx) needsPayload(group string) bool {
-	return t.notifier.config.HasMembersOrHistory(group) || t.notifier.isRecorded() || t.isRecorded()
+	return t.outbox != nil || t.notifier.config.HasMembersOrHistory(group) || t.notifier.isRecorded() || t.isRecorded()
 }

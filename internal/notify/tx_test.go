@@ -44,7 +44,7 @@ func (s *sink) take(changes []wire.Change) error {
 // and the functions in their savepoints.
 func TestOverflow(t *testing.T) {
 	s := &sink{}
-	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	tx := s.notifier(s.take).Begin(t.Context(), nil).(*Tx)
 	m := modelOf(t, &columnModel{})
 	called := 0
 	tx.AfterCommit(func() { called++ })
@@ -69,7 +69,7 @@ func TestOverflow(t *testing.T) {
 
 func TestRollBackTo(t *testing.T) {
 	s := &sink{}
-	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	tx := s.notifier(s.take).Begin(t.Context(), nil).(*Tx)
 	add := func(group string) { tx.Add([]wire.Change{{Group: group, Type: wire.Create}}) }
 	add("a")
 	outer := tx.Mark()
@@ -94,7 +94,7 @@ func TestOutcomes(t *testing.T) {
 		capture.InDoubt:    {wire.NewResync("a", "commit"), wire.NewResync("b", "commit")},
 	} {
 		s := &sink{}
-		tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+		tx := s.notifier(s.take).Begin(t.Context(), nil).(*Tx)
 		called := false
 		tx.AfterCommit(func() { called = true })
 		tx.Add([]wire.Change{a, b, a})
@@ -111,7 +111,7 @@ func TestPanicsWhilePublishing(t *testing.T) {
 	tx := s.notifier(func(changes []wire.Change) error {
 		s.changes = changes
 		panic("broken")
-	}).Begin(t.Context()).(*Tx)
+	}).Begin(t.Context(), nil).(*Tx)
 	called := false
 	tx.add(txEntry{model: modelOf(t, &plainModel{}), key: "1", change: wire.Change{Group: "a", Type: wire.Create}})
 	tx.AfterCommit(func() { panic("no function today") })
@@ -128,7 +128,7 @@ func TestPanicsWhilePublishing(t *testing.T) {
 // A transaction that was overtaken sends a resync to each of its groups, once.
 func TestOvertaken(t *testing.T) {
 	s := &sink{}
-	tx := s.notifier(s.take).Begin(t.Context()).(*Tx)
+	tx := s.notifier(s.take).Begin(t.Context(), nil).(*Tx)
 	a, b := wire.Change{Group: "a", Type: wire.Create}, wire.Change{Group: "b", Type: wire.Delete}
 	tx.Add([]wire.Change{a, b, a})
 	var seen int
