@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -24,12 +26,13 @@ type faulty struct {
 	lossy  atomic.Bool // Run delivers nothing
 	unread atomic.Bool // histories cannot be read
 
-	follows atomic.Int32 // calls of Follow
+	runs, follows atomic.Int32 // calls of Run and Follow
 }
 
 var errDown = errors.New("the broker is down")
 
 func (f *faulty) Run(ctx context.Context, ready func(), deliver func([]broker.Message)) error {
+	f.runs.Add(1)
 	if f.down.Load() {
 		return errDown
 	}
@@ -228,4 +231,174 @@ func TestShutdownWithoutABroker(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(start), flushTimeout)
 		done.Wait()
 	})
+}
+
+// A worker process writes and has no sockets: its hub publishes, and does nothing else.
+func TestWorkerListensToNothing(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, worker *Hub, b *faulty) {
+		hub := quiet(calm(Config{Broker: b.MemoryBroker.Peer()}))
+		ws := pipe(t, hub)
+		join(t, ws, "g")
+		require.NoError(t, worker.Publish(t.Context(), change(1)))
+		require.NoError(t, worker.Publish(t.Context(), newResync("g", "rows")))
+		require.NoError(t, worker.Flush(t.Context()))
+		assert.Contains(t, receive(t, ws), changed(1, 1))
+		assert.Contains(t, receive(t, ws), `"type":"resync"`)
+		time.Sleep(time.Minute)
+		assert.Zero(t, b.runs.Load())
+		assert.Zero(t, b.follows.Load())
+		require.NoError(t, ws.Close())
+		require.NoError(t, hub.Shutdown(context.Background()))
+	})
+}
+
+func TestFlush(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
+		require.NoError(t, hub.Flush(t.Context()), "nothing waits")
+		b.down.Store(true)
+		require.NoError(t, hub.Publish(t.Context(), change(1)))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		err := hub.Flush(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "1 batches wait")
+		b.down.Store(false)
+		var busy atomic.Bool
+		busy.Store(true)
+		var publisher sync.WaitGroup
+		publisher.Go(func() {
+			for busy.Load() {
+				assert.NoError(t, hub.Publish(context.Background(), change(2)))
+				time.Sleep(time.Millisecond)
+			}
+		})
+		require.NoError(t, hub.Flush(t.Context()), "what comes later is not waited for")
+		busy.Store(false)
+		publisher.Wait()
+	})
+}
+
+// PublishBatches takes each number once, over a broker and without one.
+func TestPublishBatches(t *testing.T) {
+	for name, config := range map[string]Config{"broker": {Broker: NewMemoryBroker(HistoryLimits{})}, "alone": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hub := quiet(calm(config))
+				ws := pipe(t, hub)
+				join(t, ws, "g")
+				join(t, ws, "h")
+				payload := func(n int) []byte {
+					raw, err := (&wire.Change{Group: "g", Type: Create, Object: n}).Encode()
+					require.NoError(t, err)
+					return raw
+				}
+				batch := func(number uint64, messages ...broker.Message) broker.Batch {
+					return broker.Batch{Source: "outbox", Number: number, Messages: messages}
+				}
+				batches := []broker.Batch{
+					batch(1, broker.Message{Stream: "g", Payload: payload(1)}),
+					batch(3, broker.Message{Stream: "g", Payload: payload(2)}, broker.Message{Stream: "nobody", Payload: payload(0)}),
+				}
+				for range 2 {
+					require.NoError(t, hub.PublishBatches(t.Context(), batches))
+				}
+				number, err := hub.Taken(t.Context(), "outbox")
+				require.NoError(t, err)
+				assert.EqualValues(t, 3, number)
+				require.NoError(t, hub.PublishBatches(t.Context(), []broker.Batch{
+					batch(4, broker.Message{Stream: "g", Payload: []byte("no JSON")}, broker.Message{Stream: "no group", Payload: payload(0)}),
+					batch(5, broker.Message{Stream: "{any}", Payload: []byte(`{"reason":"rows"}`)}),
+				}))
+				assert.Contains(t, receive(t, ws), changed(1, 1))
+				assert.Contains(t, receive(t, ws), changed(2, 2))
+				assert.Contains(t, receive(t, ws), `"group":"g","object":{"reason":"size","spread":0},"offset":3}}`)
+				assert.Contains(t, receive(t, ws), `"group":"g","object":{"reason":"rows","spread":0},"offset":4}}`)
+				assert.Contains(t, receive(t, ws), `"group":"h","object":{"reason":"rows","spread":0},"offset":1}}`)
+				assert.EqualValues(t, 2, hub.Stats().Skipped)
+				require.Error(t, hub.PublishBatches(t.Context(), []broker.Batch{{Source: "outbox"}}))
+				require.Error(t, hub.PublishBatches(t.Context(), []broker.Batch{{Number: 1}}))
+				require.NoError(t, ws.Close())
+				require.NoError(t, hub.Shutdown(context.Background()))
+				require.ErrorIs(t, hub.PublishBatches(t.Context(), batches), ErrClosed)
+			})
+		})
+	}
+}
+
+// While the broker is away, one caller asks it for all pages, as long as one waits.
+func TestBrokerIsAway(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
+		b.down.Store(true)
+		before := runtime.NumGoroutine()
+		var pages sync.WaitGroup
+		for page := range 100 {
+			ws := pipe(t, hub)
+			pages.Go(func() {
+				for range 3 {
+					send(t, ws, fmt.Sprintf(`{"id":1,"type":"subscribe","data":{"group":"g-%d"}}`, page))
+					assert.Contains(t, receive(t, ws), "UNAVAILABLE")
+				}
+				assert.NoError(t, ws.Close())
+			})
+		}
+		pages.Wait()
+		assert.Less(t, b.follows.Load(), int32(40), "one call a second, with what is needed at the beginning")
+		synctest.Wait()
+		asked := b.follows.Load()
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, b.follows.Load(), asked+65, "the hub's own stream")
+		assert.Less(t, runtime.NumGoroutine(), before+10)
+		assert.Zero(t, hub.Stats().Groups)
+		b.down.Store(false)
+		time.Sleep(2 * time.Second)
+		ws := pipe(t, hub)
+		join(t, ws, "g-1")
+		require.NoError(t, ws.Close())
+	})
+}
+
+// What Position begins ends also when its caller does not wait for it.
+func TestPositionLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &faulty{MemoryBroker: NewMemoryBroker(HistoryLimits{KeepUnused: time.Second})}
+		hub := quiet(calm(Config{Broker: b}))
+		for n := range 1000 {
+			ctx, cancel := context.WithCancel(t.Context())
+			go cancel()
+			_, _ = hub.Position(ctx, fmt.Sprint("g-", n))
+		}
+		time.Sleep(time.Minute)
+		for n := range 1000 {
+			positions, err := b.Positions(t.Context(), []string{fmt.Sprint("g-", n)})
+			require.NoError(t, err)
+			require.Empty(t, positions[0].Epoch, "g-%d", n)
+		}
+		require.NoError(t, hub.Shutdown(context.Background()))
+		time.Sleep(time.Minute)
+		positions, err := b.Positions(t.Context(), []string{"!orders"})
+		require.NoError(t, err)
+		assert.Empty(t, positions[0].Epoch, "nor does the hub's own stream go on")
+	})
+}
+
+// A broker that is no Signaler carries no plain messages.
+func TestSendNeedsASignaler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := quiet(calm(Config{Broker: struct{ broker.Broker }{NewMemoryBroker(HistoryLimits{})}}))
+		err := hub.Send("g", Message{Type: "plain"})
+		require.ErrorContains(t, err, "publish a change instead")
+		require.NoError(t, hub.Shutdown(context.Background()))
+	})
+}
+
+// Two hubs must not share one value of a MemoryBroker.
+func TestMemoryBrokerServesOneHub(t *testing.T) {
+	b := NewMemoryBroker(HistoryLimits{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error)
+	go func() { ended <- b.Run(ctx, func() { close(ready) }, func([]broker.Message) {}) }()
+	<-ready
+	require.ErrorContains(t, b.Run(ctx, func() {}, func([]broker.Message) {}), "Peer")
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
 }

@@ -34,6 +34,83 @@ func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
 	return p.publish()
 }
 
+// PublishBatches publishes batches of messages that another source than the hub has
+// numbered, such as an outbox, and returns when they are taken. A batch whose number is
+// not greater than the last one of its source is dropped without an error, so that a
+// call may be repeated. The stream of a message is a group, and its payload the JSON of a
+// message with a change; or the stream is a pattern, and the payload the object of a
+// resync for all groups that match it. In place of a message that clients cannot read,
+// or that is too large, the group gets a resync; a message for no group is dropped. Both
+// are logged and counted in Stats.Skipped. After an error some batches may be taken: call
+// again with the same numbers. After Shutdown PublishBatches returns ErrClosed.
+func (h *Hub) PublishBatches(ctx context.Context, batches []broker.Batch) error {
+	checked := make([]broker.Batch, len(batches))
+	for i, b := range batches {
+		if b.Source == "" || b.Number == 0 {
+			return fmt.Errorf("rohrpost: publish batches: batch %d has no source or no number", i)
+		}
+		messages, err := h.checkedMessages(b.Messages)
+		if err != nil {
+			return fmt.Errorf("rohrpost: publish batches: %w", err)
+		}
+		checked[i] = broker.Batch{Source: b.Source, Number: b.Number, Messages: messages}
+	}
+	if err := h.upstream.Take(ctx, checked); err != nil {
+		return fmt.Errorf("rohrpost: publish batches: %w", err)
+	}
+	return nil
+}
+
+// checkedMessages returns what is published in place of messages that were encoded
+// before, perhaps by another process.
+func (h *Hub) checkedMessages(messages []broker.Message) (checked []broker.Message, err error) {
+	for i := range messages {
+		m := broker.Message{Stream: messages[i].Stream, Payload: messages[i].Payload}
+		if err := h.countPublished(); err != nil {
+			return nil, err
+		}
+		resync := wire.Change{Group: m.Stream, Type: Resync}
+		if resync.HasPattern() {
+			all, err := h.upstream.ResyncAll(m.Stream, m.Payload)
+			if err != nil {
+				return nil, err
+			}
+			checked = append(checked, all...)
+			continue
+		}
+		if err := checkPayload(h.config.Limits, &m, true); err != nil {
+			h.counters.skipped.Add(1)
+			h.log.Error("rohrpost: publish a batch", "group", m.Stream, "bytes", len(m.Payload), "error", err)
+			m.Payload = wire.ResyncPayload(m.Stream, wire.ReasonSize)
+		}
+		if wire.ValidGroup(m.Stream) {
+			checked = append(checked, m)
+		}
+	}
+	return checked, nil
+}
+
+// Taken returns the number of the last batch that PublishBatches has taken of a source, at
+// this hub or another one with the same broker, 0 for none.
+func (h *Hub) Taken(ctx context.Context, source string) (uint64, error) {
+	number, err := h.upstream.Taken(ctx, source)
+	if err != nil {
+		return 0, fmt.Errorf("rohrpost: taken of %s: %w", source, err)
+	}
+	return number, nil
+}
+
+// Flush returns when the broker has taken everything that was published before, or with
+// the error of ctx. A process that ends without Shutdown, such as a command that writes
+// and exits, calls it first: what waits for the broker would be lost. Without a broker
+// nothing waits.
+func (h *Hub) Flush(ctx context.Context) error {
+	if err := h.upstream.Flush(ctx); err != nil {
+		return fmt.Errorf("rohrpost: flush: %w", err)
+	}
+	return nil
+}
+
 // publishCaptured is Publish for the changes of a committed transaction, which were
 // checked when they were captured.
 func (h *Hub) publishCaptured(changes []wire.Change) error {

@@ -42,16 +42,20 @@ func (r *receiver) Signal(group string, frame []byte) { r.engine.Signal(group, f
 // Check accepts what a hub publishes: a JSON object that ends so that an offset can be
 // added to its data.
 func (r *receiver) Check(m *broker.Message) error {
+	return checkPayload(r.limits, m, m.Epoch != "")
+}
+
+func checkPayload(limits Limits, m *broker.Message, isChange bool) error {
 	p := m.Payload
 	switch {
 	case !wire.ValidGroup(m.Stream):
 		return errors.New("the stream is not a group")
 	case !utf8.Valid(p) || !json.Valid(p) || !bytes.HasPrefix(p, []byte("{")) || !bytes.HasSuffix(p, []byte("}")):
 		return errors.New("the payload is not a JSON object")
-	case m.Epoch != "" && !bytes.HasSuffix(p, []byte("}}")):
+	case isChange && !bytes.HasSuffix(p, []byte("}}")):
 		return errors.New("the payload does not end with an object")
 	}
-	return r.limits.checkFrame(wire.FramedBytes(p))
+	return limits.checkFrame(wire.FramedBytes(p))
 }
 
 func (r *receiver) Resync(group string, object json.RawMessage) (broker.Message, error) {

@@ -24,13 +24,8 @@ func (r *remote) Order(ctx context.Context, o Order) error {
 	if err != nil {
 		return err
 	}
-	r.start()
 	p := &publishCall{remote: r, batches: []broker.Batch{{Source: rand.Text(), Number: 1, Messages: r.encoded(messages)}}}
-	r.retry(ctx, "order other hubs", func(ctx context.Context) error {
-		err = p.publish(ctx)
-		return err
-	})
-	return err
+	return r.retry(ctx, "order other hubs", p.publish)
 }
 
 // order returns the message that carries an order.

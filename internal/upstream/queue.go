@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -36,7 +37,10 @@ type publishQueue struct {
 	bytes      int
 	number     uint64          // of the last batch
 	overflowed map[string]bool // of the last one that waits, if it is for an overflow
-	running    chan struct{}   // closed when the goroutine ends; nil: there is none
+	running    bool            // there is a goroutine
+	added      uint64          // counts what was queued
+	done       uint64          // counts what was published of it
+	progress   chan struct{}   // closed when done changes; nil: nothing waits for that
 }
 
 // queued is what is published together. One of its fields is set.
@@ -63,37 +67,40 @@ func (q *publishQueue) add(messages []broker.Message) {
 		q.bytes -= c.bytes()
 		q.overflow(messages)
 	} else {
-		q.waiting, q.overflowed = append(q.waiting, c), nil
+		q.append(c)
+		q.overflowed = nil
 	}
 	q.begin()
+}
+
+// append is called with the lock.
+func (q *publishQueue) append(c queued) {
+	q.waiting = append(q.waiting, c)
+	q.added++
 }
 
 // addResyncs queues resyncs of groups.
 func (q *publishQueue) addResyncs(groups map[string]bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting, q.overflowed = append(q.waiting, queued{overflowed: groups}), nil
+	q.append(queued{overflowed: groups})
+	q.overflowed = nil
 	q.begin()
 }
 
 // begin starts the goroutine, unless it runs. It is called with the lock.
 func (q *publishQueue) begin() {
-	if q.running != nil {
-		return
+	if !q.running {
+		q.running = true
+		q.remote.Tasks.Go(q.publishAll)
 	}
-	running := make(chan struct{})
-	q.running = running
-	q.remote.Tasks.Go(func(ctx context.Context) {
-		defer close(running)
-		q.publishAll(ctx)
-	})
 }
 
 // overflow drops messages, and queues a resync of their groups in their place.
 func (q *publishQueue) overflow(messages []broker.Message) {
 	if q.overflowed == nil {
 		q.overflowed = make(map[string]bool)
-		q.waiting = append(q.waiting, queued{overflowed: q.overflowed})
+		q.append(queued{overflowed: q.overflowed})
 	}
 	for i := range messages {
 		if len(q.overflowed) <= maxOverflowed {
@@ -112,7 +119,9 @@ func (q *publishQueue) publishAll(ctx context.Context) {
 			return
 		}
 		c := q.call(some)
-		q.remote.retry(ctx, "publish to the broker", c.publish)
+		if q.remote.retry(ctx, "publish to the broker", c.publish) == nil {
+			q.published(len(some))
+		}
 	}
 }
 
@@ -131,7 +140,7 @@ func (q *publishQueue) next() (some []queued) {
 	}
 	clear(q.waiting[:len(some)])
 	if q.waiting = q.waiting[len(some):]; len(some) == 0 {
-		q.waiting, q.running = nil, nil
+		q.waiting, q.running = nil, false
 	}
 	if len(q.waiting) == 0 {
 		q.overflowed = nil
@@ -162,10 +171,31 @@ func (q *publishQueue) resyncs(groups map[string]bool) []broker.Message {
 	return q.remote.resyncsOf(slices.Sorted(maps.Keys(groups)))
 }
 
-// flush waits until nothing waits any more, or ctx ends.
+func (q *publishQueue) published(count int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.done += uint64(count)
+	if q.progress != nil {
+		close(q.progress)
+		q.progress = nil
+	}
+}
+
+// flush waits until what has been queued so far is published, or ctx ends.
 func (q *publishQueue) flush(ctx context.Context) error {
 	q.mu.Lock()
-	running := q.running
-	q.mu.Unlock()
-	return wait(ctx, running)
+	defer q.mu.Unlock()
+	for until := q.added; q.done < until; {
+		if q.progress == nil {
+			q.progress = make(chan struct{})
+		}
+		progress := q.progress
+		q.mu.Unlock()
+		err := wait(ctx, progress)
+		q.mu.Lock()
+		if err != nil {
+			return fmt.Errorf("%d batches wait for the broker: %w", until-q.done, err)
+		}
+	}
+	return nil
 }

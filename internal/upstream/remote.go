@@ -175,7 +175,10 @@ func (r *remote) Position(ctx context.Context, group string) (broker.Position, e
 }
 
 func (r *remote) Flush(ctx context.Context) error {
-	return errors.Join(r.queue.flush(ctx), r.signals.flush(ctx))
+	if err := r.queue.flush(ctx); err != nil {
+		return err
+	}
+	return r.signals.flush(ctx)
 }
 
 func (r *remote) Close(ctx context.Context) {
@@ -218,14 +221,14 @@ func (r *remote) call(ctx context.Context, f func(context.Context) error) error 
 	return err
 }
 
-// retry repeats f until it succeeds, or ctx ends.
-func (r *remote) retry(ctx context.Context, what string, f func(context.Context) error) {
-	for failures := 0; ctx.Err() == nil; failures++ {
+// retry repeats f until it succeeds, or returns the last error of f when ctx ends.
+func (r *remote) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	for failures := 0; ; failures++ {
 		err := f(ctx)
-		if err == nil {
-			return
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
-		if failures == 0 && ctx.Err() == nil {
+		if failures == 0 {
 			r.Logger.Error("rohrpost: "+what, "error", err)
 		}
 		tasks.Pause(ctx, tasks.Backoff(failures))
