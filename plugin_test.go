@@ -107,6 +107,28 @@ func TestPluginInTheConfig(t *testing.T) {
 	assert.Equal(t, []string{`create task-1 {"id":1}`}, rec.take())
 }
 
+// GORM initializes the plugins of its configuration, also one that is in use already.
+func TestPluginInitializedTwice(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{})
+	require.NoError(t, db.Plugins[rohrpost.Plugin(nil).Name()].Initialize(db))
+	require.NoError(t, db.Create(&[]task{{}, {}}).Error)
+	require.NoError(t, db.Model(&task{}).Where("id > 0").Update("done", true).Error)
+	want := []string{`create task-1 {"id":1}`, `create task-2 {"id":2}`, `update task-1 {"id":1} done`, `update task-2 {"id":2} done`}
+	assert.Equal(t, want, rec.take())
+	assert.Empty(t, rec.logs.String())
+}
+
+// The plugin's queries about tables do not stay in the store of prepared statements.
+func TestPreparedStatements(t *testing.T) {
+	db, rec := openDB(t, gorm.Config{PrepareStmt: true})
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error { return tx.Create(&ticket{}).Error }))
+	require.NoError(t, db.Create(&ticket{}).Error)
+	assert.Len(t, rec.take(), 2)
+	for _, text := range db.ConnPool.(*gorm.PreparedStmtDB).Stmts.Keys() {
+		assert.NotContains(t, text, "pragma_")
+	}
+}
+
 func TestNetEffect(t *testing.T) {
 	type quiet struct {
 		rohrpost.NotifyOnUpdate `rohrpost:"group:quiet"`

@@ -98,7 +98,7 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 // askFor asks the database for a layout. A failure that has ended a transaction is an
 // endedError.
 func askFor(db *gorm.DB, pool gorm.ConnPool, d dialect, table string) (*layout, error) {
-	g := newGuard(pool, d)
+	g := newGuard(unprepared(pool), d)
 	l, err := d.catalog.read(db, g, table)
 	ended := g.end(db.Statement.Context, err)
 	if tx, _ := trackedTxOf(pool); tx != nil && ended != nil {

@@ -79,8 +79,9 @@ func (p *Plugin) InTransaction(db *gorm.DB, writes bool, f func(Transaction)) er
 	return nil
 }
 
-// Initialize implements gorm.Plugin. It may run several times: a resolver of
-// several databases repeats it for each of its sources.
+// Initialize implements gorm.Plugin. It may run several times: a resolver of several
+// databases repeats it for each of its sources, and gorm.Open for a plugin that its
+// configuration has and that something has used meanwhile.
 func (p *Plugin) Initialize(db *gorm.DB) error {
 	if p.consumer == nil {
 		return errors.New("rohrpost: the plugin needs a hub")
@@ -100,8 +101,11 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	return p.trackResolver(db)
 }
 
-// register puts the callbacks around those of GORM.
+// register puts the callbacks around those of GORM, once.
 func (p *Plugin) register(db *gorm.DB) error {
+	if db.Callback().Raw().Get("rohrpost:after_raw") != nil {
+		return nil
+	}
 	create, update, remove := db.Callback().Create(), db.Callback().Update(), db.Callback().Delete()
 	steps := []struct {
 		name     string
