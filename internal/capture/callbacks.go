@@ -176,6 +176,7 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 		return w.failure
 	}
 	g, inner := newGuard(w.ConnPool, w.dialect), w.ConnPool
+	g.isLast = w.endsTransaction()
 	w.ConnPool = g
 	err := s.fillFrom(w)
 	w.ConnPool, s.ended = inner, g.end(s.Context, err)

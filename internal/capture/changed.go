@@ -36,7 +36,7 @@ func (w *statementConn) readMet() ([]Row, error) {
 		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
 	}
 	q.SQL.WriteString(w.dialect.lock(q, w.setsKey))
-	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.whole)
+	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.whole, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql
 	if err != nil {
 		return w.execWithout(ctx, query, args, err)
 	}
-	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.whole)
+	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.whole, nil)
 	if isChangedTable(err) {
 		return w.execWithout(ctx, query, args, err)
 	}

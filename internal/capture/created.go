@@ -88,15 +88,16 @@ func isMaps(dest any) bool {
 // rowsInMemory appends the rows that a create has written, as they are in memory.
 func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) ([]Row, error) {
 	ctx, value := db.Statement.Context, db.Statement.ReflectValue
+	var made structs
 	switch value.Kind() {
 	case reflect.Struct:
-		row, err := l.rowOf(ctx, t, value)
+		row, err := l.rowOf(ctx, t, value, &made)
 		return append(rows, row), err
 	case reflect.Slice, reflect.Array:
 		rows = slices.Grow(rows, value.Len())
 		for i := range value.Len() {
 			if element := reflect.Indirect(value.Index(i)); element.Kind() == reflect.Struct {
-				row, err := l.rowOf(ctx, t, element)
+				row, err := l.rowOf(ctx, t, element, &made)
 				if err != nil {
 					return nil, err
 				}
@@ -111,12 +112,12 @@ func rowsInMemory(rows []Row, db *gorm.DB, t *Table, l *layout) ([]Row, error) {
 }
 
 // rowOf returns a created row as the table keeps it. Without a layout only its key counts.
-func (l *layout) rowOf(ctx context.Context, t *Table, value reflect.Value) (Row, error) {
+func (l *layout) rowOf(ctx context.Context, t *Table, value reflect.Value, made *structs) (Row, error) {
 	if l == nil {
 		return newRow(ctx, t, value), nil
 	}
-	kept, err := l.stored(ctx, value)
-	if err != nil {
+	kept := made.next(value.Type())
+	if err := l.stored(ctx, value, kept); err != nil {
 		return Row{}, err
 	}
 	return newRow(ctx, t, kept), nil

@@ -53,8 +53,8 @@ const (
 	lost             // it has to be read
 )
 
-// fidelity returns how well a value in memory tells what the column keeps.
-func (l *layout) fidelity(p *place) fidelity {
+// findFidelity returns how well a value in memory tells what the column keeps.
+func (p *place) findFidelity() fidelity {
 	k, t := p.column.kind, p.field.IndirectFieldType
 	custom := exact
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
@@ -69,7 +69,7 @@ func (l *layout) fidelity(p *place) fidelity {
 		return lost
 	}
 	switch {
-	case p.field.Serializer != nil, l.assumed:
+	case p.field.Serializer != nil:
 		return exact
 	case k != document && reflect.PointerTo(t).Implements(reflect.TypeFor[gorm.Valuer]()): // it is an expression
 		return lost

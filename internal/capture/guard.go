@@ -17,6 +17,7 @@ type guard struct {
 	dialect dialect
 	tx      gorm.Tx // in which a savepoint is needed; nil: none is
 	isSet   bool
+	isLast  bool // the transaction ends after the statement, and the savepoint with it
 }
 
 func newGuard(pool gorm.ConnPool, d dialect) *guard {
@@ -53,6 +54,9 @@ func (g *guard) end(ctx context.Context, err error) error {
 		if ends {
 			return err
 		}
+		return nil
+	}
+	if !ends && g.isLast {
 		return nil
 	}
 	if !ends {

@@ -115,4 +115,11 @@ func (w *statementConn) rollBackImplicit() {
 	_ = w.implicit.Rollback()
 }
 
+// endsTransaction reports whether the transaction ends right after the statement: the
+// implicit one does, and one that GORM has begun for it.
+func (w *statementConn) endsTransaction() bool {
+	_, begun := w.db.InstanceGet("gorm:started_transaction")
+	return begun || w.implicit != nil
+}
+
 func (w *statementConn) leaveImplicit() { w.implicit, w.ConnPool = nil, w.outer }

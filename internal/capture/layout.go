@@ -29,7 +29,6 @@ type layout struct {
 	// relation is "table", "plain view" for one that the database itself writes through, or
 	// "view" for any other, also for virtual tables.
 	relation string
-	assumed  bool    // it is what the model says
 	whole    []place // the columns that the model reads
 	keys     []place // those of the primary key
 	lists    []columnList
@@ -63,6 +62,8 @@ type place struct {
 	field  *schema.Field
 	column *column
 	cast   string // keeps the type of the result where the column gets another one
+
+	fidelity fidelity
 }
 
 // layoutOf returns the layout of the statement's table. It asks the database once for
@@ -136,7 +137,7 @@ func (l *layout) fault() error {
 // assumedLayout is the layout that the model says the table has, on a database that the
 // plugin cannot ask.
 func assumedLayout(s *schema.Schema) *layout {
-	l := &layout{relation: "table", assumed: true}
+	l := &layout{relation: "table"}
 	for _, field := range s.Fields {
 		if field.Readable && field.DBName != "" && s.FieldsByDBName[field.DBName] == field {
 			l.whole = append(l.whole, place{field: field, column: &column{name: field.DBName}})
@@ -204,7 +205,9 @@ func (l *layout) fit(s *schema.Schema, d dialect) (complete bool) {
 		}
 		complete = complete && (c != nil || !field.Creatable && !field.Updatable)
 		if c != nil && field.Readable {
-			l.whole = append(l.whole, place{field, c, d.cast(field, c)})
+			p := place{field: field, column: c, cast: d.cast(field, c)}
+			p.fidelity = p.findFidelity()
+			l.whole, l.rereads = append(l.whole, p), l.rereads || p.fidelity == lost
 		}
 	}
 	l.exactKey = true
@@ -216,10 +219,7 @@ func (l *layout) fit(s *schema.Schema, d dialect) (complete bool) {
 		}
 		l.keys = append(l.keys, l.whole[i])
 		l.exactKey = l.exactKey && l.whole[i].isExactKey()
-		l.rereadKey = l.rereadKey || l.fidelity(&l.whole[i]) == lost
-	}
-	for i := range l.whole {
-		l.rereads = l.rereads || l.fidelity(&l.whole[i]) == lost
+		l.rereadKey = l.rereadKey || l.whole[i].fidelity == lost
 	}
 	return complete
 }
@@ -303,21 +303,20 @@ func (c clock) keep(t time.Time, k kind, precision int) time.Time {
 	return t.In(c.instant)
 }
 
-// stored returns a created row as a read would give it: nothing but the columns that
+// stored sets kept to a created row as a read would give it: nothing but the columns that
 // the model reads, and times as the column keeps them.
-func (l *layout) stored(ctx context.Context, row reflect.Value) (reflect.Value, error) {
-	kept := reflect.New(row.Type()).Elem()
+func (l *layout) stored(ctx context.Context, row, kept reflect.Value) error {
 	for i := range l.whole {
 		if err := l.keep(ctx, &l.whole[i], row, kept); err != nil {
-			return kept, err
+			return err
 		}
 	}
-	return kept, nil
+	return nil
 }
 
 // keep copies one column.
 func (l *layout) keep(ctx context.Context, p *place, row, kept reflect.Value) error {
-	switch l.fidelity(p) {
+	switch p.fidelity {
 	case timed:
 		value, isZero := p.field.ValueOf(ctx, row)
 		if t, ok := timeOf(value); ok && !isZero {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type rowID struct{ table, key string }
 // appendIDs appends the rows of the statement. A row whose key is not known is any row, and
 // so are those beyond maxRows.
 func (s *Statement) appendIDs(ids []rowID) []rowID {
+	if len(s.Rows) > 1 {
+		ids = slices.Grow(ids, min(len(s.Rows), maxRows)+1)
+	}
 	if s.Unknown != nil || s.rowless || len(s.Keyless) > 0 || s.tableName == "" {
 		ids = appendID(ids, rowID{})
 	}
@@ -80,8 +84,8 @@ func (o *commitOrder) enter(t *turn, rows []rowID) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.last == nil {
-		o.last = map[rowID]*turn{}
+	if o.last == nil || len(o.last) == 0 && len(rows) > manyRows {
+		o.last = make(map[rowID]*turn, len(rows))
 	}
 	t.rows, t.inside = rows, true
 	t.follow(o.last[rowID{}])

@@ -140,17 +140,3 @@ func (p *publisher) turnOf(stmt *gorm.Statement) (end func()) {
 	}
 	return func() {}
 }
-// unprepared returns the pool behind a store of prepared statements, in which a query that
-// runs once for each table would stay for ever.
-func unprepared(pool gorm.ConnPool) gorm.ConnPool {
-	for {
-		switch p := pool.(type) {
-		case *gorm.PreparedStmtDB:
-			pool = p.ConnPool
-		case *gorm.PreparedStmtTX:
-			pool = p.Tx
-		default:
-			return pool
-		}
-	}
-}

@@ -28,7 +28,7 @@ func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, keyed []Ro
 		q := selectFrom(db, t, l, whole)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, t, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
-		found, count, err := queryRows(q, pool, t, l, whole)
+		found, count, err := queryRows(q, pool, t, l, whole, make([]Row, 0, len(keys)))
 		if err != nil {
 			return nil, err
 		}
@@ -84,12 +84,12 @@ func in(columns []clause.Column, tuples [][]any) clause.Expression {
 	return clause.IN{Column: columns, Values: values}
 }
 
-// queryRows runs a SELECT that is built, and returns how many rows it has met. The caller
-// may get its error as that of his own statement.
-func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, whole bool) ([]Row, int, error) {
+// queryRows runs a SELECT that is built. It appends the rows to found, and returns how many
+// it has met. The caller may get its error as that of his own statement.
+func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, whole bool, found []Row) ([]Row, int, error) {
 	rows, err := pool.QueryContext(q.Context, q.SQL.String(), q.Vars...)
 	if err != nil {
 		return nil, 0, err
 	}
-	return scanRows(q.Context, rows, t, l, whole)
+	return scanRows(q.Context, rows, t, l, whole, found)
 }

@@ -13,13 +13,36 @@ type scanner struct {
 	places []place // by column
 	cells  []any
 	value  reflect.Value // of the struct that is filled
+
+	structs structs
+}
+
+// structs makes structs of one type. Those of many rows lie together, so that the memory
+// of a large statement is not managed one by one.
+type structs struct {
+	made int
+	free reflect.Value // a slice
+}
+
+func (s *structs) next(t reflect.Type) reflect.Value {
+	const together = 64
+	if s.made++; s.made <= together/8 {
+		return reflect.New(t).Elem()
+	}
+	if !s.free.IsValid() || s.free.Len() == 0 {
+		s.free = reflect.MakeSlice(reflect.SliceOf(t), together, together)
+	}
+	next := s.free.Index(0)
+	s.free = s.free.Slice(1, s.free.Len())
+	return next
 }
 
 // scanRows reads to the end: only then the database finishes a statement with
-// RETURNING. It counts rows beyond maxRows, and rows that the model cannot take, but
-// does not return them: the statement has succeeded nevertheless. The columns are those
-// of the places. If not all of them are read, it keeps only the keys.
-func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, whole bool) (scanned []Row, count int, err error) {
+// RETURNING. It appends the rows to scanned. It counts rows beyond maxRows, and rows that
+// the model cannot take, but does not return them: the statement has succeeded
+// nevertheless. The columns are those of the places. If not all of them are read, it keeps
+// only the keys.
+func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, whole bool, scanned []Row) (_ []Row, count int, err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
@@ -32,7 +55,7 @@ func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, whole bo
 			continue
 		}
 		if s.value == (reflect.Value{}) || whole {
-			s.value = reflect.New(t.schema.ModelType).Elem()
+			s.value = s.structs.next(t.schema.ModelType)
 		}
 		if s.scan(ctx, rows) != nil {
 			continue

@@ -69,7 +69,7 @@ func newUpsert(t *Table, l *layout, conflict clause.OnConflict, values clause.Va
 	}
 	met := make([]bool, u.count)
 	for _, target := range targets {
-		found := lookup{columns: columnsNamed(target)}
+		found := lookup{columns: columnsNamed(target), tuples: make([][]any, 0, u.count)}
 		for i, element := range values.Values {
 			tuple, known := l.tupleOf(target, places, element)
 			u.blind = u.blind || !known

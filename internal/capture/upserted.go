@@ -26,38 +26,41 @@ func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 
 // lockRows reads rows again by their keys, and holds them.
 func lockRows(w *statementConn, rows []Row) (locked []Row, err error) {
+	locked = make([]Row, 0, len(rows))
 	for keys := range slices.Chunk(rows, keyedRows) {
 		q := selectFrom(w.db, w.table, w.layout, true)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, w.table, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
 		q.SQL.WriteString(w.dialect.lock(w.db.Statement, false))
-		found, count, err := queryRows(q, w.ConnPool, w.table, w.layout, true)
+		known := len(locked)
+		var count int
+		locked, count, err = queryRows(q, w.ConnPool, w.table, w.layout, true, locked)
 		if err == nil {
-			err = missingRows(len(found), count)
+			err = missingRows(len(locked)-known, count)
 		}
 		if err != nil {
 			return nil, err
 		}
-		locked = append(locked, found...)
 	}
 	return sortRows(locked), nil
 }
 
 func (u *upsert) lookUp(w *statementConn, lock string) (found []Row, err error) {
 	for _, lookup := range u.lookups {
+		found = slices.Grow(found, len(lookup.tuples))
 		for tuples := range slices.Chunk(lookup.tuples, keyedRows) {
 			q := selectFrom(w.db, w.table, w.layout, true)
 			q.AddClause(clause.Where{Exprs: []clause.Expression{in(lookup.columns, tuples)}})
 			q.Build("SELECT", "FROM", "WHERE")
 			q.SQL.WriteString(lock)
-			rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, true)
-			if err != nil {
+			known := len(found)
+			var count int
+			if found, count, err = queryRows(q, w.ConnPool, w.table, w.layout, true, found); err != nil {
 				return nil, err
 			}
-			if len(rows) != count {
-				return nil, unreadRows(len(rows), count)
+			if read := len(found) - known; read != count {
+				return nil, unreadRows(read, count)
 			}
-			found = append(found, rows...)
 		}
 	}
 	return sortRows(found), nil
@@ -71,9 +74,10 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 	}
 	free, freeErr := u.readFree(w, s)
 	before := rowsByKey(w.before)
-	late, err := u.late(w, slices.Concat(after, free), before)
-	s.Rows = slices.Grow(s.one[:0], len(after)+len(free))
-	for _, row := range slices.Concat(after, free) {
+	written := append(after, free...)
+	late, err := u.late(w, written, before)
+	s.Rows = written[:0]
+	for _, row := range written {
 		old, met := before[row.Key.text]
 		switch {
 		case !met && late[row.Key.text]:
@@ -98,6 +102,16 @@ func rowsByKey(rows []Row) map[string]*Row {
 	return byKey
 }
 
+// missingIn returns the rows that are not among the known ones.
+func missingIn(known map[string]*Row, rows []Row) (missing []Row) {
+	for i := range rows {
+		if known[rows[i].Key.text] == nil {
+			missing = append(missing, rows[i])
+		}
+	}
+	return missing
+}
+
 // readAfter returns the rows that the statement has written, or left alone.
 func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
 	if u.keyed && !u.nothing && !w.plan.whole || u.tells {
@@ -109,10 +123,7 @@ func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
 	if after, err = u.lookUp(w, ""); err != nil {
 		return nil, err
 	}
-	found := rowsByKey(after)
-	moved := slices.DeleteFunc(slices.Clone(w.before), func(old Row) bool { // the statement has changed the columns by which it met the row
-		return found[old.Key.text] != nil
-	})
+	moved := missingIn(rowsByKey(after), w.before) // the statement has changed the columns by which it met these rows
 	more, err := selectRows(w.db, w.ConnPool, w.table, w.layout, moved, true)
 	return sortRows(append(after, more...)), err
 }
@@ -124,7 +135,7 @@ func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (ke
 	if !w.dialect.xmax || u.nothing || w.layout.relation != "table" {
 		return nil, nil
 	}
-	created := slices.DeleteFunc(after, func(row Row) bool { return before[row.Key.text] != nil })
+	created := missingIn(before, after)
 	keys = map[string]bool{}
 	for rows := range slices.Chunk(created, keyedRows) {
 		q := selectFrom(w.db, w.table, w.layout, false)
@@ -133,7 +144,7 @@ func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (ke
 			clause.Expr{SQL: q.Quote(clause.Column{Table: clause.CurrentTable, Name: "xmax"}) + "::text <> '0'"},
 		}})
 		q.Build("SELECT", "FROM", "WHERE")
-		met, _, err := queryRows(q, w.ConnPool, w.table, w.layout, false)
+		met, _, err := queryRows(q, w.ConnPool, w.table, w.layout, false, nil)
 		if err != nil {
 			return nil, err
 		}

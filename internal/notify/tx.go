@@ -87,7 +87,7 @@ func (t *Tx) add(e txEntry) {
 	if t.netted != nil && e.isNet() {
 		t.netted[e.netKey()] = len(t.entries)
 	}
-	if e.place == 0 {
+	if t.entries == nil {
 		t.entries = t.one[:0]
 	}
 	t.entries = append(t.entries, e)

@@ -65,7 +65,7 @@ statement only where the server has ended the transaction, or where the write wo
   groups of the transaction get a resync.
 - SQLite: a full disk, an I/O error, and a lack of memory, which roll back.
 - PostgreSQL: any error of the SELECT … FOR NO KEY UPDATE before a write, which locks what the write locks. The reads after a write are under a
-  savepoint: SAVEPOINT and RELEASE are two of the counted statements.
+  savepoint: SAVEPOINT is one of the counted statements. In a transaction of the program RELEASE is one more.
 `
 
 // Document renders doc/WRITES.md from what the engines do.
