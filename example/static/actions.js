@@ -1,12 +1,13 @@
 // The actions of the user. Each sends a request to the server. If the server
 // refuses it, the page undoes the action and shows the error.
+import { fetch } from "/rohrpost/fetch.js"; // names this page to the server, see "self" in app.js
 import { columns, inColumn } from "./cards.js";
 import { showNotice } from "./notices.js";
-import { addEdit, confirmEdit, removeEdit } from "./pending-edits.js";
+import { addEdit, removeEdit } from "./pending-edits.js";
 
-export const add = (title) => submit("POST", "", addEdit("create", undefined, { title: title.trim(), column: "todo" }));
+export const add = (title) => submit("POST", "", { title: title.trim(), column: "todo" });
 export const rename = (card, title) => change(card, { title: title.trim() });
-export const remove = (card) => submit("DELETE", `/${card.id}`, addEdit("delete", card.id, {}));
+export const remove = (card) => submit("DELETE", `/${card.id}`);
 
 // move moves a card to the top of a neighbouring column.
 export function move(card, by) {
@@ -21,16 +22,18 @@ export function shift(card, by) {
   if (cards[position]) change(card, { column: card.column, position });
 }
 
-const change = (card, fields) => submit("PATCH", `/${card.id}`, addEdit("update", card.id, fields));
+// change shows the new values until the message of the server arrives.
+async function change(card, fields) {
+  const edit = addEdit(card.id, fields);
+  if (!(await submit("PATCH", `/${card.id}`, fields))) removeEdit(edit);
+}
 
-// submit resolves with true if the server accepted the edit.
-async function submit(method, path, edit) {
+// submit resolves with true if the server accepted the request.
+async function submit(method, path, body) {
   try {
-    const card = await request(method, path, edit.fields);
-    if (card) confirmEdit(edit, card);
+    await request(method, path, body);
     return true;
   } catch (error) {
-    removeEdit(edit);
     showNotice(error.message, "error");
     return false;
   }
@@ -40,13 +43,11 @@ async function request(method, path, body) {
   const response = await fetch(`/api/cards${path}`, {
     method,
     headers: { "Content-Type": "application/json" },
-    body: method === "DELETE" ? undefined : JSON.stringify(body),
+    body: body && JSON.stringify(body),
     signal: AbortSignal.timeout(10_000),
   }).catch(() => {
     throw new Error("The server does not respond. Try again.");
   });
-  if (response.status === 204) return null;
-  const result = await response.json();
+  const result = response.status === 204 ? {} : await response.json();
   if (!response.ok) throw new Error(result.error);
-  return result;
 }

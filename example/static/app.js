@@ -4,13 +4,16 @@ import { add } from "./actions.js";
 import { draw, highlight } from "./board.js";
 import { hub, watch } from "./connection.js";
 import { showStatus } from "./notices.js";
-import { onEdit, overrideEdits, settleEdit } from "./pending-edits.js";
+import { onEdit, removeEdits, settleEdits } from "./pending-edits.js";
 
 hub.on("status", showStatus);
 hub.on("error", (error) => (error.code === "unreachable" ? showStatus("stale") : reportError(error))); // offline at the first load
-hub.on("resync", () => overrideEdits()); // the snapshot may or may not contain the pending edits
+hub.on("resync", removeEdits); // the snapshot may or may not contain the pending edits
 watch.subscribe((_, changes) => {
-  for (const change of changes) if (!settleEdit(change)) highlight(change);
+  for (const change of changes) {
+    settleEdits(change);
+    if (!change.self) highlight(change);
+  }
   draw();
 });
 onEdit(draw);

@@ -45,6 +45,22 @@ test("lines and servers", { concurrency: true }, async (t) => {
       assert.deepEqual([await page.text("status"), await page.text("close"), await attempts(page)], ["live", "", 1]);
     }),
 
+    t.test("a page that sends too much is closed, says so, and is live after the time that the server asks for", async (t) => {
+      const server = await startServer(t);
+      const page = await openPage(t, server);
+      await page.shows("status", "live");
+      await page.tab.evaluate(() => {
+        for (let n = 0; n < 4000; n++) window.hub.call("length", n).catch(() => {});
+      });
+      await page.shows("close", /^4029 .*"retry_after":5/);
+      await page.shows("banner", banner);
+      const closed = await page.waitFor("close", 0);
+      await add(server, "Meanwhile");
+      await page.shows("newest", "Meanwhile");
+      assert.ok((await page.waitFor("attempt", closed.at)).at - closed.at >= 5000);
+      assert.deepEqual([await page.text("status"), await page.text("error"), await attempts(page)], ["live", "", 2]);
+    }),
+
     t.test("a page of a refused origin says that it cannot reach the hub", async (t) => {
       const server = await startServer(t);
       const hub = `ws://localhost:${server.address.split(":")[1]}/ws/`;
