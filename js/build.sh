@@ -11,9 +11,9 @@ bundle() {
 		--bundle --minify --format=esm --target=es2022 --packages=external --outdir="$out"
 }
 
-# The core is one file; it imports ports.js only when it needs it. The other modules share the core.
-bundle rohrpost.js --external:./ports.js
-bundle ports.js view.js fetch.js names.js react.js vue.js svelte.js testing.js --external:./rohrpost.js
+# The core is one file; it imports blocked.js only when it needs it. The other modules share the core.
+bundle rohrpost.js --external:./blocked.js
+bundle blocked.js view.js fetch.js names.js react.js vue.js svelte.js testing.js --external:./rohrpost.js
 
 if [ "${1-}" = -check ]; then
 	diff -rq dist "$out" || { echo "js/dist is stale: run make dist" >&2; exit 1; }

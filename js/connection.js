@@ -229,14 +229,18 @@ export class Connection {
     this.#timer = setTimeout(() => this.#reconnect(), delay);
     const failures = code && !opened && ++this.#unopened;
     hub._onLost(opened);
-    if (failures === 1) this.#checkPort();
+    if (failures === 1) this.#checkBlocked();
     if (failures === 3) hub._report(new RohrpostError("unreachable", `cannot reach ${this.#url}`, { temporary: true }));
   }
 
-  #checkPort() {
-    const { port } = new URL(this.#url);
-    const check = ({ isBlocked }) => this.active && isBlocked(port) && this.#giveUp("blocked port");
-    if (port && globalThis.document) import("./ports.js").then(check, () => {}); // may be offline
+  #checkBlocked() {
+    const { document, isSecureContext, location } = globalThis;
+    const url = new URL(this.#url);
+    const check = ({ whyBlocked }) => {
+      const why = whyBlocked(url, location?.protocol);
+      if (why && this.active) this.#giveUp(why);
+    };
+    if (document && (url.port || isSecureContext)) import("./blocked.js").then(check, () => {}); // may be offline
   }
 
   #drop() {

@@ -479,16 +479,34 @@ test("the Content Security Policy forbids the hub", async (t) => {
   assert.deepEqual([client.status, ids(of("error")), network.sockets.length], ["closed", ["cannot_connect"], 1]);
 });
 
-test("browsers block the port", async (t) => {
+test("browsers block ports, and connections without TLS from pages over TLS", async (t) => {
   stubBrowser(t);
-  for (const [port, codes] of [[6000, ["cannot_connect"]], [6001, []]]) {
-    const { clock, network, client, of } = setup(t, { url: `ws://hub.test:${port}/` });
+  t.after(() => {
+    delete globalThis.location;
+    delete globalThis.isSecureContext;
+  });
+  for (const [url, page, why] of [
+    ["ws://hub.test:6000/", "http:", "blocked port"],
+    ["ws://hub.test:6001/", "http:", undefined],
+    ["ws://hub.test/", "http:", undefined],
+    ["ws://hub.test/", "https:", "mixed content"],
+    ["ws://hub.test:8080/", "https:", "mixed content"],
+    ["wss://hub.test/", "https:", undefined],
+    ["ws://localhost/", "https:", undefined],
+    ["ws://board.localhost/", "https:", undefined],
+    ["ws://127.0.0.1/", "https:", undefined],
+    ["ws://[::1]:8080/", "https:", undefined],
+    ["ws://localhost.test/", "https:", "mixed content"],
+  ]) {
+    Object.assign(globalThis, { location: { protocol: page }, isSecureContext: page === "https:" });
+    const { clock, network, client, of } = setup(t, { url });
     await settled();
     network.last.drop();
-    await import("../ports.js");
+    await import("../blocked.js");
     await settled();
     await clock.run(100);
-    assert.deepEqual(ids(of("error")), codes);
+    assert.deepEqual(ids(of("error")), why ? ["cannot_connect"] : [], url);
+    if (why) assert.ok(of("error")[0].message.endsWith(why));
     client.close();
   }
 });

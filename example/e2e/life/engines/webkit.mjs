@@ -73,7 +73,7 @@ class Session {
         await sleep(100); // the driver is starting
       }
     }
-    const { sessionId } = await this.#fetch("POST", "/session", { capabilities: { alwaysMatch: { "webkitgtk:browserOptions": options } } });
+    const { sessionId } = await this.#fetch("POST", "/session", { capabilities: { alwaysMatch: { acceptInsecureCerts: true, "webkitgtk:browserOptions": options } } });
     this.#url += `/session/${sessionId}`;
     this.#first = await this.#fetch("GET", "/window");
   }
