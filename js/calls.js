@@ -1,7 +1,8 @@
 import { RohrpostError, closed, isLoss, lost, refusal } from "./errors.js";
 
-// Names this page to the hub, which returns it as the origin of changes.
-export const pageId = Math.random().toString(36).slice(2);
+// Names this page to the hub, which returns it as the origin of changes. A page may load
+// this module twice.
+export const pageId = (globalThis[Symbol.for("rohrpost.page")] ??= Math.random().toString(36).slice(2));
 
 const early = 16_384; // characters that may be sent before the hub has answered hello
 const silence = 5000; // ms, after which the hub will not answer it

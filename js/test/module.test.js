@@ -53,7 +53,8 @@ test("what is served is what the modules contain", () => {
 test("what is served works", async (t) => {
   const { fakeHub } = await import("../dist/testing.js");
   const { view } = await import("../dist/view.js");
-  const { Rohrpost } = await import("../dist/rohrpost.js");
+  const { Rohrpost, pageId } = await import("../dist/rohrpost.js");
+  assert.equal(pageId, api.pageId, "a page that loads two copies is one page");
   const fake = fakeHub({ board: [{ id: 2 }, { id: 1 }] });
   t.after(() => fake.hub.close());
   assert.ok(fake.hub instanceof Rohrpost);
