@@ -6,7 +6,7 @@ import { add, engine, openPage, sleep, startServer, useEngine, within } from "./
 
 useEngine();
 
-const away = 10_000; // ms
+const away = 1000 * (process.env.AWAY ?? 4); // ms
 
 // Firefox holds back attempts at a path that has failed for up to a minute.
 const slowly = engine === "firefox" ? 75_000 : 5000;
