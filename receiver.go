@@ -109,6 +109,8 @@ func matcher(pattern string) (func(group string) bool, error) {
 	}, nil
 }
 
+func (r *receiver) Matcher(pattern string) (func(group string) bool, error) { return matcher(pattern) }
+
 func (r *receiver) Matching(pattern string) ([]string, error) {
 	p, err := wire.ParsePattern(pattern)
 	if err != nil {

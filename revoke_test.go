@@ -387,7 +387,7 @@ func TestDisconnectDuringTheHandshake(t *testing.T) {
 func TestOrdersReachOtherHubs(t *testing.T) {
 	shared := NewMemoryBroker(HistoryLimits{})
 	here, rightsHere := granting(Config{Broker: shared})
-	there, rightsThere := granting(Config{Broker: shared})
+	there, rightsThere := granting(Config{Broker: shared.Peer()})
 	near, far := dialAs(t, serve(t, here), "ann"), dialAs(t, serve(t, there), "ann")
 	for _, ws := range []*websocket.Conn{near, far} {
 		greet(t, ws)

@@ -45,6 +45,10 @@ type Upstream interface {
 	// History returns the position of a group and the messages after an offset. Their
 	// payloads are what Config.Frame takes.
 	History(ctx context.Context, group string, after uint64, limit int) (broker.History, error)
+
+	// Outdated reports whether a position in a group, which now is at another one, may be
+	// older than a resync that the history does not show.
+	Outdated(ctx context.Context, group string, since, at broker.Position) bool
 }
 
 // Engine owns the groups, and the workers that write to their members. Its methods

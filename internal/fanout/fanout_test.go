@@ -24,6 +24,10 @@ func (fakeUpstream) History(context.Context, string, uint64, int) (broker.Histor
 	return broker.History{}, nil
 }
 
+func (fakeUpstream) Outdated(context.Context, string, broker.Position, broker.Position) bool {
+	return false
+}
+
 type fakeOwner struct{}
 
 func (fakeOwner) Ending()             {}

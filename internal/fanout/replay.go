@@ -12,7 +12,7 @@ import (
 func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 	s.takePosition()
 	s.outcome = Outcome{Resumed: s.Since != nil, Reason: s.outcome.Reason}
-	if s.Since != nil && !s.partial && s.mayResume() {
+	if s.Since != nil && !s.partial && s.mayResume(ctx) {
 		recovered, err := s.readReplay(ctx, *s.Since)
 		if s.outcome.Recovered = recovered; err != nil || recovered {
 			return recovered, err
@@ -24,12 +24,17 @@ func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 	return s.readSnapshot(ctx)
 }
 
-// mayResume reports whether the member may have what it has missed.
-func (s *subscription) mayResume() bool {
-	if s.Permit == nil || s.Permit.MayResume(*s.Since) {
+// mayResume reports whether the member may have what it has missed, and whether that can
+// be all.
+func (s *subscription) mayResume(ctx context.Context) bool {
+	switch {
+	case s.Permit != nil && !s.Permit.MayResume(*s.Since):
+		s.outcome.Reason = wire.ReasonRevoked
+	case s.engine.config.Upstream.Outdated(ctx, s.group.name, *s.Since, s.base):
+		s.outcome.Reason = wire.ReasonResync
+	default:
 		return true
 	}
-	s.outcome.Reason = wire.ReasonRevoked
 	return false
 }
 

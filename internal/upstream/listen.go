@@ -27,18 +27,26 @@ func (r *remote) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		r.orders.pause()
 		r.Logger.Error("rohrpost: listen to the broker", "error", err)
 		if time.Since(began) > time.Minute {
 			failures = 0
 		}
 		tasks.Pause(ctx, tasks.Backoff(failures))
-		r.Receiver.Recheck(ctx) // an order may be lost
 	}
 }
 
-// ready compares the positions: something may have been lost before the broker listened.
+// ready looks for what may have been lost before the broker listened: first for orders,
+// then, in comparing positions, for messages.
 func (r *remote) ready() {
 	r.follower.wake()
+	if at, _ := r.orders.position(); at.Epoch != "" {
+		r.orders.catchUp()
+	}
+}
+
+// askForCheck makes the hub compare positions now.
+func (r *remote) askForCheck() {
 	select {
 	case r.check <- struct{}{}:
 	default:
@@ -50,8 +58,12 @@ func (r *remote) deliver(batch []broker.Message) {
 	messages := make([]broker.Message, 0, len(batch))
 	for i := range batch {
 		switch m := &batch[i]; {
+		case m.Stream == orderStream:
+			r.orders.receive(m)
 		case isOwn(m.Stream):
-			r.obey(m)
+			// of a later version
+		case r.orders.isPaused():
+			// It is found missing later.
 		case m.Epoch == "":
 			r.signal(m)
 		default:
@@ -88,14 +100,14 @@ func (r *remote) decode(given *broker.Message) (m broker.Message, ok bool) {
 	if err == nil {
 		return m, true
 	}
-	r.unread(given, err)
+	r.countUnread(given, err)
 	resync, err := r.Receiver.Resync(m.Stream, r.Unread)
 	m.Payload = resync.Payload
 	return m, err == nil
 }
 
-// unread counts and logs a message that the hub cannot read.
-func (r *remote) unread(m *broker.Message, err error) {
+// countUnread counts and logs a message that the hub cannot read.
+func (r *remote) countUnread(m *broker.Message, err error) {
 	if errors.Is(err, errVersion) {
 		r.Foreign.Add(1)
 	} else {
@@ -112,7 +124,7 @@ func (r *remote) signal(given *broker.Message) {
 		err = r.Receiver.Check(&m)
 	}
 	if err != nil {
-		r.unread(given, err)
+		r.countUnread(given, err)
 		return
 	}
 	r.Receiver.Signal(m.Stream, r.Frame(payload))
@@ -137,7 +149,11 @@ var errPositions = errors.New("another number of positions than asked for")
 
 func (r *remote) checkPositions(ctx context.Context) error {
 	before := r.Receiver.Positions()
-	names := make([]string, 0, len(before))
+	names := make([]string, 0, len(before)+1)
+	orders, known := r.orders.position()
+	if known {
+		names = append(names, orderStream)
+	}
 	for name := range before {
 		names = append(names, name)
 	}
@@ -152,6 +168,10 @@ func (r *remote) checkPositions(ctx context.Context) error {
 			return err
 		}
 		for i, name := range some {
+			if name == orderStream {
+				r.orders.compare(orders, positions[i])
+				continue
+			}
 			r.Receiver.Compare(name, before[name], positions[i])
 		}
 	}

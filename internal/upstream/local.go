@@ -67,6 +67,10 @@ func (l *local) History(_ context.Context, group string, after uint64, limit int
 	return l.store.History(group, after, limit), nil
 }
 
+func (l *local) Outdated(context.Context, string, broker.Position, broker.Position) bool {
+	return false
+}
+
 func (l *local) Position(_ context.Context, group string) (broker.Position, error) {
 	at := l.store.Subscribe(group)
 	l.store.Unsubscribe(group)

@@ -4,18 +4,293 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
 )
 
-// orderStream carries what hubs tell each other to do.
-const orderStream = "!orders"
+const (
+	// orderStream carries what hubs tell each other to do.
+	orderStream = "!orders"
+
+	// maxOrders is the number of orders that one call of the broker reads.
+	maxOrders = 1000
+)
+
+// orders obeys the orders of all hubs, in the order of their stream. While it may have
+// missed one, it is paused: what the broker delivers is dropped, and histories wait. It
+// then reads what it has missed. If it cannot, the memberships are checked again, and all
+// groups load their snapshots again.
+type orders struct {
+	remote *remote
+	kept   keptResyncs
+
+	mu      sync.Mutex      // guards what follows
+	at      broker.Position // of the latest order that was obeyed; zero: none is known
+	resumed chan struct{}   // closed when deliveries go on; nil: they do
+	reading bool            // a task reads
+	again   bool            // another order may be missed since it has begun to
+	unread  bool            // an order came that this hub cannot read
+}
+
+func (o *orders) init(r *remote) {
+	o.remote, o.resumed = r, make(chan struct{})
+	o.kept.init(r)
+}
+
+// begin takes the position of the stream, which now is followed: orders after it are for
+// this hub.
+func (o *orders) begin(at broker.Position) bool {
+	o.mu.Lock()
+	o.at = at
+	o.mu.Unlock()
+	o.catchUp()
+	return true
+}
+
+// pause stops deliveries until catchUp has ended.
+func (o *orders) pause() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.resumed == nil {
+		o.resumed = make(chan struct{})
+	}
+}
+
+func (o *orders) isPaused() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.resumed != nil
+}
+
+// await waits until deliveries go on.
+func (o *orders) await(ctx context.Context) error {
+	o.mu.Lock()
+	resumed := o.resumed
+	o.mu.Unlock()
+	return wait(ctx, resumed)
+}
+
+// position returns that of the latest order, if nothing is being read.
+func (o *orders) position() (at broker.Position, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at, o.resumed == nil
+}
+
+// compare compares the position of the latest order with that of the stream.
+func (o *orders) compare(was, stream broker.Position) {
+	at, ok := o.position()
+	if ok && at == was && stream != was {
+		o.catchUp()
+	}
+}
+
+// receive takes an order that the broker delivers.
+func (o *orders) receive(m *broker.Message) {
+	if !o.isNext(m) {
+		return
+	}
+	if !o.obey(m) {
+		o.catchUp()
+	}
+}
+
+// isNext reports whether an order is the next one. It reads what is missing before it.
+func (o *orders) isNext(m *broker.Message) bool {
+	o.mu.Lock()
+	paused, same := o.resumed != nil, m.Epoch == o.at.Epoch
+	next := !paused && same && m.Prev <= o.at.Offset && m.Offset > o.at.Offset
+	if next {
+		o.at.Offset = m.Offset
+	}
+	known := same && m.Offset <= o.at.Offset
+	o.mu.Unlock()
+	if !next && !known {
+		o.catchUp()
+	}
+	return next
+}
+
+// catchUp pauses deliveries until all orders are obeyed that the broker has taken so far.
+func (o *orders) catchUp() {
+	o.pause()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.again = true
+	if !o.reading {
+		o.reading = true
+		o.remote.Tasks.Go(o.read)
+	}
+}
+
+// read reads until nothing is missed.
+func (o *orders) read(ctx context.Context) {
+	for o.goOn() {
+		o.mu.Lock()
+		at := o.at
+		o.mu.Unlock()
+		if at.Epoch == "" {
+			continue // begin comes later
+		}
+		if !o.kept.begun {
+			old, err := o.readAfter(ctx, 0)
+			if err != nil {
+				return
+			}
+			o.kept.begin(old)
+		}
+		missed, err := o.readAfter(ctx, at.Offset)
+		if err != nil {
+			return
+		}
+		o.obeyRead(ctx, at, missed)
+		o.mu.Lock()
+		o.at = missed.Position
+		o.mu.Unlock()
+	}
+}
+
+// readAfter returns the orders after an offset, or an error when ctx has ended.
+func (o *orders) readAfter(ctx context.Context, offset uint64) (h broker.History, err error) {
+	err = o.remote.retry(ctx, "read the orders of other hubs", func(ctx context.Context) (err error) {
+		h, err = ask(ctx, o.remote, brokerTimeout, func(ctx context.Context) (broker.History, error) {
+			return o.remote.Broker.Read(ctx, orderStream, offset, maxOrders)
+		})
+		return err
+	})
+	return h, err
+}
+
+// goOn reports whether something is to be read. If not, deliveries go on.
+func (o *orders) goOn() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.again {
+		o.again = false
+		return true
+	}
+	o.reading = false
+	if o.at.Epoch != "" {
+		close(o.resumed)
+		o.resumed = nil
+		o.remote.askForCheck()
+	}
+	return false
+}
+
+// obeyRead obeys the orders after a position, and waits for it. Where they are not
+// complete, or not readable, it does what all of them could have ordered.
+func (o *orders) obeyRead(ctx context.Context, at broker.Position, h broker.History) {
+	missed := h.Position.Epoch != at.Epoch || h.Position.Offset < at.Offset
+	for i := range h.Messages {
+		m := &h.Messages[i]
+		if missed = missed || m.Prev > at.Offset; missed {
+			break
+		}
+		at.Offset = m.Offset
+		order, err := o.decode(m)
+		if err != nil {
+			o.setUnread()
+		} else {
+			o.do(ctx, order)
+		}
+	}
+	if missed = missed || at.Offset != h.Position.Offset; missed {
+		o.remote.Logger.Warn("rohrpost: orders of other hubs are missed: all memberships are checked again, and all groups load their snapshots again")
+		o.do(ctx, control{Order: Order{Kind: OrderResync, Pattern: o.remote.AnyGroup, Object: o.remote.Unread}, At: time.Now().Unix()})
+	}
+	if o.takeUnread() || missed {
+		o.remote.Receiver.Recheck(ctx)
+	}
+}
+
+func (o *orders) setUnread() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.unread = true
+}
+
+func (o *orders) takeUnread() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	unread := o.unread
+	o.unread = false
+	return unread
+}
+
+// obey obeys an order that was delivered. It does not wait. It reports false for one that
+// this hub cannot read, after which all memberships are checked again.
+func (o *orders) obey(m *broker.Message) bool {
+	if len(m.Payload) == 0 {
+		return true
+	}
+	order, err := o.decode(m)
+	switch {
+	case err != nil:
+		o.setUnread()
+		return false
+	case order.Kind == OrderResync:
+		o.resync(order)
+	default:
+		o.remote.Tasks.Go(func(ctx context.Context) { o.do(ctx, order) })
+	}
+	return true
+}
+
+// do obeys an order. A hub has obeyed its own before.
+func (o *orders) do(ctx context.Context, order control) {
+	switch {
+	case order.Kind == OrderResync:
+		o.resync(order)
+	case order.From != o.remote.source:
+		o.remote.Receiver.Obey(ctx, order.Order)
+	}
+}
+
+// resync publishes resyncs to the groups of this hub, and remembers those of others.
+func (o *orders) resync(order control) {
+	groups, err := o.remote.Receiver.Matching(order.Pattern)
+	if err == nil {
+		var batch []broker.Message
+		batch, err = resyncs(o.remote.Receiver, groups, order.Object)
+		o.remote.Publish(batch)
+	}
+	if err == nil {
+		err = o.kept.add(order.Pattern, order.at(), groups)
+	}
+	if err != nil {
+		o.remote.Logger.Error("rohrpost: obey a resync", "pattern", order.Pattern, "error", err)
+	}
+}
 
 // control is what hubs tell each other.
 type control struct {
 	Order
 	From string `json:"from"` // the source of the hub that orders
+	At   int64  `json:"at"`   // when, in seconds since 1970
+}
+
+func (c *control) at() time.Time { return time.Unix(c.At, 0) }
+
+func (o *orders) decode(m *broker.Message) (order control, err error) {
+	if len(m.Payload) == 0 {
+		return order, nil
+	}
+	payload, err := o.remote.codec.decode(m.Stream, m.Payload)
+	if err == nil {
+		err = json.Unmarshal(payload, &order)
+	}
+	if err == nil && order.Kind == "" {
+		err = errors.New("an order of no kind")
+	}
+	if err != nil {
+		o.remote.countUnread(m, err)
+	}
+	return order, err
 }
 
 // Order publishes an order under a source of its own, so that the hub can repeat the call.
@@ -30,7 +305,7 @@ func (r *remote) Order(ctx context.Context, o Order) error {
 
 // order returns the message that carries an order.
 func (r *remote) order(o Order) ([]broker.Message, error) {
-	payload, err := json.Marshal(control{Order: o, From: r.source})
+	payload, err := json.Marshal(control{Order: o, From: r.source, At: time.Now().Unix()})
 	return []broker.Message{{Stream: orderStream, Payload: payload}}, err
 }
 
@@ -51,36 +326,4 @@ func (r *remote) resyncsOf(groups []string) []broker.Message {
 		return r.resyncOfAll()
 	}
 	return r.encoded(messages)
-}
-
-// obey does what a hub tells all hubs.
-func (r *remote) obey(m *broker.Message) {
-	var c control
-	payload, err := r.codec.decode(m.Stream, m.Payload)
-	if err == nil {
-		err = json.Unmarshal(payload, &c)
-	}
-	if err != nil {
-		r.unread(m, err)
-		return
-	}
-	switch {
-	case c.Kind == OrderResync:
-		r.resync(c.Pattern, c.Object)
-	case c.From != r.source: // it has obeyed its own
-		r.Tasks.Go(func(ctx context.Context) { r.Receiver.Obey(ctx, c.Order) })
-	}
-}
-
-// resync publishes resyncs to the groups of this hub.
-func (r *remote) resync(pattern string, object json.RawMessage) {
-	groups, err := r.Receiver.Matching(pattern)
-	if err == nil {
-		var batch []broker.Message
-		batch, err = resyncs(r.Receiver, groups, object)
-		r.Publish(batch)
-	}
-	if err != nil {
-		r.Logger.Error("rohrpost: publish a resync", "pattern", pattern, "error", err)
-	}
 }

@@ -128,7 +128,7 @@ func TestOverflowOfManyGroups(t *testing.T) {
 		}
 		r.queue.addResyncs(groups)
 		require.NoError(t, r.Flush(t.Context()))
-		assert.Equal(t, []string{`!orders {"kind":"resync","pattern":"{any}","object":"overflow","from":"` + r.source + `"}`}, b.texts())
+		assert.Equal(t, []string{`!orders {"kind":"resync","pattern":"{any}","object":"overflow","from":"` + r.source + `","at":946684800}`}, b.texts())
 	})
 }
 

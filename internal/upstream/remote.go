@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"strings"
@@ -53,6 +54,7 @@ type remote struct {
 	queue    publishQueue
 	signals  signalQueue
 	follower follower
+	orders   orders
 	check    chan struct{} // asks for a check of the positions
 	overflow throttle
 }
@@ -65,13 +67,14 @@ func New(c Config) Upstream {
 	r.queue.init(r)
 	r.signals.init(r)
 	r.follower.init(r)
+	r.orders.init(r)
 	return r
 }
 
 // start begins to listen.
 func (r *remote) start() {
 	r.begin.Do(func() {
-		r.follower.follow(orderStream, func(broker.Position) bool { return true }, func() bool { return false })
+		r.follower.follow(orderStream, r.orders.begin, func() bool { return false })
 		r.Tasks.Go(r.listen)
 		r.Tasks.Go(r.checkPeriodically)
 	})
@@ -141,18 +144,32 @@ func (r *remote) Histories(func(string) bool) []string { return nil }
 
 func (r *remote) Follow(group string, open func(at broker.Position) bool, gone func() bool) {
 	r.start()
-	r.follower.follow(group, open, gone)
+	r.follower.follow(group, func(at broker.Position) bool {
+		r.orders.kept.opened(group, at)
+		return open(at)
+	}, gone)
 }
 
 func (r *remote) Unfollow(group string) { r.follower.unfollow(group) }
 
 func (r *remote) History(ctx context.Context, group string, after uint64, limit int) (broker.History, error) {
+	if err := r.orders.await(ctx); err != nil {
+		return broker.History{}, fmt.Errorf("wait for the orders of other hubs: %w", err)
+	}
 	h, err := r.Broker.Read(ctx, group, after, limit)
 	if err != nil {
 		return broker.History{}, err
 	}
 	h.Messages = r.decoded(h.Messages)
 	return h, nil
+}
+
+func (r *remote) Outdated(ctx context.Context, group string, since, at broker.Position) bool {
+	if r.orders.await(ctx) != nil {
+		return true
+	}
+	r.orders.kept.opened(group, at) // it may have been opened before the resyncs were known
+	return r.orders.kept.outdated(group, since)
 }
 
 var errNoAnswer = errors.New("the broker does not answer")

@@ -56,6 +56,10 @@ type Upstream interface {
 	// payloads are those of Receiver.Deliver.
 	History(ctx context.Context, group string, after uint64, limit int) (broker.History, error)
 
+	// Outdated reports whether a position in a group, which now is at another one, may be
+	// older than a resync that the history of the group does not show.
+	Outdated(ctx context.Context, group string, since, at broker.Position) bool
+
 	// Position returns the position of a group, which begins its history.
 	Position(ctx context.Context, group string) (broker.Position, error)
 
@@ -89,13 +93,16 @@ type Receiver interface {
 	// Matching returns the groups with members or a history that match a pattern.
 	Matching(pattern string) ([]string, error)
 
+	// Matcher returns a function that reports whether a group matches a pattern.
+	Matcher(pattern string) (match func(group string) bool, err error)
+
 	// Obey does what another hub has ordered. It ignores orders of kinds that it does not
 	// know. It may call user code, and so take long.
 	Obey(ctx context.Context, o Order)
 
 	// Recheck looks whether the members of all groups still have the right to be in them.
-	// The Upstream calls it, and delivers nothing until it has returned, when an order was
-	// missed or the broker was away.
+	// The Upstream calls it, and delivers nothing until it has returned, when it has missed
+	// an order, or cannot read one.
 	Recheck(ctx context.Context)
 
 	// Positions returns the positions up to which groups have received messages.

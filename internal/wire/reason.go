@@ -19,5 +19,6 @@ const (
 	ReasonTrimmed = "trimmed" // the history does not go back to the position
 	ReasonTooFar  = "too_far" // there are too many messages since the position
 	ReasonOff     = "off"     // there is no history
+	ReasonResync  = "resync"  // a resync of the group may have come since the position
 	ReasonRevoked = "revoked" // the user had lost the group in the meantime
 )
