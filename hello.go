@@ -28,8 +28,8 @@ const (
 // wants are what a client has asked for in its hello. A connection without hello has
 // none: it gets nothing that it does not know.
 type wants struct {
-	unsubscribed, parts, expiring bool
-	page                          string // its id; "": none, or malformed
+	unsubscribed, parts, expiring, status bool
+	page                                  string // its id; "": none, or malformed
 }
 
 // hello answers the first request of a connection.
@@ -53,10 +53,15 @@ func (c *Conn) hello(ctx context.Context, r *Request) (any, error) {
 			w.parts = true
 		case "expiring":
 			w.expiring = true
+		case "status":
+			w.status = true
 		}
 	}
 	c.wants.Store(w)
 	c.timer.Reset(c.nextTick())
+	if w.status && c.hub.stale.Load() {
+		_ = c.pushFrame(statusFrame(true)) // or the connection ends
+	}
 	return c.helloReply(), nil
 }
 
@@ -117,6 +122,27 @@ func (c *Conn) answerHeartbeat(in inbound) bool {
 func expiringFrame(left time.Duration) wire.Frame {
 	m := Message{Type: reservedPrefix + "expiring", Data: map[string]float64{"expires_in": max(0, math.Round(left.Seconds()*10)/10)}}
 	payload, _ := m.encode("", "") // always encodes
+	return wire.TextFrame(payload)
+}
+
+// setStale tells the clients that want it that the broker does not answer, or does again.
+func (h *Hub) setStale(stale bool) {
+	h.stale.Store(stale)
+	frame := statusFrame(stale)
+	for _, c := range h.conns.All() {
+		if c.wanted().status {
+			_ = c.pushFrame(frame) // or the connection ends
+		}
+	}
+}
+
+// statusFrame tells a client whether it may see old data.
+func statusFrame(stale bool) wire.Frame {
+	status := "live"
+	if stale {
+		status = "stale"
+	}
+	payload, _ := (&Message{Type: reservedPrefix + "status", Data: map[string]string{"status": status}}).encode("", "") // always encodes
 	return wire.TextFrame(payload)
 }
 

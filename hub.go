@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -48,6 +49,7 @@ type Hub struct {
 	enforcer  *access.Enforcer[*subject]
 	began     time.Time
 	throttles throttles
+	stale     atomic.Bool // the broker does not answer
 
 	setup      sync.RWMutex // guards what Handle, Use, Allow, Snapshot and SnapshotFor define
 	handlers   map[string]registered
@@ -88,7 +90,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	h.conns.Init(c.Limits.MaxConnections)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
 	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects)
-	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits}
+	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits, setStale: h.setStale}
 	h.upstream = newUpstream(h, r)
 	h.engine = fanout.New(fanout.Config{
 		Logger:            h.log,

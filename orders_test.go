@@ -192,3 +192,50 @@ func TestBrokerKey(t *testing.T) {
 		require.NoError(t, errors.Join(one.Shutdown(context.Background()), two.Shutdown(context.Background()), stranger.Shutdown(context.Background())))
 	})
 }
+
+// A hub whose broker does not answer says so to those who want it, within seven seconds,
+// and says when it has caught up.
+func TestStatus(t *testing.T) {
+	for name, fail := range map[string]func(b *faulty, away bool){
+		"hangs": func(b *faulty, away bool) { b.stuck.Store(away); b.lossy.Store(away) },
+		"fails": func(b *faulty, away bool) {
+			if b.down.Store(away); away {
+				b.fail()
+			}
+		},
+		"loses its line": func(b *faulty, away bool) {
+			if b.failing.Store(away); away {
+				(*b.end.Load())()
+			}
+		},
+		"is away for long": func(b *faulty, away bool) { b.down.Store(away); b.lossy.Store(away) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
+				plain, wants := pipe(t, hub), pipe(t, hub)
+				greet(t, wants)
+				for _, ws := range []*websocket.Conn{plain, wants} {
+					join(t, ws, "g")
+				}
+				time.Sleep(time.Minute)
+				start := time.Now()
+				fail(b, true)
+				assert.Contains(t, receive(t, wants), `"type":"rohrpost:status","data":{"status":"stale"}}`)
+				assert.LessOrEqual(t, time.Since(start), 8*time.Second)
+				assert.GreaterOrEqual(t, time.Since(start), 2*time.Second)
+				late := pipe(t, hub)
+				send(t, late, helloAll)
+				assert.Contains(t, receive(t, late)+receive(t, late), `"status":"stale"`)
+				time.Sleep(20 * time.Second)
+				fail(b, false)
+				healed := time.Now()
+				assert.Contains(t, receive(t, wants), `"type":"rohrpost:status","data":{"status":"live"}}`)
+				assert.LessOrEqual(t, time.Since(healed), 12*time.Second)
+				require.NoError(t, hub.Publish(t.Context(), change(1)))
+				assert.Contains(t, receive(t, plain), changed(1, 1), "it has not asked for a status")
+				assert.Contains(t, receive(t, late), `"status":"live"`)
+				require.NoError(t, errors.Join(plain.Close(), wants.Close(), late.Close()))
+			})
+		})
+	}
+}

@@ -26,6 +26,7 @@ type receiver struct {
 	limits   Limits
 	engine   *fanout.Engine
 	upstream upstream.Upstream
+	setStale func(stale bool)
 }
 
 // enforcer is the access.Enforcer of a hub.
@@ -120,6 +121,8 @@ func (r *receiver) Matching(pattern string) ([]string, error) {
 	slices.Sort(groups)
 	return slices.Compact(groups), nil
 }
+
+func (r *receiver) Stale(stale bool) { r.setStale(stale) }
 
 func (r *receiver) Positions() map[string]broker.Position { return r.engine.Positions() }
 

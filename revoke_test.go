@@ -29,7 +29,7 @@ func dialAs(t testing.TB, url, user string) *websocket.Conn {
 	return ws
 }
 
-const helloAll = `{"id":0,"type":"rohrpost:hello","data":{"version":1,"wants":["unsubscribed","parts","expiring"]}}`
+const helloAll = `{"id":0,"type":"rohrpost:hello","data":{"version":1,"wants":["unsubscribed","parts","expiring","status"]}}`
 
 // greet sends a hello with all wants.
 func greet(t testing.TB, ws *websocket.Conn) {

@@ -39,6 +39,7 @@ func (r *remote) listen(ctx context.Context) {
 // ready looks for what may have been lost before the broker listened: first for orders,
 // then, in comparing positions, for messages.
 func (r *remote) ready() {
+	r.health.answer()
 	r.follower.wake()
 	if at, _ := r.orders.position(); at.Epoch != "" {
 		r.orders.catchUp()
@@ -55,6 +56,7 @@ func (r *remote) askForCheck() {
 
 // deliver hands on what the broker delivers.
 func (r *remote) deliver(batch []broker.Message) {
+	r.health.answer()
 	messages := make([]broker.Message, 0, len(batch))
 	for i := range batch {
 		switch m := &batch[i]; {

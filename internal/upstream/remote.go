@@ -55,6 +55,7 @@ type remote struct {
 	signals  signalQueue
 	follower follower
 	orders   orders
+	health   health
 	check    chan struct{} // asks for a check of the positions
 	overflow throttle
 }
@@ -68,6 +69,7 @@ func New(c Config) Upstream {
 	r.signals.init(r)
 	r.follower.init(r)
 	r.orders.init(r)
+	r.health.remote = r
 	return r
 }
 
@@ -77,8 +79,12 @@ func (r *remote) start() {
 		r.follower.follow(orderStream, r.orders.begin, func() bool { return false })
 		r.Tasks.Go(r.listen)
 		r.Tasks.Go(r.checkPeriodically)
+		r.Tasks.Go(r.health.watch)
 	})
 }
+
+// name returns the type of the broker, for the log.
+func (r *remote) name() string { return fmt.Sprintf("%T", r.Broker.(guarded).broker) }
 
 // isOwn reports whether a stream is one by which hubs tell each other what to do. No group
 // has such a name.
@@ -216,6 +222,9 @@ func ask[T any](ctx context.Context, r *remote, timeout time.Duration, call func
 	r.Tasks.Go(func(context.Context) {
 		defer cancel()
 		value, err := call(ctx)
+		if err == nil {
+			r.health.answer()
+		}
 		done <- result{value, err}
 	})
 	select {

@@ -105,6 +105,10 @@ type Receiver interface {
 	// an order, or cannot read one.
 	Recheck(ctx context.Context)
 
+	// Stale tells the members that they may see old data, since the broker does not answer,
+	// or that this has ended.
+	Stale(stale bool)
+
 	// Positions returns the positions up to which groups have received messages.
 	Positions() map[string]broker.Position
 
