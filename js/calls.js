@@ -31,6 +31,7 @@ export class Calls {
     const { _connection: connection, _token: token } = this.#hub;
     clearTimeout(this.#timer);
     this.#early = 0;
+    const { value } = token;
     this.#pending.set(0, (error, reply) => {
       if (isLoss(error)) return;
       clearTimeout(this.#timer);
@@ -42,11 +43,12 @@ export class Calls {
         connection.subtree ??= reply.subtree;
         if (reply.expires_in) token.expires(reply.expires_in, (error) => this.#hub._report(error));
       }
+      if (value !== token.value) this.onToken();
       this.#goOn();
     });
     const wants = ["unsubscribed", "parts", "expiring", "status"];
     this.#timer = setTimeout(() => this.#goOn(), silence);
-    connection.send({ type: "rohrpost:hello", id: 0, data: { version: 1, token: token.value || undefined, page: pageId, wants } });
+    connection.send({ type: "rohrpost:hello", id: 0, data: { version: 1, token: value || undefined, page: pageId, wants } });
   }
 
   // Sends what has waited for the reply to hello.
@@ -107,12 +109,12 @@ export class Calls {
       // The server has not executed a refused request.
       const denied = error?.code === "access_denied" || error?.message === "ACCESS_DENIED";
       try {
-        if (!denied || call.renewed || !((once && !this.#once) || (await token.renew(old)))) return reply(error, value);
+        const unknown = once && !this.#once; // the hub has not taken the token of hello
+        if (!denied || !(unknown || (!call.renewed && (call.renewed = await token.renew(old))))) return reply(error, value);
       } catch (cause) {
         this.#hub._report(cause);
         return reply(new RohrpostError("token", `no token: ${cause?.message}`, { cause, temporary: true }));
       }
-      call.renewed = true;
       if (connection.open) this.request(type, data, reply, call);
       else reply(lost());
     });

@@ -161,6 +161,18 @@ test("a hub that cannot decide about a token is sent hello again, and the token 
   assert.equal(hellos.length, 1);
 });
 
+test("a token that is renewed while hello waits for its reply is sent by another hello", async (t) => {
+  const { network, client } = await connected(t, { token: counting() });
+  const hellos = [];
+  network.last.onsent = (message) => message.type === "rohrpost:hello" && hellos.push(message.data.token);
+  failure(client.call("a"));
+  network.last.reply(network.last.requests()[0], undefined, "ACCESS_DENIED");
+  await settled();
+  assert.deepEqual([hellos, tokens(network.last)], [[], ["t1", "t2"]]);
+  network.last.welcome({ token: true });
+  assert.deepEqual(hellos, ["t2"]);
+});
+
 test("4029 is temporary, and its retry_after is obeyed", async (t) => {
   const { clock, network, client, of } = await connected(t);
   network.last.drop(4029, "too many messages; retry_after=7");

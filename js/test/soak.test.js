@@ -12,7 +12,7 @@ const spellings = (id) => [`item-${id}`, { group: `item-${id}` }, { type: "item"
 async function play(seed) {
   const random = seededRandom(seed);
   const clock = new Clock().install(random);
-  const world = new World(random, { modern: seed % 4 > 0 });
+  const world = new World(random, { modern: seed % 4 > 0, once: seed % 4 > 1, sparse: seed % 4 > 2 });
   const client = new Rohrpost("ws://hub.test/", { WebSocket: world.network.WebSocket, token: () => `t${world.token}` });
   const watches = new Set();
   const subscribed = { 1: 0, 2: 0 };
@@ -38,6 +38,7 @@ async function play(seed) {
     () => world.pick(world.conns)?.abort(world.pick([1001, 1006, 4008]), ""),
     () => world.restart(),
     () => world.modern && world.pick(world.conns)?.leave(`item-${group()}`),
+    () => world.pick(world.conns)?.tell(world.pick(["stale", "live"])),
     () => client.disconnect(),
     () => client.connect(),
     ...Array(4).fill(() => world.pump()),
@@ -57,6 +58,7 @@ async function play(seed) {
       if (random() < 0.5) await settled();
     }
     client.connect();
+    for (const conn of world.conns) conn.tell("live");
     await heal();
     for (const watch of watches) assert.equal(watch.status, "live", `${watch.error}`);
     assert.equal(client.status, "live");

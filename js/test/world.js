@@ -203,8 +203,13 @@ class Conn {
 
   // The server ends a membership and says so.
   leave(name) {
-    if (!this.members.delete(name) || !this.wants?.includes("unsubscribed")) return;
+    if (!this.wants?.includes("unsubscribed") || !this.members.delete(name)) return;
     this.out.push({ id: 2 ** 52, type: "subscription-update", data: { type: "unsubscribed", group: name, object: { reason: "left" } } });
+  }
+
+  // The server has lost touch with other servers, or has them again.
+  tell(status) {
+    if (this.wants?.includes("status")) this.out.push({ id: 2 ** 52, type: "rohrpost:status", data: { status } });
   }
 
   // serve answers the next request, in order.
@@ -215,7 +220,7 @@ class Conn {
     const answer = (error, value) => this.out.push({ id, type, error, error_info: this.info(error), data: value });
     if (type === "rohrpost:hello") this.hello(data, answer);
     else if (type === "ping") this.out.push({ id, type: "pong" });
-    else if ((this.world.once ? this.token : request.auth_jwt) !== `t${this.world.token}`) answer("ACCESS_DENIED");
+    else if ((request.auth_jwt ?? this.token) !== `t${this.world.token}`) answer("ACCESS_DENIED");
     else if (type === "do") {
       this.world.executed.push(data);
       this.busy = () => answer(undefined, data);
@@ -228,7 +233,8 @@ class Conn {
 
   hello({ wants, token }, answer) {
     if (!this.world.modern) return answer("No registered handler called 'rohrpost:hello'.");
-    Object.assign(this, { wants, token });
+    if (this.world.once && this.world.random() < 0.1) return answer("UNAVAILABLE");
+    Object.assign(this, { wants, token: this.world.once && token });
     answer(undefined, { version: 1, connection: "c", token: this.world.once || undefined, limits: { max_message_bytes: 65_536 } });
   }
 
