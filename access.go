@@ -93,7 +93,7 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	}
 	ctx := lazyctx.New(parent, c.hub.config.Limits.AuthorizeTimeout)
 	defer ctx.End()
-	err := panics.Call(func() error { return allow(ctx, c, params) })
+	err := c.run(ctx, func() error { return allow(ctx, c, params) })
 	late := ctx.Err()
 	if err == nil {
 		err = late
@@ -205,10 +205,13 @@ func (h *Hub) ruleFor(group string) (allowFunc, Params) {
 
 // groupOf maps the data of a request to a well-formed group name.
 func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string, err error) {
-	err = panics.Call(func() (err error) {
+	err = c.run(ctx, func() (err error) {
 		group, err = c.hub.config.GroupOf(ctx, c, data)
 		return err
 	})
+	if errors.Is(err, ErrUnavailable) {
+		return "", ErrUnavailable
+	}
 	var p *panics.Error
 	if errors.As(err, &p) {
 		c.hub.log.Error("rohrpost: map data to a group", "user", c.user(), "error", err)
@@ -217,4 +220,15 @@ func (c *Conn) groupOf(ctx context.Context, data json.RawMessage) (group string,
 		return "", errDenied
 	}
 	return group, nil
+}
+
+// run runs a function of the program, one of Limits.MaxFunctions at a time. It returns
+// ErrUnavailable if it finds no place before ctx ends.
+func (c *Conn) run(ctx context.Context, f func() error) error {
+	names := c.place.Names()
+	if c.hub.functions.Take(ctx, names) != nil {
+		return ErrUnavailable
+	}
+	defer c.hub.functions.Leave(names)
+	return panics.Call(f)
 }

@@ -70,6 +70,13 @@ type Config struct {
 	// origin can match no page. Defaults to none.
 	Origins []string
 
+	// Hosts are the names that the Host header of a request may have, without a port.
+	// "*.example.com" stands for all subdomains. A page of another name whose address was
+	// changed to that of the hub (DNS rebinding) is refused with 421: set Hosts where the
+	// address is all that protects a hub, as on a developer's machine. NewHub panics if an
+	// entry has a scheme, a port or a path. Defaults to any host.
+	Hosts []string
+
 	// PingInterval is the time between two pings of the hub. A negative one means no
 	// pings. Defaults to 25 seconds.
 	PingInterval time.Duration
@@ -125,6 +132,11 @@ func (c Config) withDefaults() Config {
 	for _, o := range c.Origins {
 		if problem := origin.Problem(o); problem != "" {
 			panic(fmt.Sprintf("rohrpost: Config.Origins: %q %s", o, problem))
+		}
+	}
+	for _, h := range c.Hosts {
+		if problem := origin.HostProblem(h); problem != "" {
+			panic(fmt.Sprintf("rohrpost: Config.Hosts: %q %s", h, problem))
 		}
 	}
 	if c.Broker != nil && (c.DisableHistory || c.History != HistoryLimits{}) {

@@ -16,6 +16,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/frames"
 	"github.com/rohrpost/rohrpost/internal/notify"
+	"github.com/rohrpost/rohrpost/internal/places"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
@@ -30,6 +31,7 @@ type Conn struct {
 	member fanout.Member // what goes out
 	hub    *Hub
 	socket *socket
+	place  *places.Place
 	inbox  inbox
 	wants  atomic.Pointer[wants]  // of the client; nil: it has sent no hello
 	id     atomic.Pointer[string] // random; nil: nobody has asked for it

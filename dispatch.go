@@ -56,6 +56,8 @@ func (c *Conn) takeBatch() bool {
 // handleAll handles the batch, as long as the connection is open.
 func (c *Conn) handleAll() {
 	c.slow.Store(false)
+	c.hub.decoders.Take()
+	defer c.hub.decoders.Leave()
 	if len(c.batch) > 1 {
 		timer := time.AfterFunc(maxHold, c.sendHeld)
 		defer timer.Stop()
@@ -96,16 +98,25 @@ func (c *Conn) handleMessage(in inbound) {
 		return
 	}
 	r := newRequest(received, in.data)
-	err = c.takeToken(c.ctx, r.Field(tokenField))
+	if token := r.Field(tokenField); token != nil {
+		err = c.takeTokenOf(token)
+	}
 	if err == nil && !handler.public && c.user() == "" && c.hub.config.authenticated {
 		err = errIdentityRequired
 	}
 	switch {
 	case err == nil:
-		c.handle(handler.do, r)
+		c.handle(handler, r)
 	case !errors.Is(err, ErrClosed):
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
 	}
+}
+
+// takeTokenOf is takeToken while others decode.
+func (c *Conn) takeTokenOf(token json.RawMessage) error {
+	c.hub.decoders.Leave()
+	defer c.hub.decoders.Take()
+	return c.takeToken(c.ctx, token)
 }
 
 // refuseMalformed replies to a message that is no valid request, and closes the connection
@@ -143,7 +154,7 @@ func (c *Conn) respond(f wire.Frame, err error) {
 }
 
 // handle calls a handler and makes sure that the request is answered.
-func (c *Conn) handle(handler HandlerFunc, r *Request) {
+func (c *Conn) handle(handler registered, r *Request) {
 	ctx := lazyctx.New(c.ctx, c.hub.config.Limits.RequestTimeout)
 	exited := true
 	defer func() {
@@ -156,12 +167,27 @@ func (c *Conn) handle(handler HandlerFunc, r *Request) {
 	exited = false
 }
 
-func (c *Conn) handleWith(ctx *lazyctx.Context, handler HandlerFunc, r *Request) {
-	var result any
-	err := panics.Call(func() (err error) {
-		result, err = handler(ctx, c, r)
+// call calls a handler. While it may wait, others decode.
+func (c *Conn) call(ctx *lazyctx.Context, handler registered, r *Request) (result any, err error) {
+	call := func() (err error) {
+		result, err = handler.do(ctx, c, r)
 		return err
-	})
+	}
+	if handler.quick {
+		return result, panics.Call(call)
+	}
+	c.hub.decoders.Leave()
+	defer c.hub.decoders.Take()
+	if handler.bare == nil { // the hub's own
+		err = panics.Call(call)
+	} else {
+		err = c.run(ctx, call)
+	}
+	return result, err
+}
+
+func (c *Conn) handleWith(ctx *lazyctx.Context, handler registered, r *Request) {
+	result, err := c.call(ctx, handler, r)
 	if e, ok := result.(error); ok && err == nil {
 		result, err = nil, panics.Seal(e)
 	}
@@ -179,6 +205,8 @@ func (c *Conn) handleWith(ctx *lazyctx.Context, handler HandlerFunc, r *Request)
 	if c.later == nil {
 		c.later = make(chan struct{}, maxLater)
 	}
+	c.hub.decoders.Leave()
+	defer c.hub.decoders.Take()
 	select {
 	case c.later <- struct{}{}:
 	case <-r.replied():

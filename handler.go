@@ -57,6 +57,7 @@ type registered struct {
 	do     HandlerFunc // in its middleware
 	bare   HandlerFunc // nil: it is the hub's own
 	public bool        // anonymous connections may call it
+	quick  bool        // it calls nothing of the program, and does not wait
 }
 
 // wrapped returns a handler in the middleware.
@@ -106,11 +107,11 @@ func (h *Hub) handler(name string) registered {
 // handleBuiltIns registers the handlers of every hub, which answer everybody.
 func (h *Hub) handleBuiltIns() {
 	own := func(handler HandlerFunc, name string) { h.register(registered{do: handler, public: true}, name) }
-	own(func(_ context.Context, _ *Conn, r *Request) (any, error) {
+	h.register(registered{do: func(_ context.Context, _ *Conn, r *Request) (any, error) {
 		return Reply{Type: "pong", Data: handlers.Ping(r.Data)}, nil
-	}, "ping")
+	}, public: true, quick: true}, "ping")
 	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.subscribe(ctx, r) }, "subscribe")
 	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.unsubscribe(ctx, r) }, "unsubscribe")
 	own(func(ctx context.Context, c *Conn, r *Request) (any, error) { return c.hello(ctx, r) }, helloRequest)
-	own(heartbeat, heartbeatRequest)
+	h.register(registered{do: heartbeat, public: true, quick: true}, heartbeatRequest)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/handlers"
+	"github.com/rohrpost/rohrpost/internal/excess"
 	"github.com/rohrpost/rohrpost/internal/lazyctx"
 	"github.com/rohrpost/rohrpost/internal/panics"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -218,6 +219,10 @@ func (c *Conn) identify(now *credentials, began uint64) error {
 		c.hub.warn(&c.hub.throttles.unauthorized, "rohrpost: close a connection whose token names another user",
 			"user", before.ID, "token names", now.ID, "code", code)
 		c.member.End(code, "another identity", true)
+		return ErrClosed
+	}
+	if c.place.SetUser(now.ID) != nil {
+		_ = c.cut(excess.UserConnections)
 		return ErrClosed
 	}
 	c.hub.conns.Move(c, before.ID, now.ID)

@@ -20,6 +20,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/history"
 	"github.com/rohrpost/rohrpost/internal/logs"
+	"github.com/rohrpost/rohrpost/internal/places"
 	"github.com/rohrpost/rohrpost/internal/registry"
 	"github.com/rohrpost/rohrpost/internal/snapshots"
 	"github.com/rohrpost/rohrpost/internal/sockio"
@@ -31,18 +32,22 @@ import (
 // Hub connects clients to the groups of a program. It is the http.Handler that opens
 // the connections. All its methods may be called concurrently. Make one with NewHub.
 type Hub struct {
-	config   Config
-	log      *slog.Logger
-	upgrader websocket.Upgrader
-	upstream upstream.Upstream
-	engine   *fanout.Engine
-	tasks    *tasks.Group
-	conns    registry.Registry[*Conn]
-	buffers  sockio.Buffers
-	readers  budget.Slots // of readers that do not wait
-	rates    budget.InboundRates
-	portable bool // treat all sockets as those that may wait; for tests
-	counters counters
+	config     Config
+	log        *slog.Logger
+	upgrader   websocket.Upgrader
+	upstream   upstream.Upstream
+	engine     *fanout.Engine
+	tasks      *tasks.Group
+	conns      registry.Registry[*Conn]
+	places     *places.Connections
+	handshakes *places.Shares // that are under way
+	functions  *places.Shares // of the program that run
+	buffers    sockio.Buffers
+	readers    budget.Slots // of readers that do not wait
+	decoders   budget.Slots // of dispatchers, outside of what may wait
+	rates      budget.InboundRates
+	portable   bool // treat all sockets as those that may wait; for tests
+	counters   counters
 
 	calls     *snapshots.Calls
 	ledger    *access.Ledger
@@ -64,6 +69,7 @@ const flushTimeout = 5 * time.Second
 // throttles are those of log lines that any client can cause.
 type throttles struct {
 	origin, unauthorized, full, hijacker throttle
+	host, address, user, handshake       throttle
 	busy, large, whole, outrun           throttle
 }
 
@@ -83,11 +89,14 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		ledger:   access.New(),
 		began:    time.Now(),
 	}
-	h.readers = budget.NewSlots(runtime.GOMAXPROCS(0))
+	h.readers, h.decoders = budget.NewSlots(runtime.GOMAXPROCS(0)), budget.NewSlots(runtime.GOMAXPROCS(0))
 	h.rates = budget.InboundRates{
 		Bytes: budget.Rate(c.Limits.InboundBytes), Messages: budget.Rate(c.Limits.Messages), Controls: budget.Rate(c.Limits.ControlFrames),
 	}
-	h.conns.Init(c.Limits.MaxConnections)
+	h.conns.Init()
+	h.places = places.NewConnections(c.Limits.MaxConnections, c.Limits.MaxUserConnections)
+	h.handshakes = places.NewShares(c.Limits.MaxHandshakes, 8*c.Limits.MaxHandshakes)
+	h.functions = places.NewShares(c.Limits.MaxFunctions, -1)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
 	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects)
 	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits, setStale: h.setStale}

@@ -3,6 +3,7 @@ package rohrpost
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -20,9 +21,38 @@ type Limits struct {
 	// Defaults to 128.
 	MaxGroups int
 
-	// MaxConnections is the number of connections at a time, including those that are
-	// being opened. The hub refuses more with 503. Defaults to 10,000.
+	// MaxConnections is the number of open connections. The hub refuses more with 503.
+	// Where more than half of them are open, an address with more than an eighth of them is
+	// refused with 429. An IPv6 address stands for its /64. Loopback and private addresses
+	// are not counted, nor are clients behind a Unix socket. Defaults to 10,000.
 	MaxConnections int
+
+	// MaxUserConnections is the number of open connections of one Identity.ID; clients
+	// without one are not counted. The hub refuses more with 429, or closes them with 4029
+	// where a token names the user. Defaults to 128.
+	MaxUserConnections int
+
+	// MaxHandshakes is the number of handshakes, with Config.Authenticate, under way at a
+	// time. One address holds an eighth of them at most, with the exceptions of
+	// MaxConnections. Others wait, eight times as many. Defaults to 512.
+	MaxHandshakes int
+
+	// HandshakeTimeout is the time for a handshake, with the wait for its place and
+	// Config.Authenticate, whose request has a context with this deadline. The hub refuses
+	// a longer one with 503. Defaults to 5 seconds.
+	HandshakeTimeout time.Duration
+
+	// TrustedProxies are the addresses of reverse proxies. If a request comes from one, the
+	// last address in its header X-Forwarded-For that is not one of them counts as that of
+	// the client. Without it all clients of a proxy have its address, which is not counted
+	// if it is loopback or private. Defaults to none.
+	TrustedProxies []netip.Prefix
+
+	// MaxFunctions is the number of handlers and functions of the program that run at a
+	// time: those of Handle, Allow and Config.GroupOf. One user or one address, with the
+	// exceptions of MaxConnections, runs an eighth of them at most. Others wait until the
+	// deadline of their request. Defaults to 1,024.
+	MaxFunctions int
 
 	// MaxSendQueueBytes is the bytes that may wait for a client that reads more slowly
 	// than the hub sends, where each message counts 128 more than it has. One byte more
@@ -107,6 +137,10 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxDepth, 64)
 	setDefault(&l.MaxGroups, 128)
 	setDefault(&l.MaxConnections, 10_000)
+	setDefault(&l.MaxUserConnections, 128)
+	setDefault(&l.MaxHandshakes, 512)
+	setDefault(&l.HandshakeTimeout, 5*time.Second)
+	setDefault(&l.MaxFunctions, 1024)
 	setDefault(&l.MaxSendQueueBytes, 1<<20)
 	setDefault(&l.MaxSendQueueAge, 30*time.Second)
 	setDefault(&l.IdleTimeout, 60*time.Second)

@@ -44,6 +44,7 @@ func (c *Conn) read() {
 	c.startDispatch()
 	c.finishClose(err)
 	c.member.Abort()
+	c.place.Free() // the socket is gone, whatever the program's code still does for it
 	code, _ := c.member.EndReason()
 	c.hub.counters.end(code)
 	c.member.Close()

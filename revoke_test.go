@@ -138,7 +138,9 @@ func ask(c *Conn, text string) {
 	if err != nil {
 		panic(err)
 	}
-	c.handle(c.hub.handler(received.Name).do, newRequest(received, []byte(text)))
+	c.hub.decoders.Take()
+	defer c.hub.decoders.Leave()
+	c.handle(c.hub.handler(received.Name), newRequest(received, []byte(text)))
 	c.member.Wake()
 }
 

@@ -42,6 +42,7 @@ var allowedImports = map[string]string{
 	"internal/lazyctx":    "",
 	"internal/origin":     "",
 	"internal/panics":     "",
+	"internal/places":     "",
 	"internal/registry":   "",
 	"internal/shards":     "",
 	"internal/sockio":     "",
@@ -63,7 +64,8 @@ var allowedImports = map[string]string{
 
 // standardOnly lists the packages that import only the standard library.
 var standardOnly = []string{
-	"broker", "internal/budget", "internal/frames", "internal/lazyctx", "internal/panics", "internal/registry", "internal/shards", "internal/sockio",
+	"broker", "internal/budget", "internal/frames", "internal/lazyctx", "internal/panics", "internal/places", "internal/registry",
+	"internal/shards", "internal/sockio",
 	"internal/tasks", "internal/wire",
 }
 

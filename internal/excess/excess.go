@@ -23,12 +23,13 @@ func (e *Excess) Error() string { return "more than Limits." + e.Limit }
 
 // All that clients may use too much of.
 var (
-	Messages       = &Excess{Code: wire.CodeMessages, Limit: "Messages"}
-	Bytes          = &Excess{Code: wire.CodeBytes, Limit: "InboundBytes"}
-	ControlFrames  = &Excess{Code: wire.CodeControlFrames, Limit: "ControlFrames"}
-	MessageTime    = &Excess{Code: wire.CodeMessageTime, Limit: "MessageTimeout"}
-	RefusedGroups  = &Excess{Code: wire.CodeRefusedGroups, Limit: "RefusedGroups"}
-	ProtocolErrors = &Excess{Code: wire.CodeProtocolErrors, Limit: "MaxProtocolErrors", Policy: true}
+	Messages        = &Excess{Code: wire.CodeMessages, Limit: "Messages"}
+	Bytes           = &Excess{Code: wire.CodeBytes, Limit: "InboundBytes"}
+	ControlFrames   = &Excess{Code: wire.CodeControlFrames, Limit: "ControlFrames"}
+	MessageTime     = &Excess{Code: wire.CodeMessageTime, Limit: "MessageTimeout"}
+	RefusedGroups   = &Excess{Code: wire.CodeRefusedGroups, Limit: "RefusedGroups"}
+	UserConnections = &Excess{Code: wire.CodeUser, Limit: "MaxUserConnections"}
+	ProtocolErrors  = &Excess{Code: wire.CodeProtocolErrors, Limit: "MaxProtocolErrors", Policy: true}
 )
 
 // Of returns the Excess for a use.

@@ -21,6 +21,62 @@ var hostileMutants = []mutant{
 	},
 	{
 		"keeps the place of a handshake that failed", "upgrade.go",
-		"			hijacked.abort()\n			h.conns.release()", "			hijacked.abort()", "", "TestFailingHijack", "",
+		"	if a.begun && !a.opened {", "	if false {", "", "TestFailingHijack", "",
+	},
+	{
+		"reads on after a budget is exceeded", "reader.go",
+		"		return c.cut(excess.Of(over))", "		_ = c.cut(excess.Of(over))", "", "TestExcessIsCut", "",
+	},
+	{
+		"forgets the deadline of a message with each ping", "keepalive.go",
+		"if c.closing || !c.messageBy.IsZero() {\n		return nil", "if c.closing {\n		return nil", "", "TestExcessIsCut", "",
+	},
+	{
+		"keeps the deadline of a message that came", "reader.go",
+		"		if !c.frames.Partial() {\n			c.messageDone()", "		if false {\n			c.messageDone()", "", "TestPiecesInTime", "",
+	},
+	{
+		"does not pause before it cuts", "internal/budget/inbound.go",
+		"	return pause, Within\n", "	return 0, use\n", "", "TestExcessIsCut", "",
+	},
+	{
+		"charges no frames without payload", "internal/budget/inbound.go",
+		"i.messages.Take(now, 1, r.Messages)", "i.messages.Take(now, min(1, size-6), r.Messages)", "", "TestExcessIsCut", "",
+	},
+	{
+		"counts a refused group again", "internal/budget/distinct.go",
+		"if d.known[name] {", "if false {", "", "TestRatesAreKept", "",
+	},
+	{
+		"accepts a length that is not in its shortest form", "internal/frames/header.go",
+		"if h.Length < 126 {", "if false {", "", "TestRFC6455", "",
+	},
+	{
+		"takes a close frame of one byte", "internal/frames/reader.go",
+		"	if len(p) == 1 {", "	if false {", "", "TestRFC6455", "",
+	},
+	{
+		"checks UTF-8 only at the end", "internal/frames/reader.go",
+		"r.opcode == Text && !r.isText(h.Final)", "r.opcode == Text && h.Final && !r.isText(true)", "", "TestRFC6455", "",
+	},
+	{
+		"drops the replies before a violation", "reader.go",
+		"c.member.End(v.Code, v.Reason, false)", "c.member.End(v.Code, v.Reason, true)", "", "TestRFC6455", "",
+	},
+	{
+		"believes the first address of X-Forwarded-For", "internal/places/address.go",
+		"for i := len(all) - 1; i >= 0; i-- {", "for i := range all {", "internal/places", "TestAddressOf", "",
+	},
+	{
+		"lets one address hold all handshakes", "internal/places/shares.go",
+		"return s.taken < s.max && s.held.within(names, partOf(s.max))", "return s.taken < s.max", "", "TestHandshakesOfOneAddress", "",
+	},
+	{
+		"keeps the place of a connection while functions run", "reader.go",
+		"	c.place.Free()", "	defer c.place.Free()", "", "TestPlaceIsFreeWhenTheSocketIsGone", "",
+	},
+	{
+		"refuses an address also where places are free", "internal/places/connections.go",
+		"case c.taken >= c.max/2 && ", "case ", "internal/places", "TestConnections", "",
 	},
 }

@@ -26,7 +26,7 @@ type origin struct {
 func Allowed(r *http.Request, extra []string) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
-		return true
+		return r.Header.Get("Sec-Fetch-Site") != "cross-site" // a browser sends both headers
 	}
 	for _, e := range extra {
 		if e == anyOrigin || e == nullOrigin && len(values) == 1 && values[0] == nullOrigin {
@@ -131,4 +131,36 @@ func isCanonicalIP(host string) bool {
 func isCanonicalPort(port string) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0 && strconv.FormatUint(n, 10) == port
+}
+
+// HostAllowed reports whether a Host header names one of the hosts. Any does if there are
+// none.
+func HostAllowed(header string, hosts []string) bool {
+	if len(hosts) == 0 {
+		return true
+	}
+	host := strings.ToLower((&url.URL{Host: header}).Hostname())
+	for _, h := range hosts {
+		h = strings.ToLower(h)
+		if suffix, ok := strings.CutPrefix(h, "*"); ok {
+			if name, found := strings.CutSuffix(host, suffix); found && name != "" {
+				return true
+			}
+		} else if host == strings.Trim(h, "[]") {
+			return true
+		}
+	}
+	return false
+}
+
+// HostProblem returns why an entry of a list of hosts can match no request, "" if it can.
+func HostProblem(entry string) string {
+	host := strings.TrimPrefix(entry, "*.")
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return ""
+	}
+	if host == "" || !isASCII(host) || strings.ContainsAny(host, ":/*@ ") {
+		return "is not a host name without scheme, port and path"
+	}
+	return ""
 }

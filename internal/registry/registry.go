@@ -9,11 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// The errors of Reserve.
-var (
-	ErrClosed = errors.New("closed")
-	ErrFull   = errors.New("too many connections")
-)
+// ErrClosed is returned by Reserve after Close.
+var ErrClosed = errors.New("closed")
 
 // Registry holds the open connections, by user, and places for those that are being opened
 // or closed.
@@ -21,7 +18,6 @@ type Registry[C comparable] struct {
 	// Drained is closed when the registry is closed and no place is taken.
 	Drained chan struct{}
 
-	max    int
 	closed atomic.Bool // changes under mu, once
 
 	mu     sync.Mutex // guards what follows
@@ -30,9 +26,9 @@ type Registry[C comparable] struct {
 	places int
 }
 
-// Init makes an empty registry of so many places. A negative number is no limit.
-func (r *Registry[C]) Init(max int) {
-	r.max, r.open, r.users, r.Drained = max, make(map[C]struct{}), make(map[string][]C), make(chan struct{})
+// Init makes an empty registry.
+func (r *Registry[C]) Init() {
+	r.open, r.users, r.Drained = make(map[C]struct{}), make(map[string][]C), make(chan struct{})
 }
 
 // IsClosed reports whether the registry is closed.
@@ -45,9 +41,6 @@ func (r *Registry[C]) Reserve() error {
 	defer r.mu.Unlock()
 	if r.closed.Load() {
 		return ErrClosed
-	}
-	if r.max >= 0 && r.places >= r.max {
-		return ErrFull
 	}
 	r.places++
 	return nil

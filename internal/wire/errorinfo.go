@@ -33,11 +33,15 @@ const (
 	CodeRefusedGroups  = "refused_groups"
 	CodeProtocolErrors = "protocol_errors"
 
-	CodeOrigin       = "origin"
-	CodeUnauthorized = "unauthorized"
-	CodeFull         = "full"
-	CodeShutdown     = "shutdown"
-	CodeHandshake    = "handshake"
+	CodeOrigin        = "origin"
+	CodeUnauthorized  = "unauthorized"
+	CodeHost          = "host"
+	CodeFull          = "full"
+	CodeAddress       = "too_many_of_address"
+	CodeUser          = "too_many_of_user" // also closes a connection
+	CodeSlowHandshake = "slow_handshake"
+	CodeShutdown      = "shutdown"
+	CodeHandshake     = "handshake"
 )
 
 // ErrorInfo tells a program what the error of a reply means.
