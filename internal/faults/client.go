@@ -124,7 +124,7 @@ func (c *Client) record(group string, e Event) {
 		c.last[group] = max(c.last[group], e.Rows[len(e.Rows)-1])
 	}
 	switch {
-	case e.Offset < 0 || e.Recovered == "true": // the replay still follows
+	case e.Offset < 0 || e.Recovered == "true" && e.Missed > 0: // the replay still follows
 	case e.Epoch != "":
 		c.positions[group] = position{e.Epoch, e.Offset}
 	case e.Kind == Changed || e.Kind == Resync:

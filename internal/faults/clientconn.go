@@ -79,6 +79,7 @@ type frame struct {
 			Reason string `json:"reason"`
 		} `json:"object"`
 		Epoch     string `json:"epoch"`
+		Prev      *int64 `json:"prev"`
 		Offset    *int64 `json:"offset"`
 		Recovered *bool  `json:"recovered"`
 		Missed    int64  `json:"missed"`
@@ -93,7 +94,10 @@ func (c *clientConn) handle(ctx context.Context, text []byte) error {
 	}
 	e := Event{Epoch: f.Data.Epoch, Offset: -1}
 	if f.Data.Offset != nil {
-		e.Offset = *f.Data.Offset
+		e.Offset, e.Prev = *f.Data.Offset, *f.Data.Offset-1
+	}
+	if f.Data.Prev != nil {
+		e.Prev = *f.Data.Prev
 	}
 	switch f.Type {
 	case "subscribe":

@@ -5,6 +5,7 @@ type Event struct {
 	Kind      Kind
 	Epoch     string  // of a Subscribed or Resync event; "" if the server sent none
 	Offset    int64   // -1 if the server sent none
+	Prev      int64   // the offset of the message before it; Offset-1 if the server sent none
 	N         int64   // the number of the change, for a Changed event
 	Rows      []int64 // the rows of the group, for a Loaded event
 	Reason    string  // the reason for a resync or for a refused recovery

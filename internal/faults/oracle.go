@@ -75,8 +75,11 @@ func (o *oracle) subscribed(at int, e Event) {
 	case "true":
 		o.Recovered++
 		o.offsetJump = false
-		if e.Epoch != o.epoch || e.Offset != o.offset+e.Missed {
+		if e.Epoch != o.epoch || e.Offset < o.offset+e.Missed {
 			o.problem(&o.BadOffsets, at, "recovered %d messages after %s/%d, to %s/%d", e.Missed, o.epoch, o.offset, e.Epoch, e.Offset)
+		}
+		if e.Missed == 0 {
+			o.offset = e.Offset
 		}
 		return // the replay follows and continues the offsets
 	case "false":
@@ -115,7 +118,8 @@ func (o *oracle) checkOffset(at int, e Event) {
 	if e.Offset < 0 {
 		return
 	}
-	if o.offset >= 0 && e.Offset != o.offset+1 && (!o.offsetJump || e.Offset <= o.offset) {
+	hole := e.Prev > o.offset && !o.offsetJump
+	if o.offset >= 0 && (hole || e.Offset <= o.offset) {
 		o.problem(&o.BadOffsets, at, "offset %d follows %d", e.Offset, o.offset)
 	}
 	o.offset, o.offsetJump = e.Offset, false

@@ -18,11 +18,14 @@ func notRecovered(epoch string, offset int64) Event {
 	return Event{Kind: Subscribed, Epoch: epoch, Offset: offset, Recovered: "false", Reason: "epoch"}
 }
 
-func change(n, offset int64) Event { return Event{Kind: Changed, N: n, Offset: offset} }
+func change(n, offset int64) Event { return Event{Kind: Changed, N: n, Offset: offset, Prev: offset - 1} }
 
 func withoutOffset(n int64) Event { return change(n, -1) }
 
-func resync(offset int64) Event { return Event{Kind: Resync, Offset: offset, Reason: "rows"} }
+func resync(offset int64) Event { return Event{Kind: Resync, Offset: offset, Prev: offset - 1, Reason: "rows"} }
+
+// after returns an event whose message comes after an offset.
+func after(e Event, prev int64) Event { e.Prev = prev; return e }
 
 func loaded(rows ...int64) Event { return Event{Kind: Loaded, Rows: rows, Offset: -1} }
 
@@ -62,6 +65,8 @@ func TestCheck(t *testing.T) {
 		{"an older change follows a newer one after a snapshot", upTo(3), []Event{subscribed("e", 0), notRecovered("f", 0), loaded(1, 2), change(3, 1), change(2, 2)}, Result{Delivered: 2, Loaded: 1, OutOfOrder: 1}},
 		{"a change was never committed", upTo(1), []Event{subscribed("e", 0), change(1, 1), change(7, 2)}, Result{Delivered: 1, Phantoms: 1}},
 		{"an offset is skipped", upTo(2), []Event{subscribed("e", 0), change(1, 1), change(2, 5)}, Result{Delivered: 2, BadOffsets: 1}},
+		{"offsets skip", upTo(3), []Event{subscribed("e", 4), after(change(1, 9), 4), after(change(2, 20), 9), resumed("e", 31, 0), after(change(3, 40), 31)}, Result{Delivered: 3, Recovered: 1}},
+		{"a message before one is missing", upTo(2), []Event{subscribed("e", 4), after(change(1, 9), 4), after(change(2, 20), 12)}, Result{Delivered: 2, BadOffsets: 1}},
 		{"an offset decreases after a resync", upTo(2), []Event{subscribed("e", 4), change(1, 5), resync(-1), loaded(1), change(2, 3)}, Result{Delivered: 2, BadOffsets: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
