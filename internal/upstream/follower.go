@@ -63,6 +63,15 @@ func (f *follower) follow(key string, open func(at broker.Position) bool, gone f
 	f.need(s)
 }
 
+// again begins a stream again that has users, after the engine has lost it, and calls
+// begun with its position.
+func (f *follower) again(key string, begun func(at broker.Position)) {
+	f.follow(key, func(at broker.Position) bool {
+		begun(at)
+		return false // no user more
+	}, func() bool { return false })
+}
+
 // unfollow takes back a user of a stream.
 func (f *follower) unfollow(key string) {
 	f.mu.Lock()

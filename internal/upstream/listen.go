@@ -170,12 +170,22 @@ func (r *remote) checkPositions(ctx context.Context) error {
 			return err
 		}
 		for i, name := range some {
+			compare := func(at broker.Position) { r.Receiver.Compare(name, before[name], at) }
 			if name == orderStream {
-				r.orders.compare(orders, positions[i])
-				continue
+				compare = func(at broker.Position) { r.orders.compare(orders, at) }
 			}
-			r.Receiver.Compare(name, before[name], positions[i])
+			r.comparePosition(name, positions[i], compare)
 		}
 	}
 	return nil
+}
+
+// comparePosition compares the position of a stream that the hub follows. A stream that
+// has ended, since the engine has lost it, begins again.
+func (r *remote) comparePosition(name string, at broker.Position, compare func(at broker.Position)) {
+	if at.Epoch != "" {
+		compare(at)
+		return
+	}
+	r.follower.again(name, compare)
 }

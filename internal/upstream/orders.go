@@ -151,6 +151,9 @@ func (o *orders) read(ctx context.Context) {
 		o.mu.Lock()
 		o.at = missed.Position
 		o.mu.Unlock()
+		if missed.Position.Epoch == "" { // the engine has lost the stream
+			o.remote.follower.again(orderStream, func(at broker.Position) { o.begin(at) })
+		}
 	}
 }
 
