@@ -17,7 +17,13 @@ ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 # long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
-CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life
+ENGINE_FAULTS ?= $(if $(SMALL),1,20)
+
+# The modules besides the root, those of adapters apart.
+ADAPTERS := redisbroker
+MODULES  := internal/integration bench $(ADAPTERS)
+
+CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare screenshot fmt
 
@@ -39,8 +45,7 @@ test: ## run the tests before a push: with the race detector, vet and formatting
 check: ## check formatting, vet, staticcheck and tidiness of all modules, and that js/dist is not stale
 	@test -z "$$($(GOFUMPT) -l .)" || { $(GOFUMPT) -d .; exit 1; }
 	go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
-	cd internal/integration && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
-	cd bench && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff
+	@for m in $(MODULES); do echo "$$m"; (cd $$m && go vet ./... && $(STATICCHECK) ./... && go mod tidy -diff) || exit 1; done
 	js/build.sh -check
 
 campaign: ## run all long tests below one after another; SMALL=1 runs them with small counts
@@ -94,6 +99,9 @@ e2e: ## test the example in headless Chromium (installs Chromium and playwright-
 
 life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebKitGTK)
 	example/e2e/life/run.sh $(ENGINES)
+
+nodes: ## test the adapters of engines, and let each engine fail ENGINE_FAULTS times in each way
+	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
 	@go test -count=1 -run '^TestStructure' -v .

@@ -3,6 +3,9 @@ package redisbroker_test
 import (
 	"context"
 	"crypto/rand"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,7 +133,6 @@ func TestLimits(t *testing.T) {
 		require.NotEmpty(t, h.Messages)
 		assert.Greater(t, h.Messages[0].Offset, uint64(1), "the oldest are dropped")
 		assert.LessOrEqual(t, h.Messages[0].Offset, uint64(11))
-		assert.Equal(t, 1200*time.Millisecond, redisbroker.Config{MaxAge: 300 * time.Millisecond}.MaxAge*4)
 	})
 }
 
@@ -163,4 +165,53 @@ func TestFullServer(t *testing.T) {
 	require.NotErrorIs(t, err, broker.ErrRefused, "the hub tries again")
 	limit("0")
 	require.NoError(t, b.Publish(t.Context(), batch))
+}
+
+// TestRights runs with a user that may do only what the README lists.
+func TestRights(t *testing.T) {
+	s := startServer(t)
+	admin := connect(t, s.address())
+	rule := "~{rohrpost:shop}* &{rohrpost:shop}* +@connection +@pubsub +@scripting +@read +@write +info +time"
+	args := append([]string{"SETUSER", "app", "on", ">secret"}, strings.Fields(rule)...)
+	require.NoError(t, admin.Do(t.Context(), admin.B().Arbitrary("ACL").Args(args...).Build()).Error())
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(readme), rule)
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{s.address()}, Username: "app", Password: "secret", DisableCache: true, ForceSingleClient: true,
+	})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	brokertest.Run(t, brokertest.Config{Open: func(t *testing.T) broker.Broker {
+		require.NoError(t, admin.Do(t.Context(), admin.B().Flushall().Build()).Error())
+		b, err := redisbroker.New(client, redisbroker.Config{App: "shop"})
+		require.NoError(t, err)
+		return b
+	}})
+}
+
+// TestPromotedReplica makes a replica of the server that lags, and then serves alone: its
+// streams have new epochs, also on a server that goes on to run.
+func TestPromotedReplica(t *testing.T) {
+	master := startServer(t)
+	replica := startServer(t)
+	toReplica := connect(t, replica.address())
+	b := open(t, master.address(), redisbroker.Config{App: "shop"})
+	before, err := b.Follow(t.Context(), []string{"g"})
+	require.NoError(t, err)
+	publish(t, b, 1, "x")
+	command := toReplica.B().Arbitrary("REPLICAOF").Args("127.0.0.1", strconv.Itoa(master.port)).Build()
+	require.NoError(t, toReplica.Do(t.Context(), command).Error())
+	require.Eventually(t, func() bool {
+		n, err := toReplica.Do(t.Context(), toReplica.B().Exists().Key("{rohrpost:shop}:m:g").Build()).AsInt64()
+		return err == nil && n == 1
+	}, 20*time.Second, 10*time.Millisecond)
+	require.NoError(t, toReplica.Do(t.Context(), toReplica.B().Arbitrary("REPLICAOF").Args("NO", "ONE").Build()).Error())
+	promoted := open(t, replica.address(), redisbroker.Config{App: "shop"})
+	after, err := promoted.Positions(t.Context(), []string{"g"})
+	require.NoError(t, err)
+	assert.Zero(t, after[0], "the stream must begin anew")
+	again, err := promoted.Follow(t.Context(), []string{"g"})
+	require.NoError(t, err)
+	assert.NotEqual(t, before[0].Epoch, again[0].Epoch)
 }
