@@ -18,11 +18,15 @@ func notRecovered(epoch string, offset int64) Event {
 	return Event{Kind: Subscribed, Epoch: epoch, Offset: offset, Recovered: "false", Reason: "epoch"}
 }
 
-func change(n, offset int64) Event { return Event{Kind: Changed, N: n, Offset: offset, Prev: offset - 1} }
+func change(n, offset int64) Event {
+	return Event{Kind: Changed, N: n, Offset: offset, Prev: offset - 1}
+}
 
 func withoutOffset(n int64) Event { return change(n, -1) }
 
-func resync(offset int64) Event { return Event{Kind: Resync, Offset: offset, Prev: offset - 1, Reason: "rows"} }
+func resync(offset int64) Event {
+	return Event{Kind: Resync, Offset: offset, Prev: offset - 1, Reason: "rows"}
+}
 
 // after returns an event whose message comes after an offset.
 func after(e Event, prev int64) Event { e.Prev = prev; return e }
