@@ -1,7 +1,7 @@
 // The life of a page: reload, back/forward cache, network, restarts, hidden tab.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, banner, engine, openLive, openPage, sleep, startProxy, startServer, useEngine, within } from "./support.mjs";
+import { add, banner, engine, openLive, openPage, post, sleep, startProxy, startServer, useEngine, within } from "./support.mjs";
 
 useEngine();
 
@@ -75,6 +75,21 @@ test("the close code and the reason of a shutdown arrive", async (t) => {
   await page.shows("banner", banner);
   await server.start();
   await page.shows("status", "live");
+});
+
+test("a hub that has lost touch with its broker: the page says that it may show old data", async (t) => {
+  const server = await startServer(t);
+  const page = await openLive(t, server, server, { hub: "/shared/" });
+  await post(server, "/engine?away=1");
+  await add(server, "Meanwhile");
+  await page.shows("status", "stale");
+  await page.shows("banner", banner);
+  assert.equal(await page.text("newest"), "First");
+  await post(server, "/engine");
+  await page.shows("newest", "Meanwhile");
+  await page.shows("status", "live");
+  assert.equal(await page.text("banner"), "");
+  assert.equal((await page.log()).filter(({ what }) => what === "attempt").length, 1, "on its first connection");
 });
 
 test("a hidden tab receives changes, and is live at once when the user returns to it", async (t) => {

@@ -82,12 +82,19 @@ func newHandler(hub *rohrpost.Hub) http.Handler {
 	})
 	hub.Handle("length", func(_ context.Context, _ *rohrpost.Conn, r *rohrpost.Request) (any, error) { return len(r.Data), nil })
 
+	engine := &gated{MemoryBroker: rohrpost.NewMemoryBroker(rohrpost.HistoryLimits{})}
+	shared := rohrpost.NewHub(rohrpost.Config{Broker: engine})
+	shared.Allow("list", rohrpost.Anyone)
+	shared.Snapshot("list", func(context.Context, rohrpost.SnapshotRequest) (any, error) { return l.all(), nil })
+
 	mux := http.NewServeMux()
 	mux.Handle("/ws/", hub)
+	mux.Handle("/shared/", shared)
+	mux.HandleFunc("POST /engine", func(_ http.ResponseWriter, r *http.Request) { engine.away.Store(r.FormValue("away") != "") })
 	mux.Handle("/exact", hub) // one path only
 	mux.Handle("/rohrpost/", js.Handler())
 	mux.HandleFunc("/", servePage)
-	mux.HandleFunc("POST /list", func(w http.ResponseWriter, r *http.Request) { answer(w, l.add(r, hub)) })
+	mux.HandleFunc("POST /list", func(w http.ResponseWriter, r *http.Request) { answer(w, l.add(r, hub, shared)) })
 	mux.HandleFunc("POST /resync", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, hub.Publish(r.Context(), rohrpost.Change{Group: r.FormValue("group"), Type: rohrpost.Resync}))
 	})
@@ -120,7 +127,7 @@ func (l *list) all() []item {
 }
 
 // add adds an item to the list and tells the groups of it.
-func (l *list) add(r *http.Request, hub *rohrpost.Hub) error {
+func (l *list) add(r *http.Request, hub, shared *rohrpost.Hub) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	added := item{len(l.items) + 1, r.FormValue("title")}
@@ -129,7 +136,7 @@ func (l *list) add(r *http.Request, hub *rohrpost.Hub) error {
 	for _, group := range []string{"list", "slow", "shared", "own"} {
 		changes = append(changes, rohrpost.Change{Group: group, Type: rohrpost.Create, Object: added})
 	}
-	return hub.Publish(r.Context(), changes...)
+	return errors.Join(hub.Publish(r.Context(), changes...), shared.Publish(r.Context(), changes[0]))
 }
 
 // read reads the list with one of five connections to the database, in 50 ms.
