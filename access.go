@@ -47,7 +47,105 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	}
 	h.setup.Lock()
 	defer h.setup.Unlock()
-	h.rules = define(h.log, h.rules, pattern, allow)
+	h.rules = define(h.log, h.rules, pattern, &rule{allow: allow})
+}
+
+// AllowViews stands in place of Allow for the groups that match the pattern. Each member
+// gets the view that the function returns: one of the names in views, [a-z0-9_]{1,32}, at
+// most 16 of them. Any other name is an error. An error refuses as that of Allow does.
+//
+// A view is a stream of its own, with its own offsets and history. A model's
+// PushNotificationDataTx method makes an object for each view (PayloadQuery.View), once for
+// all its members; the other payload methods give every view the same. A snapshot function
+// gets the view as SnapshotRequest.View. Publish, Notify, Send and every Resync go to all
+// views; Change.View limits a change to one. The client reads the name of the group, never
+// that of the view.
+//
+// If a Recheck returns another view for a member, its client gets nothing more of the former
+// one. It gets a Resync with the reason "view", and from then on the new view.
+//
+// All hubs of a broker must register the same views, also those of processes without
+// connections, such as workers: their changes would else reach no view.
+func (h *Hub) AllowViews(pattern string, views []string, choose func(ctx context.Context, c *Conn, p Params) (view string, err error)) {
+	if choose == nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
+	}
+	if err := wire.CheckViews(views); err != nil {
+		panic(fmt.Sprintf("rohrpost: pattern %q: %v", pattern, err))
+	}
+	h.setup.Lock()
+	defer h.setup.Unlock()
+	h.rules = define(h.log, h.rules, pattern, &rule{views: slices.Clone(views), choose: choose})
+	h.hasViews.Store(true)
+}
+
+// rule decides about the groups of a pattern.
+type rule struct {
+	allow  allowFunc // nil: choose
+	views  []string  // nil: the groups have none
+	choose func(ctx context.Context, c *Conn, p Params) (view string, err error)
+}
+
+// decide returns the stream that the connection gets.
+func (r *rule) decide(ctx context.Context, c *Conn, group string, p Params) (stream string, err error) {
+	if r.allow != nil {
+		return group, r.allow(ctx, c, p)
+	}
+	view, err := r.choose(ctx, c, p)
+	if err == nil && !slices.Contains(r.views, view) {
+		err = fmt.Errorf("the function of AllowViews returned the view %.100q, which is none of %q", view, r.views)
+	}
+	return wire.Stream(group, view), err
+}
+
+// ruleFor returns the rule for a group, nil if there is none.
+func (h *Hub) ruleFor(group string) (*rule, Params) {
+	h.setup.RLock()
+	rules := h.rules
+	h.setup.RUnlock()
+	return rules.Find(group)
+}
+
+// viewsOf returns the views of a group, nil for none. The stream of a view has none.
+func (h *Hub) viewsOf(group string) []string {
+	if !h.hasViews.Load() || !wire.ValidGroup(group) {
+		return nil
+	}
+	h.setup.RLock()
+	rules := h.rules
+	h.setup.RUnlock()
+	if rule := rules.For(group); rule != nil {
+		return rule.views
+	}
+	return nil
+}
+
+// streamOf returns the stream of a view of a group, or of a group without views.
+func (h *Hub) streamOf(group, view string) (string, error) {
+	if !wire.ValidGroup(group) {
+		return "", fmt.Errorf("malformed group name %.250q", group)
+	}
+	views := h.viewsOf(group)
+	if view == "" && views != nil {
+		return "", fmt.Errorf("the group %s has views: name one of %q", group, views)
+	}
+	if view != "" && !slices.Contains(views, view) {
+		return "", fmt.Errorf("the group %s has no view %.100q; AllowViews gives it %q", group, view, views)
+	}
+	return wire.Stream(group, view), nil
+}
+
+// streamsOf returns the streams of a group: those of its views, else its own.
+func (h *Hub) streamsOf(group string) []string {
+	views := h.viewsOf(group)
+	if views == nil {
+		return []string{group}
+	}
+	streams := make([]string, len(views))
+	for i, view := range views {
+		streams[i] = wire.Stream(group, view)
+	}
+	return streams
 }
 
 var _ fanout.Permit = (*permit)(nil)
@@ -57,6 +155,7 @@ var _ fanout.Permit = (*permit)(nil)
 type permit struct {
 	conn       *Conn
 	group      string
+	stream     string // that the connection gets; "": not decided yet
 	user       string
 	generation uint64 // of the user's access, before the decision
 }
@@ -66,7 +165,12 @@ type permit struct {
 func (p *permit) Decide(ctx context.Context) error {
 	p.user = p.conn.user()
 	p.generation = p.conn.hub.ledger.Generation(p.user)
-	return p.conn.authorize(ctx, p.group)
+	stream, err := p.conn.authorize(ctx, p.group)
+	if err == nil && p.stream != "" && p.stream != stream {
+		return ErrUnavailable // it is on the way into another view, and may ask again
+	}
+	p.stream = stream
+	return err
 }
 
 // Holds implements fanout.Permit.
@@ -76,30 +180,34 @@ func (p *permit) Holds() bool {
 
 // MayResume implements fanout.Permit.
 func (p *permit) MayResume(since Position) bool {
-	return p.conn.hub.ledger.MayResume(p.user, p.group, since)
+	return p.conn.hub.ledger.MayResume(p.user, p.stream, since)
 }
 
 // Admit implements fanout.Permit.
 func (p *permit) Admit(at Position) bool {
-	return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.group, p.generation, at)
+	return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.stream, p.generation, at)
 }
 
-// authorize asks the function of Allow about a well-formed group name: for a subscription,
-// with or without a replay or a snapshot, and for a recheck. Nothing else decides.
-func (c *Conn) authorize(parent context.Context, group string) error {
-	allow, params := c.hub.ruleFor(group)
-	if allow == nil {
-		return errDenied
+// authorize asks the function of Allow or AllowViews about a well-formed group name: for a
+// subscription, with or without a replay or a snapshot, and for a recheck. Nothing else
+// decides. It returns the stream that the connection gets.
+func (c *Conn) authorize(parent context.Context, group string) (stream string, err error) {
+	rule, params := c.hub.ruleFor(group)
+	if rule == nil {
+		return "", errDenied
 	}
 	ctx := lazyctx.New(parent, c.hub.config.Limits.AuthorizeTimeout)
 	defer ctx.End()
-	err := c.run(ctx, func() error { return allow(ctx, c, params) })
+	err = c.run(ctx, func() (err error) {
+		stream, err = rule.decide(ctx, c, group, params)
+		return err
+	})
 	late := ctx.Err()
 	if err == nil {
 		err = late
 	}
 	if err == nil {
-		return nil
+		return stream, nil
 	}
 	refusal := errDenied
 	if errors.Is(late, context.DeadlineExceeded) {
@@ -111,7 +219,7 @@ func (c *Conn) authorize(parent context.Context, group string) error {
 	if _, ok := readable(err); (!ok || refusal != errDenied) && c.ctx.Err() == nil {
 		c.hub.log.Error("rohrpost: refuse a group", "group", group, "user", c.user(), "error", scrubbed(err, c.tokenIn(parent)))
 	}
-	return refusal
+	return "", refusal
 }
 
 // tokenIn returns the token in the request for which Allow is called, "" if it has none.
@@ -122,10 +230,10 @@ func (c *Conn) tokenIn(ctx context.Context) (token string) {
 	return token
 }
 
-// isPublic reports whether Anyone admits to a group.
-func (h *Hub) isPublic(group string) bool {
-	allow, _ := h.ruleFor(group)
-	return allow != nil && reflect.ValueOf(allow).Pointer() == reflect.ValueOf(Anyone).Pointer()
+// isPublic reports whether Anyone admits to a stream.
+func (h *Hub) isPublic(stream string) bool {
+	rule, _ := h.ruleFor(wire.GroupOf(stream))
+	return rule != nil && rule.allow != nil && reflect.ValueOf(rule.allow).Pointer() == reflect.ValueOf(Anyone).Pointer()
 }
 
 // subject is a Conn as the enforcer of its hub sees it.
@@ -155,19 +263,55 @@ func (s *subject) Asked() []string {
 	return slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)
 }
 
-// Authorize implements access.Conn. Allow gets a request in place of that with which the
+// Authorize implements access.Conn. The function of Allow or AllowViews gets a request in place of that with which the
 // client has subscribed: it has the group, and the latest token of the client.
-func (s *subject) Authorize(ctx context.Context, group string) error {
+func (s *subject) Authorize(ctx context.Context, stream string) error {
+	group := wire.GroupOf(stream)
+	now, err := (*Conn)(s).authorize(s.asking(ctx, group), group)
+	switch {
+	case errors.Is(err, ErrUnavailable) || errors.Is(err, errLate):
+		return access.ErrUndecided
+	case err == nil && now != stream:
+		return access.ErrMoved
+	}
+	return err
+}
+
+// asking returns a context with the request about a group.
+func (s *subject) asking(ctx context.Context, group string) context.Context {
 	received := wire.Request{ID: wire.EncodeString("recheck"), Type: wire.EncodeString("subscribe"), Name: "subscribe"}
 	received.Data = append(append([]byte(`{"group":`), wire.EncodeString(group)...), '}')
 	if field := s.credentials.Load().field; field != nil {
 		received.Fields = map[string]json.RawMessage{tokenField: field}
 	}
-	err := (*Conn)(s).authorize(context.WithValue(ctx, requestKey{}, newRequest(received, nil)), group)
-	if errors.Is(err, ErrUnavailable) || errors.Is(err, errLate) {
-		return access.ErrUndecided
+	return context.WithValue(ctx, requestKey{}, newRequest(received, nil))
+}
+
+// Move implements access.Conn. The client gets a resync with the position from which the
+// new view follows. If that is not to be had, it learns that its membership has ended.
+func (s *subject) Move(ctx context.Context, stream string) error {
+	wait := s.member.Revoke(access.Exactly(stream), func(string) wire.Frame { return nil })
+	if err := wait(ctx); err != nil {
+		return err
 	}
-	return err
+	c, p := (*Conn)(s), &permit{conn: (*Conn)(s), group: wire.GroupOf(stream)}
+	err := p.Decide(s.asking(ctx, p.group))
+	if err == nil {
+		err = c.member.Subscribe(ctx, fanout.Subscription{Group: p.stream, Permit: p, Answer: func(o *fanout.Outcome) (wire.Frame, error) {
+			return wire.ResyncFrame(p.stream, wire.ReasonView, 1, o.Position.Epoch, o.Position.Offset), nil
+		}})()
+		c.member.Wake()
+	}
+	if err == nil || errors.Is(err, fanout.ErrClosed) {
+		return nil
+	}
+	c.hub.log.Warn("rohrpost: a member has lost its view of a group, and gets no other one", "group", p.group, "user", c.user(), "error", err)
+	last := wire.ResyncFrame(stream, wire.ReasonView, 1, "", 0)
+	if c.wanted().unsubscribed {
+		last = wire.UnsubscribedFrame(stream, wire.ReasonRevoked)
+	}
+	_ = c.pushFrame(last) // or the connection ends
+	return nil
 }
 
 // EndMemberships implements access.Conn.
@@ -194,13 +338,6 @@ func (s *subject) Ended() bool { return s.member.Ended() }
 // SetRecheck implements access.Conn.
 func (s *subject) SetRecheck(after time.Duration) {
 	s.nextRecheck.Store(int64(time.Since(s.hub.began) + after))
-}
-
-func (h *Hub) ruleFor(group string) (allowFunc, Params) {
-	h.setup.RLock()
-	rules := h.rules
-	h.setup.RUnlock()
-	return rules.Find(group)
 }
 
 // groupOf maps the data of a request to a well-formed group name.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,10 +122,14 @@ func (c *Conn) user() string { return c.credentials.Load().ID }
 
 // Join makes the connection a member of a group, without asking Allow: the handler
 // that calls it has decided. It has no effect if the connection is a member already.
-// Above Limits.MaxGroups it returns an *Error, on a closed connection ErrClosed.
+// Above Limits.MaxGroups it returns an *Error, on a closed connection ErrClosed. A group
+// with views is an error: only the function of AllowViews chooses one.
 func (c *Conn) Join(group string) error {
 	if !wire.ValidGroup(group) {
 		return fmt.Errorf("rohrpost: join: malformed group name %.250q", group)
+	}
+	if c.hub.viewsOf(group) != nil {
+		return fmt.Errorf("rohrpost: join: the group %s has views: let the client subscribe", group)
 	}
 	return outward(c.member.Join(group))
 }
@@ -137,11 +142,29 @@ func (c *Conn) Leave(group string) {
 	if c.wanted().unsubscribed {
 		last = wire.UnsubscribedFrame(group, wire.ReasonLeft)
 	}
-	c.member.Leave(group, last)
+	c.leave(group, last)
+}
+
+// leave leaves the group, or the view of it that the connection has.
+func (c *Conn) leave(group string, last wire.Frame) {
+	if c.hub.viewsOf(group) == nil {
+		c.member.Leave(group, last)
+		return
+	}
+	for _, stream := range c.hub.streamsOf(group) {
+		c.member.Leave(stream, last)
+	}
 }
 
 // Groups returns the names of the groups of which the connection is a member, sorted.
-func (c *Conn) Groups() []string { return c.member.Groups() }
+func (c *Conn) Groups() []string {
+	groups := c.member.Groups()
+	for i := range groups {
+		groups[i] = wire.GroupOf(groups[i])
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
 
 // Send sends a message to this connection alone. It does not wait. If the client does
 // not read it in time, the hub closes the connection. On a closed connection Send

@@ -7,8 +7,10 @@ func (h *Hub) Connections(userID string) []*Conn { return h.conns.Of(userID) }
 
 // Members returns the connections at this hub that are members of a group, in no order.
 func (h *Hub) Members(group string) (members []*Conn) {
-	for _, m := range h.engine.MembersOf(group) {
-		members = append(members, (*Conn)(m.(*owner)))
+	for _, stream := range h.streamsOf(group) {
+		for _, m := range h.engine.MembersOf(stream) {
+			members = append(members, (*Conn)(m.(*owner)))
+		}
 	}
 	return members
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,8 @@ type Hub struct {
 	setup      sync.RWMutex // guards what Handle, Use, Allow, Snapshot and SnapshotFor define
 	handlers   map[string]registered
 	middleware []func(HandlerFunc) HandlerFunc
-	rules      wire.Rules[allowFunc]
+	rules      wire.Rules[*rule]
+	hasViews   atomic.Bool // some of the rules have views
 	snapshots  wire.Rules[snapshotFuncs]
 }
 
@@ -213,7 +215,14 @@ func (h *Hub) publishPlain(group string, payload []byte) error {
 	if err := h.config.Limits.checkFrame(wire.FramedBytes(payload)); err != nil {
 		return err
 	}
-	return h.upstream.Signal(broker.Message{Stream: group, Payload: payload})
+	if h.viewsOf(group) == nil {
+		return h.upstream.Signal(broker.Message{Stream: group, Payload: payload})
+	}
+	var errs []error
+	for _, stream := range h.streamsOf(group) {
+		errs = append(errs, h.upstream.Signal(broker.Message{Stream: stream, Payload: payload}))
+	}
+	return errors.Join(errs...)
 }
 
 // checkGroup counts a message to a group. It fails for a malformed name, and after
@@ -237,13 +246,27 @@ func (h *Hub) countPublished() error {
 // hasMembers reports whether the group may have members, at this hub or another. A
 // message to a group without any need not be encoded.
 func (h *Hub) hasMembers(group string) bool {
-	return h.upstream.Shared() || h.engine.HasMembers(group)
+	if h.viewsOf(group) == nil {
+		return h.streamHasMembers(group)
+	}
+	return slices.ContainsFunc(h.streamsOf(group), h.streamHasMembers)
 }
 
-// hasMembersOrHistory reports whether a client may get a change of the group, now or
-// later.
-func (h *Hub) hasMembersOrHistory(group string) bool {
-	return h.hasMembers(group) || h.upstream.HasHistory(group)
+func (h *Hub) streamHasMembers(stream string) bool {
+	return h.upstream.Shared() || h.engine.HasMembers(stream)
+}
+
+// hasMembersOrHistory reports whether a client may get a change of a stream, now or later.
+// A group with views stands for all of them.
+func (h *Hub) hasMembersOrHistory(stream string) bool {
+	if h.viewsOf(stream) == nil {
+		return h.streamHasMembersOrHistory(stream)
+	}
+	return slices.ContainsFunc(h.streamsOf(stream), h.streamHasMembersOrHistory)
+}
+
+func (h *Hub) streamHasMembersOrHistory(stream string) bool {
+	return h.streamHasMembers(stream) || h.upstream.HasHistory(stream)
 }
 
 // warn logs what any client can cause, once a minute at most.

@@ -60,6 +60,7 @@ func Plugin(hub *Hub, config ...PluginConfig) gorm.Plugin {
 		Hub:                 hub,
 		Publish:             hub.publishCaptured,
 		HasMembersOrHistory: hub.hasMembersOrHistory,
+		Views:               hub.viewsOf,
 		Markers:             markedOperations,
 		PayloadTx:           payloadTx,
 		PayloadTxType:       reflect.TypeFor[PayloadProviderTx](),
@@ -111,6 +112,11 @@ func Check(db *gorm.DB, models ...any) error {
 // takes precedence over PayloadProvider, and is called like it. tx is a handle on the
 // connection and in the transaction of the write. It must not be used after the return.
 //
+// For a group with views, see Hub.AllowViews, the method is called once for each view that
+// has members or a history. nil, or what encodes to null, hides the row from the view: the
+// view gets no create, and in place of an update a delete with the object {"id": <primary
+// key>}. The updated fields in a message to a view are only those that its object has.
+//
 // The method should return the errors of its queries. After an error the group gets a
 // Resync in the place of the change, and the caller's transaction goes on: on PostgreSQL a
 // savepoint is set around the call. If the server has ended the transaction, by a deadlock
@@ -123,11 +129,12 @@ type PayloadProviderTx interface {
 type PayloadQuery struct {
 	Type          string   // Create, Update or Delete
 	UpdatedFields []string // the columns that the caller's update set, nil where they are not known
+	View          string   // the view of the group, "" for a group without views
 }
 
 // payloadTx calls the method of a PayloadProviderTx.
-func payloadTx(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error) {
-	return row.(PayloadProviderTx).PushNotificationDataTx(tx, PayloadQuery{Type: messageType, UpdatedFields: updatedFields})
+func payloadTx(row any, tx *gorm.DB, q notify.PayloadQuery) (any, error) {
+	return row.(PayloadProviderTx).PushNotificationDataTx(tx, PayloadQuery(q))
 }
 
 // markedOperations returns the writes that a marker announces, none for other types.

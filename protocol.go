@@ -43,7 +43,8 @@ const (
 	// rows cannot be known, "size" for a change that is too large, "overflow" for more
 	// changes than the hub can deliver, "late" for a change that was captured before the
 	// group had members and committed after, "trimmed", "epoch" or "broker" for a hub
-	// that has missed messages of its broker.
+	// that has missed messages of its broker, "view" for a client that gets another view
+	// of the group from now on.
 	Resync = wire.Resync
 )
 
@@ -70,4 +71,8 @@ type Change struct {
 	// Origin is the id of the page that made the change, after a "!" if the page need not
 	// be told. Defaults to that of WithOrigin in the context.
 	Origin string
+
+	// View is the view of the group that gets the change, one of those of Hub.AllowViews.
+	// Defaults to "", all views.
+	View string
 }

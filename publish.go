@@ -37,7 +37,8 @@ func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
 // PublishBatches publishes batches of messages that another source than the hub has
 // numbered, such as an outbox, and returns when they are taken. A batch whose number is
 // not greater than the last one of its source is dropped without an error, so that a
-// call may be repeated. The stream of a message is a group, and its payload the JSON of a
+// call may be repeated. The stream of a message is a group, or one of its views as Outbox.Write
+// gets it, and its payload the JSON of a
 // message with a change; or the stream is a pattern, and the payload the object of a
 // resync for all groups that match it. In place of a message that clients cannot read,
 // or that is too large, the group gets a resync; a message for no group is dropped. Both
@@ -83,8 +84,11 @@ func (h *Hub) checkedMessages(messages []broker.Message) (checked []broker.Messa
 			h.log.Error("rohrpost: publish a batch", "group", m.Stream, "bytes", len(m.Payload), "error", err)
 			m.Payload = wire.ResyncPayload(m.Stream, wire.ReasonSize)
 		}
-		if wire.ValidGroup(m.Stream) {
-			checked = append(checked, m)
+		if !wire.ValidStream(m.Stream) {
+			continue
+		}
+		for _, stream := range h.streamsOf(m.Stream) { // the stream of a view is its own
+			checked = append(checked, broker.Message{Stream: stream, Payload: m.Payload})
 		}
 	}
 	return checked, nil
@@ -150,21 +154,54 @@ func (p *publication) encode(ch *wire.Change) error {
 	if ch.HasPattern() {
 		return p.encodeForAll(ch)
 	}
-	if err := p.hub.countPublished(); err != nil || !p.hub.hasMembersOrHistory(ch.Group) {
+	if err := p.hub.countPublished(); err != nil {
 		return err
 	}
+	if ch.View == "" && p.hub.viewsOf(ch.Group) == nil {
+		return p.encodeFor(ch, ch.Group)
+	}
+	if ch.View == "" {
+		return p.encodeFor(ch, p.hub.streamsOf(ch.Group)...)
+	}
+	stream, err := p.hub.streamOf(ch.Group, ch.View)
+	if err != nil {
+		return err
+	}
+	return p.encodeFor(ch, stream)
+}
+
+// encodeFor encodes a change, once, for those of the streams that have members or a
+// history.
+func (p *publication) encodeFor(ch *wire.Change, streams ...string) error {
+	var payload []byte
+	var err error
+	for _, stream := range streams {
+		if !p.hub.streamHasMembersOrHistory(stream) {
+			continue
+		}
+		if payload == nil {
+			if payload, err = p.payload(ch); payload == nil {
+				return err
+			}
+		}
+		p.batch = append(p.batch, broker.Message{Stream: stream, Payload: payload})
+	}
+	return err
+}
+
+// payload encodes a change. With an error it returns a resync in its place, if there is one.
+func (p *publication) payload(ch *wire.Change) ([]byte, error) {
 	if ch.Object == (wire.Unrendered{}) {
-		*ch = wire.NewResync(ch.Group, wire.ReasonLate)
+		*ch = ch.Resync(wire.ReasonLate)
 	}
 	payload, err := ch.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err = p.hub.config.Limits.checkFrame(wire.FramedBytes(payload)); err != nil { // the clients load it
 		payload = wire.ResyncPayload(ch.Group, wire.ReasonSize)
 	}
-	p.batch = append(p.batch, broker.Message{Stream: ch.Group, Payload: payload})
-	return err
+	return payload, err
 }
 
 // encodeForAll encodes a resync for all groups that match its pattern.
@@ -193,5 +230,5 @@ func (h *Hub) encodeStored(ch *wire.Change) broker.Message {
 		h.log.Error("rohrpost: a change is stored as a resync", "group", ch.Group, "error", err)
 		payload = wire.ResyncPayload(ch.Group, wire.ReasonSize)
 	}
-	return broker.Message{Stream: ch.Group, Payload: payload}
+	return broker.Message{Stream: ch.Stream(), Payload: payload}
 }

@@ -49,7 +49,7 @@ func (r *receiver) Check(m *broker.Message) error {
 func checkPayload(limits Limits, m *broker.Message, isChange bool) error {
 	p := m.Payload
 	switch {
-	case !wire.ValidGroup(m.Stream):
+	case !wire.ValidStream(m.Stream):
 		return errors.New("the stream is not a group")
 	case !utf8.Valid(p) || !json.Valid(p) || !bytes.HasPrefix(p, []byte("{")) || !bytes.HasSuffix(p, []byte("}")):
 		return errors.New("the payload is not a JSON object")
@@ -59,10 +59,10 @@ func checkPayload(limits Limits, m *broker.Message, isChange bool) error {
 	return limits.checkFrame(wire.FramedBytes(p))
 }
 
-func (r *receiver) Resync(group string, object json.RawMessage) (broker.Message, error) {
-	ch := wire.Change{Group: group, Type: Resync, Object: object}
+func (r *receiver) Resync(stream string, object json.RawMessage) (broker.Message, error) {
+	ch := wire.Change{Group: wire.GroupOf(stream), Type: Resync, Object: object}
 	payload, err := ch.Encode()
-	return broker.Message{Stream: group, Payload: payload}, err
+	return broker.Message{Stream: stream, Payload: payload}, err
 }
 
 func (r *receiver) Obey(ctx context.Context, o upstream.Order) {
@@ -95,8 +95,9 @@ func obey(ctx context.Context, e enforcer, o upstream.Order) error {
 	return nil // of a later version
 }
 
-// matcher returns a function that reports whether a group matches a pattern, "" for all.
-func matcher(pattern string) (func(group string) bool, error) {
+// matcher returns a function that reports whether the group of a stream matches a pattern,
+// "" for all.
+func matcher(pattern string) (func(stream string) bool, error) {
 	if pattern == "" {
 		return func(string) bool { return true }, nil
 	}
@@ -104,8 +105,8 @@ func matcher(pattern string) (func(group string) bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
 	}
-	return func(group string) bool {
-		_, ok := p.Match(group)
+	return func(stream string) bool {
+		_, ok := p.Match(wire.GroupOf(stream))
 		return ok
 	}, nil
 }
@@ -117,9 +118,10 @@ func (r *receiver) Matching(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := append(r.engine.Groups(p.Matches), r.upstream.Histories(p.Matches)...)
-	slices.Sort(groups)
-	return slices.Compact(groups), nil
+	match := func(stream string) bool { return p.Matches(wire.GroupOf(stream)) }
+	streams := append(r.engine.Groups(match), r.upstream.Histories(match)...)
+	slices.Sort(streams)
+	return slices.Compact(streams), nil
 }
 
 func (r *receiver) Stale(stale bool) { r.setStale(stale) }

@@ -17,6 +17,7 @@ import (
 type SnapshotRequest struct {
 	Group  string // the name of the group
 	Params Params // the values of the placeholders in the pattern
+	View   string // the view of the group that the client gets, "" for a group without views
 }
 
 // snapshotFuncs has one function: that of Snapshot or that of SnapshotFor.
@@ -34,7 +35,7 @@ type snapshotFuncs struct {
 // follows.
 //
 // The snapshot is shared: while a call for a group runs, all clients that ask for the
-// group wait for it. After a call that many shared, as after a resync, the next one begins
+// group, or for one view of it, wait for it. After a call that many shared, as after a resync, the next one begins
 // up to half a second later, so that a large group needs few. snapshot must therefore return the same for every client that Allow
 // admits; SnapshotFor is for all others. In snapshot RequestFromContext returns nil. ctx
 // ends with Limits.RequestTimeout, with Hub.Shutdown, and when the connections of all
@@ -68,17 +69,18 @@ func (h *Hub) defineSnapshot(pattern string, f snapshotFuncs) {
 
 // readSnapshot reads the snapshot of a group as fanout.Subscription.Snapshot describes it.
 // It returns the position after which everything must follow.
-func (h *Hub) readSnapshot(ctx context.Context, c *Conn, group string, at Position, reach func(from Position) bool) (*snapshots.Encoded, Position, error) {
+func (h *Hub) readSnapshot(ctx context.Context, c *Conn, stream string, at Position, reach func(from Position) bool) (*snapshots.Encoded, Position, error) {
 	h.setup.RLock()
 	all := h.snapshots
 	h.setup.RUnlock()
+	group, view := wire.SplitStream(stream)
 	functions, params := all.Find(group)
-	r := SnapshotRequest{Group: group, Params: params}
+	r := SnapshotRequest{Group: group, Params: params, View: view}
 	var encoded *snapshots.Encoded
 	var err error
 	switch {
 	case functions.shared != nil:
-		key := snapshots.Key{Group: group}
+		key := snapshots.Key{Group: group, View: view}
 		encoded, at, err = h.calls.Share(ctx, key, at, reach, func(ctx context.Context) (*snapshots.Encoded, error) {
 			return h.encodeSnapshot(ctx, group, func() (any, error) { return functions.shared(capture.ReadFromSource(ctx), r) })
 		})
@@ -173,17 +175,26 @@ type Position = broker.Position
 // Position returns the current position of a group, and begins its history if it has
 // none. A page that was rendered with data read after the call, and that subscribes with
 // "since" this position, misses nothing as long as it does so before the history ends.
-// Position does not call Allow. Without a history the Position is zero.
+// Position does not call Allow. Without a history the Position is zero. The error is about
+// a malformed name, a group with views, and a broker that does not answer.
 func (h *Hub) Position(ctx context.Context, group string) (Position, error) {
-	if !wire.ValidGroup(group) {
-		return Position{}, fmt.Errorf("rohrpost: position: malformed group name %.250q", group)
+	return h.PositionInView(ctx, group, "")
+}
+
+// PositionInView is Position for one of the views of a group, see AllowViews. A client
+// resumes from it only if it gets the same view.
+func (h *Hub) PositionInView(ctx context.Context, group, view string) (Position, error) {
+	stream, err := h.streamOf(group, view)
+	if err != nil {
+		return Position{}, fmt.Errorf("rohrpost: position: %w", err)
 	}
 	if h.conns.IsClosed() {
-		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", group, ErrClosed)
+		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", stream, ErrClosed)
 	}
-	at, err := h.upstream.Position(ctx, group)
+	at, err := h.upstream.Position(ctx, stream)
 	if err != nil {
-		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", group, err)
+		return Position{}, fmt.Errorf("rohrpost: position of %s: %w", stream, err)
 	}
+	at.Epoch = wire.EpochFor(stream, at.Epoch)
 	return at, nil
 }

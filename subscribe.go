@@ -8,7 +8,6 @@ import (
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/handlers"
-	"github.com/rohrpost/rohrpost/internal/access"
 	"github.com/rohrpost/rohrpost/internal/fanout"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -32,10 +31,11 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	if err := p.Decide(ctx); err != nil {
 		return nil, c.refused(ctx, group, wanted.Resume, err)
 	}
-	a := &subscribeAnswer{conn: c, request: r, group: group}
-	s := fanout.Subscription{Group: group, Permit: p, Answer: a.frame, Withdrawn: a.withdrawn}
+	c.leaveOthers(group, p.stream)
+	a := &subscribeAnswer{conn: c, request: r, stream: p.stream}
+	s := fanout.Subscription{Group: p.stream, Permit: p, Answer: a.frame, Withdrawn: a.withdrawn}
 	if wanted.Resume {
-		s.Since = &broker.Position{Epoch: wanted.Epoch, Offset: wanted.Offset}
+		s.Since = &broker.Position{Epoch: wire.EpochFrom(p.stream, wanted.Epoch), Offset: wanted.Offset}
 	}
 	if !wanted.Snapshot {
 		return nil, c.refused(ctx, group, wanted.Resume, outward(c.member.Subscribe(ctx, s)()))
@@ -59,16 +59,30 @@ func (c *Conn) refused(ctx context.Context, group string, resume bool, err error
 		return err
 	}
 	c.countRefusal(group)
-	isMember := slices.Contains(c.member.Subscribed(), group)
+	isGroup := func(stream string) bool { return wire.GroupOf(stream) == group }
+	isMember := slices.ContainsFunc(c.member.Subscribed(), isGroup)
 	if isMember || resume {
-		c.hub.ledger.RevokeGroup(c.user(), group)
+		c.hub.ledger.Revoke(c.user(), group, isGroup)
 	}
 	if isMember {
-		if late := (*subject)(c).EndMemberships(access.Exactly(group))(ctx); late != nil {
+		if late := (*subject)(c).EndMemberships(isGroup)(ctx); late != nil {
 			return late
 		}
 	}
 	return err
+}
+
+// leaveOthers ends what the connection has of other views of a group than that of the
+// stream. Its client has asked for the group again.
+func (c *Conn) leaveOthers(group, stream string) {
+	if stream == group {
+		return // it has none
+	}
+	for _, other := range c.hub.streamsOf(group) {
+		if other != stream {
+			c.member.Leave(other, nil)
+		}
+	}
 }
 
 // withdrawn implements fanout.Subscription.Withdrawn: a user whom Allow still admits may
@@ -86,13 +100,13 @@ func (a *subscribeAnswer) withdrawn() wire.Frame {
 type subscribeAnswer struct {
 	conn    *Conn
 	request *Request
-	group   string
+	stream  string
 	isArray bool // the parts of the snapshot lack their brackets
 }
 
 // snapshot implements fanout.Subscription.Snapshot.
 func (a *subscribeAnswer) snapshot(ctx context.Context, at Position, reach func(from Position) bool) (fanout.Snapshot, error) {
-	encoded, at, err := a.conn.hub.readSnapshot(ctx, a.conn, a.group, at, reach)
+	encoded, at, err := a.conn.hub.readSnapshot(ctx, a.conn, a.stream, at, reach)
 	if err != nil {
 		return fanout.Snapshot{}, err
 	}
@@ -116,7 +130,7 @@ func (a *subscribeAnswer) frame(o *fanout.Outcome) (wire.Frame, error) {
 }
 
 func (a *subscribeAnswer) data(o *fanout.Outcome) (data wire.Object, err error) {
-	raw, err := json.Marshal(subscribeReply(a.group, o))
+	raw, err := json.Marshal(subscribeReply(a.stream, o))
 	switch {
 	case err != nil:
 		return data, err
@@ -128,14 +142,14 @@ func (a *subscribeAnswer) data(o *fanout.Outcome) (data wire.Object, err error) 
 	return wire.AppendField(raw, "snapshot", o.Snapshot), nil
 }
 
-func subscribeReply(group string, o *fanout.Outcome) handlers.SubscribeReply {
-	reply := handlers.SubscribeReply{Group: group, Part: o.Part, Last: o.Last}
+func subscribeReply(stream string, o *fanout.Outcome) handlers.SubscribeReply {
+	reply := handlers.SubscribeReply{Group: wire.GroupOf(stream), Part: o.Part, Last: o.Last}
 	if o.Part > 1 {
 		return reply
 	}
 	reply.Reason = o.Reason
 	if o.Position.Epoch != "" {
-		reply.Epoch, reply.Offset = o.Position.Epoch, &o.Position.Offset
+		reply.Epoch, reply.Offset = wire.EpochFor(stream, o.Position.Epoch), &o.Position.Offset
 		if o.Recovered {
 			reply.Missed = &o.Missed
 		}
@@ -153,6 +167,6 @@ func (c *Conn) unsubscribe(ctx context.Context, r *Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.member.Leave(group, nil)
+	c.leave(group, nil)
 	return handlers.SubscribeReply{Group: group}, nil
 }

@@ -15,8 +15,14 @@ import (
 // maxChecks is the number of questions at a time that are asked again about memberships.
 const maxChecks = 16
 
-// ErrUndecided is returned, alone or wrapped, where a question has no answer now.
-var ErrUndecided = errors.New("not decided")
+var (
+	// ErrUndecided is returned, alone or wrapped, where a question has no answer now.
+	ErrUndecided = errors.New("not decided")
+
+	// ErrMoved is returned where the client has the right to the group in another way, and
+	// not in this one any more.
+	ErrMoved = errors.New("moved")
+)
 
 // TokenHash is the hash of a token, zero for none.
 type TokenHash [sha256.Size]byte
@@ -33,8 +39,13 @@ type Conn interface {
 	Asked() []string
 
 	// Authorize asks the program whether the client may be in a group. It returns nil, an
-	// error that wraps ErrUndecided, or a refusal.
+	// error that wraps ErrUndecided, ErrMoved, or a refusal.
 	Authorize(ctx context.Context, group string) error
+
+	// Move ends the membership in a group and begins that which the client has the right to
+	// in its place. It returns when nothing of the former is written any more, or with the
+	// error of ctx.
+	Move(ctx context.Context, group string) error
 
 	// EndMemberships ends the memberships in the groups that match, and discards what
 	// waits. It does not wait: wait returns when nothing of the groups is written any more.
@@ -179,6 +190,11 @@ func (e *Enforcer[C]) ask(ctx context.Context, q question[C], conns []C, w *wait
 	case err == nil:
 	case errors.Is(err, ErrUndecided), ctx.Err() != nil:
 		w.undecide()
+	case errors.Is(err, ErrMoved):
+		e.ledger.RevokeGroup(q.user, q.group)
+		for _, c := range conns {
+			w.fail(panics.Isolate(func() error { return c.Move(ctx, q.group) }))
+		}
 	default:
 		e.ledger.RevokeGroup(q.user, q.group)
 		for _, c := range conns {
@@ -197,6 +213,7 @@ type waits struct {
 	mu        sync.Mutex // guards what follows
 	all       []func(context.Context) error
 	undecided int
+	failed    error
 }
 
 func (w *waits) add(wait func(context.Context) error) {
@@ -211,11 +228,21 @@ func (w *waits) undecide() {
 	w.undecided++
 }
 
+// fail adds an error that wait returns, if there is one.
+func (w *waits) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = errors.Join(w.failed, err)
+}
+
 func (w *waits) wait(ctx context.Context) error {
 	for _, wait := range w.all {
 		if err := wait(ctx); err != nil {
 			return err
 		}
+	}
+	if w.failed != nil {
+		return w.failed
 	}
 	if w.undecided > 0 {
 		return fmt.Errorf("%d memberships stay: %w", w.undecided, ErrUndecided)

@@ -143,38 +143,83 @@ func (s *statement) announce(op capture.Operation, fields []string, key capture.
 	}
 }
 
-// addChange builds the change of one row for one group, to wait for the commit. It logs,
-// counts and leaves out a change that it cannot build.
+// addChange builds the change of one row for one group, to wait for the commit. Only a
+// PushNotificationDataTx method makes different changes for the views of a group.
 func (s *statement) addChange(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group string) {
-	e := txEntry{model: s.model, key: key.Text(), op: op}
-	origin := s.origin
-	if s.tx.notifier.config.NetEffect {
-		e.op, fields, origin = s.tx.net(netKey{s.model, key.Text(), group}, op, fields, origin)
+	var views []string
+	if s.model.makesPayloadTx != nil {
+		views = s.tx.notifier.config.Views(group)
 	}
-	e.change = wire.Change{Group: group, UpdatedFields: fields, Origin: origin}
+	if views == nil {
+		s.addChangeFor(op, fields, key, row, group, "")
+	}
+	for _, view := range views {
+		s.addChangeFor(op, fields, key, row, group, view)
+	}
+}
+
+// addChangeFor is addChange for a view, "" for all. It logs, counts and leaves out a change
+// that it cannot build.
+func (s *statement) addChangeFor(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group, view string) {
+	e := txEntry{model: s.model, key: key.Text(), op: op}
+	net, origin := s.tx.notifier.config.NetEffect, s.origin
+	if net {
+		e.op, fields, origin = s.tx.net(netKey{s.model, key.Text(), wire.Stream(group, view)}, op, fields, origin)
+	}
+	e.fields = fields
+	e.change = wire.Change{Group: group, UpdatedFields: fields, Origin: origin, View: view}
 	if e.op != nothing {
 		e.change.Type = e.op.String()
 		err := e.change.Check()
-		var object wire.Object
-		rendered := err == nil && s.tx.needsPayload(group)
-		if rendered {
-			object, err = s.payload(e.op, fields, key, row)
+		if err == nil {
+			err = s.render(&e, key, row)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			s.skip(op, key, err)
 			if s.hasHappened(err) {
-				s.tx.add(txEntry{model: s.model, change: wire.NewResync(group, wire.ReasonUnknown)})
+				s.tx.add(txEntry{model: s.model, change: e.change.Resync(wire.ReasonUnknown)})
 			}
 			return
-		}
-		if rendered && e.op == capture.Update && !s.model.sends(object, fields) {
+		case e.hidden && !net, e.change.Object == nil:
 			return
-		}
-		if e.change.Object = object; !rendered {
-			e.change.Object = wire.Unrendered{}
 		}
 	}
 	s.tx.add(e)
+}
+
+// render sets the object of the change, nil if the update is not to be sent. It hides the
+// row from a view whose payload is null.
+func (s *statement) render(e *txEntry, key capture.Key, row reflect.Value) error {
+	if !s.tx.needsPayload(e.change.Stream()) {
+		e.change.Object = wire.Unrendered{}
+		return nil
+	}
+	object, err := s.payload(e.op, e.fields, e.change.View, key, row)
+	switch {
+	case err != nil:
+		return err
+	case e.change.View != "" && object.IsNull():
+		return e.hide(key)
+	case e.op == capture.Update && !s.model.sends(object, e.fields):
+		return nil
+	}
+	if e.change.View != "" { // it must not learn of other columns
+		e.change.UpdatedFields = fieldsIn(object, e.fields)
+	}
+	e.change.Object = object
+	return nil
+}
+
+// hide makes the change of a row one that takes the row out of its view.
+func (e *txEntry) hide(key capture.Key) error {
+	if key.Err() != nil {
+		return queryError{key.Err()} // the view must not keep the row
+	}
+	e.hidden = e.op == capture.Create
+	e.change.Type, e.change.UpdatedFields = capture.Delete.String(), nil
+	e.change.Object = wire.KeyObject(key.JSON())
+	return nil
 }
 
 // groupless skips a change whose groups cannot be named.
@@ -213,6 +258,6 @@ func (t *Tx) net(key netKey, op capture.Operation, fields []string, origin strin
 		return op, fields, origin
 	}
 	e := &t.entries[at]
-	op, fields = netOf(e.op, e.change.UpdatedFields, op, fields)
+	op, fields = netOf(e.op, e.fields, op, fields)
 	return op, fields, wire.ComposedOrigin(e.change.Origin, origin)
 }

@@ -20,7 +20,7 @@ func bounded(entries []txEntry) []txEntry {
 	limits, counts := map[string]int{}, map[string]int{}
 	for i := range entries {
 		e := &entries[i]
-		group := e.change.Group
+		group := e.change.Stream()
 		if e.call != nil || e.isResync() {
 			continue
 		}
@@ -32,9 +32,9 @@ func bounded(entries []txEntry) []txEntry {
 	told := map[string]bool{}
 	kept := entries[:0]
 	for _, e := range entries {
-		group := e.change.Group
+		group := e.change.Stream()
 		if e.call == nil && !e.isResync() && counts[group] > limits[group] {
-			e.change = wire.NewResync(group, wire.ReasonRows)
+			e.change = e.change.Resync(wire.ReasonRows)
 		}
 		if e.isResync() {
 			if told[group] {
@@ -65,11 +65,11 @@ func resyncsOf(entries []txEntry, reason string) []txEntry {
 	told := map[string]bool{}
 	for i := range entries {
 		e := &entries[i]
-		if e.call != nil || told[e.change.Group] {
+		if e.call != nil || told[e.change.Stream()] {
 			continue
 		}
-		told[e.change.Group] = true
-		resyncs = append(resyncs, txEntry{change: wire.NewResync(e.change.Group, reason), model: e.model, key: e.key, place: e.place})
+		told[e.change.Stream()] = true
+		resyncs = append(resyncs, txEntry{change: e.change.Resync(reason), model: e.model, key: e.key, place: e.place})
 	}
 	return resyncs
 }

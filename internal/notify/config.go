@@ -18,16 +18,19 @@ type Config struct {
 	// Publish takes the changes of one commit, in order.
 	Publish func(changes []wire.Change) error
 
-	// HasMembersOrHistory reports whether a client may get a change of the group, now or
-	// later.
-	HasMembersOrHistory func(group string) bool
+	// HasMembersOrHistory reports whether a client may get a change of the stream of a group
+	// or of a view, now or later. A group with views stands for all of them.
+	HasMembersOrHistory func(stream string) bool
+
+	// Views returns the views of a group, nil for none.
+	Views func(group string) []string
 
 	// Markers returns the writes that a marker type announces, none for other types.
 	Markers func(reflect.Type) []capture.Operation
 
 	// PayloadTx calls the PushNotificationDataTx method of a row, whose type implements
 	// PayloadTxType.
-	PayloadTx     func(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error)
+	PayloadTx     func(row any, tx *gorm.DB, q PayloadQuery) (any, error)
 	PayloadTxType reflect.Type
 
 	// Patience is how long the methods of a model may run for one statement before the
@@ -39,4 +42,11 @@ type Config struct {
 
 	JSONNames bool // see rohrpost.PluginConfig
 	NetEffect bool
+}
+
+// PayloadQuery is rohrpost.PayloadQuery.
+type PayloadQuery struct {
+	Type          string
+	UpdatedFields []string
+	View          string
 }

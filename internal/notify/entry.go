@@ -14,14 +14,16 @@ type txEntry struct {
 	op     capture.Operation
 	model  *model // nil for a change that a program made itself
 	key    string
+	fields []string // that were updated, also those that the view does not get
+	hidden bool     // from its view: it only counts for net effects
 	call   func()
 	place  int // grows from entry to entry
 }
 
-// netKey is one row as one group sees it.
+// netKey is one row as one group sees it, or one view of it.
 type netKey struct {
-	model      *model
-	key, group string
+	model       *model
+	key, stream string
 }
 
 // changesIn returns the changes of entries, none of which may be a function.
@@ -33,7 +35,7 @@ func changesIn(entries []txEntry) []wire.Change {
 	return changes
 }
 
-func (e *txEntry) netKey() netKey { return netKey{e.model, e.key, e.change.Group} }
+func (e *txEntry) netKey() netKey { return netKey{e.model, e.key, e.change.Stream()} }
 
 // isNet reports whether the entry is a change of one row of a model.
 func (e *txEntry) isNet() bool {

@@ -27,7 +27,7 @@ type model struct {
 	makesPayload bool // the type is a payloadProvider
 
 	// makesPayloadTx calls the type's PushNotificationDataTx, nil if it has none.
-	makesPayloadTx func(row any, tx *gorm.DB, messageType string, updatedFields []string) (any, error)
+	makesPayloadTx func(row any, tx *gorm.DB, q PayloadQuery) (any, error)
 }
 
 // The methods that a model may have, as package rohrpost documents them.

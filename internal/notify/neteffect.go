@@ -52,7 +52,7 @@ func netEffect(entries []txEntry) []txEntry {
 		}
 		net, first := last[e.netKey()]
 		delete(last, e.netKey())
-		if first && net.op != nothing && !net.model.netOnly[net.op] {
+		if first && net.op != nothing && !net.hidden && !net.model.netOnly[net.op] {
 			kept = append(kept, net)
 		}
 	}

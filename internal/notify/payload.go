@@ -68,13 +68,13 @@ func (m *model) needsKey(t *tag) bool {
 
 // payload encodes the object of a change at once, since the user's value may change
 // before the commit.
-func (s *statement) payload(op capture.Operation, fields []string, key capture.Key, row reflect.Value) (object wire.Object, err error) {
+func (s *statement) payload(op capture.Operation, fields []string, view string, key capture.Key, row reflect.Value) (object wire.Object, err error) {
 	defer panics.Recover(&err)
 	m := s.model
 	var data any
 	switch {
 	case m.makesPayloadTx != nil:
-		data, err = s.payloadTx(op, fields, row)
+		data, err = s.payloadTx(PayloadQuery{Type: op.String(), UpdatedFields: fields, View: view}, row)
 	case m.makesPayload:
 		if row, err = s.loaded(row); err == nil {
 			data = row.Addr().Interface().(payloadProvider).PushNotificationData(fields, op.String())
@@ -94,12 +94,12 @@ func (s *statement) payload(op capture.Operation, fields []string, key capture.K
 }
 
 // payloadTx calls a PushNotificationDataTx method on the connection of the statement.
-func (s *statement) payloadTx(op capture.Operation, fields []string, row reflect.Value) (data any, err error) {
+func (s *statement) payloadTx(q PayloadQuery, row reflect.Value) (data any, err error) {
 	if row, err = s.loaded(row); err != nil {
 		return nil, err
 	}
 	err = s.Query(func(tx *gorm.DB) (err error) {
-		data, err = s.model.makesPayloadTx(row.Addr().Interface(), tx, op.String(), fields)
+		data, err = s.model.makesPayloadTx(row.Addr().Interface(), tx, q)
 		return err
 	})
 	if err != nil {
@@ -147,10 +147,18 @@ func (m *model) sends(object wire.Object, fields []string) bool {
 	if m.tags[capture.Update].alwaysSend || len(fields) == 0 || object.JSON()[0] != '{' {
 		return true
 	}
+	return fieldsIn(object, fields) != nil
+}
+
+// fieldsIn returns those of the fields that are keys of the object, nil for none.
+func fieldsIn(object wire.Object, fields []string) (in []string) {
+	if len(fields) == 0 || object.JSON()[0] != '{' {
+		return nil
+	}
 	for key := range wire.Pairs(object.JSON()) {
-		if slices.Contains(fields, wire.Unquote(key)) {
-			return true
+		if name := wire.Unquote(key); slices.Contains(fields, name) {
+			in = append(in, name)
 		}
 	}
-	return false
+	return in
 }

@@ -24,7 +24,12 @@ type Change struct {
 	Object        any
 	UpdatedFields []string
 	Origin        string
+	View          string
 }
+
+// Stream returns the stream that the change is for. Without a view it may be for those of
+// all views of the group.
+func (ch *Change) Stream() string { return Stream(ch.Group, ch.View) }
 
 // Unrendered is the Object of a change for a group that had neither members nor a
 // history when the change was captured. A group that has some by the commit gets a
@@ -44,6 +49,8 @@ func (ch *Change) Check() error {
 		return fmt.Errorf("change: the type %q is reserved", ch.Type)
 	case !validType(ch.Type):
 		return fmt.Errorf("change: the type %.100q is not 1 to 64 of a-z, 0-9, _ and -", ch.Type)
+	case ch.View != "" && !ValidView(ch.View):
+		return fmt.Errorf("change: the view %.100q is not 1 to 32 of a-z, 0-9 and _", ch.View)
 	case ch.Origin != "" && Origin(PageOf(ch.Origin)) == "":
 		return fmt.Errorf("change: the origin %.100q is not 1 to 64 of A-Z, a-z, 0-9, _ and -", ch.Origin)
 	}

@@ -14,6 +14,9 @@ type Object struct{ json json.RawMessage }
 // JSON returns the bytes of the object. They must not be changed.
 func (o Object) JSON() json.RawMessage { return o.json }
 
+// IsNull reports whether the object is null.
+func (o Object) IsNull() bool { return string(o.json) == "null" }
+
 // EncodeObject encodes v into JSON that stays as it is, whatever happens to v
 // afterwards. A panic in a MarshalJSON method is returned as an error.
 func EncodeObject(v any) (Object, error) {

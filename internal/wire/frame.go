@@ -52,12 +52,15 @@ func ChangeFrame(payload []byte, prev, offset uint64) Frame {
 // maxPlace is the length of the longest prev and offset.
 const maxPlace = len(`,"prev":,"offset":`) + 2*20
 
-// ResyncFrame tells the members of a group to load their snapshot again, and the
-// position from which they go on.
-func ResyncFrame(group, why string, members int, epoch string, offset uint64) Frame {
-	payload := AddSpread(ResyncPayload(group, why), members)
+// ResyncFrame tells the members of a stream to load their snapshot again, and the
+// position from which they go on; there is none without an epoch.
+func ResyncFrame(stream, why string, members int, epoch string, offset uint64) Frame {
+	payload := AddSpread(ResyncPayload(stream, why), members)
+	if epoch == "" {
+		return TextFrame(payload)
+	}
 	payload = append(payload[:len(payload)-len("}}")], `,"epoch":`...)
-	payload = appendString(payload, epoch)
+	payload = appendString(payload, EpochFor(stream, epoch))
 	payload = append(payload, `,"offset":`...)
 	payload = strconv.AppendUint(payload, offset, 10)
 	return TextFrame(append(payload, "}}"...))

@@ -190,6 +190,15 @@ func (p Pattern) Match(group string) (map[string]string, bool) {
 	return values, true
 }
 
+// reads is Match without the values.
+func (p Pattern) reads(group string) bool {
+	read := true
+	return p.split(group, func(_ int, escaped string) {
+		_, ok := unescape(escaped)
+		read = read && ok
+	}) && read
+}
+
 // Matches is Match without the values. It takes a "~" that begins no escape for itself: a
 // program may give any name to its groups.
 func (p Pattern) Matches(group string) bool { return p.split(group, func(int, string) {}) }

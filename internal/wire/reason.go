@@ -10,6 +10,7 @@ const (
 	ReasonOverflow = "overflow" // there are more changes than the hub can deliver
 	ReasonLate     = "late"     // the change was captured before the group had members
 	ReasonBroker   = "broker"   // the hub cannot read what it has missed
+	ReasonView     = "view"     // the client gets another view of the group from now on
 )
 
 // The reasons why a subscription gets no replay. The hub uses ReasonEpoch and

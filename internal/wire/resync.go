@@ -16,15 +16,22 @@ func NewResync(group, why string) Change {
 	return Change{Group: group, Type: Resync, Object: reason{why}}
 }
 
+// Resync returns NewResync for the group, or the view of it, that the change is for.
+func (ch *Change) Resync(why string) Change {
+	resync := NewResync(ch.Group, why)
+	resync.View = ch.View
+	return resync
+}
+
 // ResyncObject returns the encoded Object of NewResync.
 func ResyncObject(why string) json.RawMessage {
 	object, _ := EncodeValue(reason{why}) // always encodes
 	return object
 }
 
-// ResyncPayload encodes NewResync.
-func ResyncPayload(group, why string) []byte {
-	ch := NewResync(group, why)
+// ResyncPayload encodes NewResync for the members of a stream.
+func ResyncPayload(stream, why string) []byte {
+	ch := NewResync(GroupOf(stream), why)
 	payload, _ := ch.Encode() // always encodes
 	return payload
 }
@@ -68,9 +75,9 @@ const unsubscribed = "unsubscribed"
 // client gets no replay.
 const ReasonLeft = "left"
 
-// UnsubscribedFrame tells a client why its membership has ended.
-func UnsubscribedFrame(group, why string) Frame {
-	ch := Change{Group: group, Type: unsubscribed, Object: reason{why}}
+// UnsubscribedFrame tells a client why its membership in a stream has ended.
+func UnsubscribedFrame(stream, why string) Frame {
+	ch := Change{Group: GroupOf(stream), Type: unsubscribed, Object: reason{why}}
 	payload, _ := ch.Encode() // always encodes
 	return TextFrame(payload)
 }

@@ -53,3 +53,13 @@ func (rs Rules[F]) Find(group string) (do F, values map[string]string) {
 	}
 	return do, nil
 }
+
+// For is Find without the values.
+func (rs Rules[F]) For(group string) (do F) {
+	for _, r := range rs {
+		if r.pattern.reads(group) {
+			return r.do
+		}
+	}
+	return do
+}
