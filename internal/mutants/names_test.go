@@ -72,7 +72,7 @@ var nameMutants = []mutant{
 	},
 	{
 		"resyncs only names that can be read", "receiver.go",
-		"	groups := append(r", "	read := func(g string) bool { _, ok := p.Match(g); return ok }\n	return append(r.engine.Groups(read), r.upstream.Histories(read)...), nil\n	groups := append(r", "", "TestResyncReachesAnyName", "",
+		"p.Matches(wire.GroupOf(stream))", "func() bool { _, ok := p.Match(wire.GroupOf(stream)); return ok }()", "", "TestResyncReachesAnyName", "",
 	},
 	{
 		"the default mapping does not escape", "handlers/groupof.go",
