@@ -75,7 +75,7 @@ race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
 fuzz: ## run each fuzz target for FUZZTIME
-	@for target in wire.FuzzRequest wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts; do \
+	@for target in wire.FuzzRequest wire.FuzzSplitObject wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts; do \
 		go test -run '^$$' -fuzz "^$${target#*.}\$$" -fuzztime $(FUZZTIME) ./internal/$${target%.*} || exit 1; done
 	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
 

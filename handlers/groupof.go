@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,27 +63,20 @@ func text(raw json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// fieldsOf splits a JSON object. A key that occurs twice is an error.
+// fieldsOf splits a JSON object. A key that occurs twice is an error, and so are more than
+// 64 keys.
 func fieldsOf(data json.RawMessage) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
+	all, ok := wire.SplitObject(data)
+	if !ok {
+		return nil, fmt.Errorf("not a JSON object with at most %d keys", wire.MaxFields)
 	}
-	fields := make(map[string]json.RawMessage)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("reading a key: %w", err)
-		}
-		key, _ := t.(string)
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, fmt.Errorf("reading %q: %w", key, err)
-		}
+	fields := make(map[string]json.RawMessage, len(all))
+	for _, f := range all {
+		key := wire.Unquote(f.Key)
 		if _, twice := fields[key]; twice {
 			return nil, fmt.Errorf("duplicate field %q", key)
 		}
-		fields[key] = value
+		fields[key] = f.Value
 	}
 	return fields, nil
 }

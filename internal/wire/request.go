@@ -32,12 +32,13 @@ func (r *Request) Field(name string) json.RawMessage {
 // maxDepth levels; a negative maxDepth means any. The text of an error is meant for the
 // client; the request then has the ID for the reply.
 func DecodeRequest(frame []byte, maxDepth int) (r Request, err error) {
-	object, err := decodeObject(frame, maxDepth)
+	var few [8]Field // most requests need no memory for more
+	fields, err := decodeObject(frame, maxDepth, few[:0])
 	if err != nil {
-		r.ID = object.id()
+		r.ID = idOf(fields)
 		return r, err
 	}
-	duplicate, twice := r.take(object)
+	duplicate, twice := r.take(fields)
 	if twice && duplicate == "id" {
 		r.ID = nil
 	}
@@ -61,39 +62,58 @@ func DecodeRequest(frame []byte, maxDepth int) (r Request, err error) {
 	return r, nil
 }
 
-// object is a JSON object, or nil.
-type object []byte
+const notDecoded = "Could not decode JSON message. Error: "
 
-// decodeObject returns the JSON object that is the frame, also with an error if it is
-// one that nests too deep.
-func decodeObject(frame []byte, maxDepth int) (object, error) {
-	const prefix = "Could not decode JSON message. Error: "
+// decodeObject returns the fields of the JSON object that is the frame. With an error it
+// returns the fields of an object that nests too deep.
+func decodeObject(frame []byte, maxDepth int, few []Field) ([]Field, error) {
 	if len(frame) == 0 {
 		return nil, refusal("Received empty message.")
 	}
-	deep := tooDeep(frame, maxDepth)
-	valid := json.Valid(frame) // it does not recurse
-	isObject := valid && trimSpace(frame)[0] == '{'
-	switch {
-	case deep && isObject:
-		return trimSpace(frame), refusal(prefix+"nested deeper than %d levels.", maxDepth)
-	case deep:
-		return nil, refusal(prefix+"nested deeper than %d levels.", maxDepth)
-	case !valid:
-		return nil, refusal(prefix+"%w", json.Unmarshal(frame, new(json.RawMessage)))
-	case !isObject:
-		return nil, refusal("Expected a JSON object as message.")
+	if maxDepth < 0 || maxDepth > maxLevels {
+		return decodeDeep(frame, maxDepth)
 	}
-	return trimSpace(frame), nil
+	switch fields, found := splitObject(frame, maxDepth, few); found {
+	case isObject:
+		return fields, nil
+	case isOther:
+		return nil, refusal("Expected a JSON object as message.")
+	case isWide:
+		return nil, refusal(notDecoded+"more than %d fields.", MaxFields)
+	case isInvalid:
+		if !tooDeep(frame, maxDepth) {
+			return nil, refusal(notDecoded+"%w", json.Unmarshal(frame, new(json.RawMessage)))
+		}
+	}
+	return decodeDeep(frame, maxDepth)
 }
 
-// id returns the id of an object that is not taken, nil if it has no usable one.
-func (o object) id() json.RawMessage {
-	if o == nil {
-		return nil
+// decodeDeep is decodeObject for any depth.
+func decodeDeep(frame []byte, maxDepth int) (fields []Field, err error) {
+	valid := json.Valid(frame) // it does not recurse
+	if valid && trimSpace(frame)[0] == '{' {
+		for key, value := range Pairs(trimSpace(frame)) {
+			if len(fields) == MaxFields {
+				return nil, refusal(notDecoded+"more than %d fields.", MaxFields)
+			}
+			fields = append(fields, Field{key, value})
+		}
 	}
+	switch {
+	case tooDeep(frame, maxDepth):
+		return fields, refusal(notDecoded+"nested deeper than %d levels.", maxDepth)
+	case !valid:
+		return nil, refusal(notDecoded+"%w", json.Unmarshal(frame, new(json.RawMessage)))
+	case trimSpace(frame)[0] != '{':
+		return nil, refusal("Expected a JSON object as message.")
+	}
+	return fields, nil
+}
+
+// idOf returns the id in the fields of a request, nil if it has no usable one.
+func idOf(fields []Field) json.RawMessage {
 	var r Request
-	if duplicate, twice := r.take(o); r.ID == nil || twice && duplicate == "id" || idProblem(r.ID) != "" {
+	if duplicate, twice := r.take(fields); r.ID == nil || twice && duplicate == "id" || idProblem(r.ID) != "" {
 		return nil
 	}
 	return r.ID
@@ -103,9 +123,9 @@ func (o object) id() json.RawMessage {
 // twice, however the client has escaped it; "id" goes before all others, since it
 // decides which request is answered. Two programs may read two different requests
 // from such a frame, so the hub refuses it.
-func (r *Request) take(o object) (duplicate string, twice bool) {
-	for key, value := range Pairs(o) {
-		name := Unquote(key)
+func (r *Request) take(fields []Field) (duplicate string, twice bool) {
+	for _, f := range fields {
+		name, value := Unquote(f.Key), f.Value
 		if r.Field(name) != nil {
 			if !twice || name == "id" {
 				duplicate, twice = name, true
