@@ -3,4 +3,4 @@
  * page. A server that uses rohrpost.WithOrigin then knows which page causes a change,
  * and the change has `self` in this page.
  */
-export function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+export const fetch: typeof globalThis.fetch;

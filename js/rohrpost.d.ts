@@ -6,7 +6,7 @@ export type Status =
   | "live"
   /** The connection is open again; missed changes are being replayed. */
   | "recovering"
-  /** The connection is lost, or the server has lost touch with the other servers; the page may show old data. */
+  /** The connection is lost, or the server does not reach its broker; the page may show old data. */
   | "stale"
   /** The page closed the connection or has not called connect(), or the server closed it permanently. */
   | "closed";

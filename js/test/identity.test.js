@@ -259,7 +259,7 @@ test("a message to the others does not reach the handlers of this page", async (
   assert.deepEqual(heard, [2, 3]);
 });
 
-// ---- a hub that has lost touch with the others
+// ---- a hub that does not reach its broker
 
 test("a hub that may lack changes makes the page stale", async (t) => {
   const { client, network, watch, of } = await board(t);

@@ -207,7 +207,7 @@ class Conn {
     this.out.push({ id: 2 ** 52, type: "subscription-update", data: { type: "unsubscribed", group: name, object: { reason: "left" } } });
   }
 
-  // The server has lost touch with other servers, or has them again.
+  // The server does not reach its broker, or reaches it again.
   tell(status) {
     if (this.wants?.includes("status")) this.out.push({ id: 2 ** 52, type: "rohrpost:status", data: { status } });
   }

@@ -77,7 +77,7 @@ test("the close code and the reason of a shutdown arrive", async (t) => {
   await page.shows("status", "live");
 });
 
-test("a hub that has lost touch with its broker: the page says that it may show old data", async (t) => {
+test("a hub that does not reach its broker: the page says that it may show old data", async (t) => {
   const server = await startServer(t);
   const page = await openLive(t, server, server, { hub: "/shared/" });
   await post(server, "/engine?away=1");
