@@ -104,6 +104,10 @@ func (h *Hub) Taken(ctx context.Context, source string) (uint64, error) {
 	return number, nil
 }
 
+// HasBroker reports whether the hub has a broker, and so may share its groups with other
+// hubs.
+func (h *Hub) HasBroker() bool { return h.config.Broker != nil }
+
 // Flush returns when the broker has taken everything that was published before, or with
 // the error of ctx. A process that ends without Shutdown, such as a command that writes
 // and exits, calls it first: what waits for the broker would be lost. Without a broker
@@ -218,9 +222,13 @@ func (p *publication) encodeForAll(ch *wire.Change) error {
 	return err
 }
 
-// encodeStored encodes a change for any process that may publish it. A change that cannot
-// be encoded becomes a resync of its group.
+// encodeStored encodes a change for PublishBatches, in any process. A change that cannot be
+// encoded becomes a resync of its group.
 func (h *Hub) encodeStored(ch *wire.Change) broker.Message {
+	if ch.HasPattern() {
+		object, _ := wire.EncodeValue(ch.Object) // that of a resync always encodes
+		return broker.Message{Stream: ch.Group, Payload: object}
+	}
 	payload, err := ch.Encode()
 	if err == nil {
 		err = h.config.Limits.checkFrame(wire.FramedBytes(payload))

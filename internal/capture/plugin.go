@@ -163,6 +163,24 @@ func (p *Plugin) standInForWrites(db *gorm.DB) error {
 			return fmt.Errorf("rohrpost: replace the callback %s: %w", step.name, err)
 		}
 	}
+	return p.takeTurnsForRaw(db)
+}
+
+// takeTurnsForRaw takes the program's turn for raw SQL that has no transaction. The pool
+// would not see each text under prepared statements.
+func (p *Plugin) takeTurnsForRaw(db *gorm.DB) error {
+	const name = "gorm:raw"
+	raw := db.Callback().Raw().Get(name)
+	if raw == nil {
+		return fmt.Errorf("rohrpost: GORM has no callback %s", name)
+	}
+	err := db.Callback().Raw().Replace(name, func(db *gorm.DB) {
+		defer p.turnOf(db.Statement)()
+		raw(db)
+	})
+	if err != nil {
+		return fmt.Errorf("rohrpost: replace the callback %s: %w", name, err)
+	}
 	return nil
 }
 

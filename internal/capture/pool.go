@@ -58,12 +58,6 @@ func newTrackedTx(ctx context.Context, tx gorm.Tx, db *sql.DB, p *publisher, end
 	return t
 }
 
-// ExecContext takes the program's turn for a statement that has no transaction.
-func (t *trackedDB) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	defer t.publisher.turn(ctx, t.DB)()
-	return t.DB.ExecContext(ctx, query, args...)
-}
-
 // GetDBConn implements gorm.GetDBConnector.
 func (t *trackedDB) GetDBConn() (*sql.DB, error) { return t.DB, nil }
 
