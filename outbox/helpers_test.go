@@ -301,7 +301,7 @@ func describe(m broker.Message) string {
 	var change struct {
 		Pattern string
 		Object  json.RawMessage
-		Data struct {
+		Data    struct {
 			Type   string
 			Object json.RawMessage
 		}
