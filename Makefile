@@ -13,6 +13,7 @@ FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-n
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
 ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
+KILLS     ?= $(if $(SMALL),2,100)
 
 # long runs a test with flags that make it long: $(call long,FOLDER,TEST,FLAGS).
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
@@ -21,7 +22,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker
-MODULES  := internal/integration bench $(ADAPTERS)
+MODULES  := internal/integration bench outbox $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes
 
@@ -100,8 +101,9 @@ e2e: ## test the example in headless Chromium (installs Chromium and playwright-
 life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebKitGTK)
 	example/e2e/life/run.sh $(ENGINES)
 
-nodes: ## test the adapters of engines, and let each engine fail ENGINE_FAULTS times in each way
+nodes: ## test the adapters and the outbox: each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
 	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
+	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
 	@go test -count=1 -run '^TestStructure' -v .
@@ -115,6 +117,7 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
+	cd outbox && go test -run '^$$' -bench . -benchtime 200x -timeout 60m .
 
 bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
