@@ -151,7 +151,7 @@ func TestKilled(t *testing.T) {
 func TestKilledWithout(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		c := newCampaign(t, e)
-		c.sink.pause = 5 * time.Millisecond
+		c.sink.set(func(s *sink) { s.pause = 5 * time.Millisecond })
 		var v verdict
 		for range 10 {
 			if c.run(3, writesWithout, writesWithout); v.Lost > 0 {
