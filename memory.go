@@ -29,11 +29,13 @@ type HistoryLimits struct {
 	KeepUnused time.Duration
 
 	// MaxUnused is the number of histories without a member that go on. Beyond it those
-	// end first whose last member left first. Defaults to 100,000.
+	// without a message end first, then those whose last member left first. Defaults to
+	// 100,000.
 	MaxUnused int
 
 	// MaxTotalBytes is MaxBytes for all groups together. Beyond it the
-	// groups without new messages for longest lose their oldest messages. The limit is
+	// groups with more than their share lose their oldest messages, first those without new
+	// messages for longest. The limit is
 	// divided among shards by the names of the groups. Defaults to 64 MiB.
 	MaxTotalBytes int
 }

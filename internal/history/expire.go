@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"container/list"
+	"time"
+)
 
 // expireLater sets the timer that removes what becomes too old in streams that
 // nothing touches any more.
@@ -38,7 +41,7 @@ func (s *Store) Expire() {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		s.expireShard(sh)
-		again = again || sh.keeping.Len() > 0 || sh.unused.Len() > 0
+		again = again || sh.keeping.Len() > 0 || sh.unused.Len() > 0 || sh.blank.Len() > 0
 		sh.mu.Unlock()
 	}
 	if again {
@@ -50,12 +53,14 @@ func (s *Store) Expire() {
 // old.
 func (s *Store) expireShard(sh *shard) {
 	now := s.config.Now()
-	for e := sh.unused.Front(); e != nil && s.config.Limits.KeepUnused >= 0; e = sh.unused.Front() {
-		st := e.Value.(*stream)
-		if now < st.until {
-			break
+	for _, unused := range []*list.List{&sh.blank, &sh.unused} {
+		for e := unused.Front(); e != nil && s.config.Limits.KeepUnused >= 0; e = unused.Front() {
+			st := e.Value.(*stream)
+			if now < st.until {
+				break
+			}
+			sh.delete(st)
 		}
-		sh.delete(st)
 	}
 	for e := sh.keeping.Front(); e != nil; e = sh.keeping.Front() {
 		st := e.Value.(*stream)

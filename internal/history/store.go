@@ -60,7 +60,8 @@ type shard struct {
 	streams map[string]*stream
 	bytes   int
 	keeping list.List // streams that keep messages, the one without new messages for longest first
-	unused  list.List // streams without subscribers, the one without for longest first
+	blank   list.List // streams without subscribers and messages so far, the one without for longest first
+	unused  list.List // other streams without subscribers, in the same order
 }
 
 // New returns an empty Store.
@@ -167,6 +168,10 @@ func (s *Store) framed(m *broker.Message) []byte {
 // keep keeps a message, and drops old ones that exceed the limits.
 func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
 	now := s.config.Now()
+	if st.unused != nil { // it has a message now
+		sh.use(st)
+		sh.disuse(st)
+	}
 	st.kept = append(st.kept, kept{payload: message.Payload, at: now})
 	st.bytes += len(message.Payload) + overhead
 	sh.bytes += len(message.Payload) + overhead
@@ -177,7 +182,7 @@ func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
 	}
 	sh.trim(st, st.excess(s.config.Limits, now))
 	for over(sh.bytes, shards.Share(s.config.Limits.MaxTotalBytes)) && sh.keeping.Len() > 0 {
-		sh.trim(sh.keeping.Front().Value.(*stream), 1)
+		sh.trim(sh.greedy(st, shards.Share(s.config.Limits.MaxTotalBytes)), 1)
 	}
 	s.expireLater()
 }
@@ -197,8 +202,7 @@ func (s *Store) Subscribe(key string) broker.Position {
 		sh.streams[key] = st
 	}
 	if st.subscribers++; st.unused != nil {
-		sh.unused.Remove(st.unused)
-		st.unused = nil
+		sh.use(st)
 	}
 	return st.at
 }
@@ -217,9 +221,9 @@ func (s *Store) Unsubscribe(key string) {
 		return
 	}
 	st.until = s.config.Now() + s.config.Limits.KeepUnused
-	st.unused = sh.unused.PushBack(st)
-	for over(sh.unused.Len(), shards.Share(s.config.Limits.MaxUnused)) {
-		sh.delete(sh.unused.Front().Value.(*stream))
+	sh.disuse(st)
+	for over(sh.blank.Len()+sh.unused.Len(), shards.Share(s.config.Limits.MaxUnused)) {
+		sh.delete(sh.leastUseful())
 	}
 	s.expireLater()
 }
@@ -292,6 +296,54 @@ func (sh *shard) trim(st *stream, count int) {
 // delete removes a stream without subscribers.
 func (sh *shard) delete(st *stream) {
 	sh.trim(st, len(st.kept))
-	sh.unused.Remove(st.unused)
+	sh.use(st)
 	delete(sh.streams, st.key)
+}
+
+// disuse enters a stream without subscribers.
+func (sh *shard) disuse(st *stream) {
+	st.among = &sh.unused
+	if st.at.Offset == 0 {
+		st.among = &sh.blank
+	}
+	st.unused = st.among.PushBack(st)
+}
+
+// use takes back disuse.
+func (sh *shard) use(st *stream) {
+	st.among.Remove(st.unused)
+	st.unused = nil
+}
+
+// leastUseful returns the stream without subscribers that ends first where there are too
+// many: one without messages, of which any client that may choose names makes many.
+func (sh *shard) leastUseful() *stream {
+	if e := sh.blank.Front(); e != nil {
+		return e.Value.(*stream)
+	}
+	return sh.unused.Front().Value.(*stream)
+}
+
+// maxLooks is the number of streams at which greedy looks.
+const maxLooks = 64
+
+// greedy returns the stream that loses its oldest message where all keep too much: the one
+// that has just got a message if it has more than its share, else one that has been without
+// new messages for long, if possible one that has more than its share.
+func (sh *shard) greedy(st *stream, limit int) *stream {
+	share := limit / sh.keeping.Len()
+	if st.keeping != nil && st.bytes > share {
+		return st
+	}
+	e := sh.keeping.Front()
+	for range maxLooks {
+		if e == nil {
+			break
+		}
+		if other := e.Value.(*stream); other.bytes > share {
+			return other
+		}
+		e = e.Next()
+	}
+	return sh.keeping.Front().Value.(*stream)
 }

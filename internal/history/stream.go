@@ -18,6 +18,7 @@ type stream struct {
 
 	keeping *list.Element // its place among the streams that keep messages; nil: it keeps none
 	unused  *list.Element // its place among the streams without subscribers; nil: it has some
+	among   *list.List    // in which unused is
 	until   time.Duration // when it expires without subscribers
 }
 

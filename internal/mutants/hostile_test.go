@@ -79,4 +79,12 @@ var hostileMutants = []mutant{
 		"refuses an address also where places are free", "internal/places/connections.go",
 		"case c.taken >= c.max/2 && ", "case ", "internal/places", "TestConnections", "",
 	},
+	{
+		"ends the history of others for new names", "internal/history/store.go",
+		"		st.among = &sh.blank", "", "internal/history", "TestNewNamesEndNoHistory", "",
+	},
+	{
+		"lets a loud group take the history of others", "internal/history/store.go",
+		"sh.trim(sh.greedy(st, shards.Share(s.config.Limits.MaxTotalBytes)), 1)", "sh.trim(sh.keeping.Front().Value.(*stream), 1)", "internal/history", "TestFairShares", "",
+	},
 }
