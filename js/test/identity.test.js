@@ -227,6 +227,21 @@ for (const reason of ["revoked", "resync", "view"]) {
   });
 }
 
+test("a view that changes loads its snapshot, and its changes follow", async (t) => {
+  const { clock, network, watch, requests, reply, of } = await board(t);
+  const deliver = (data) => network.last.deliver({ type: "subscription-update", data: { group: "board", ...data } });
+  deliver({ type: "resync", object: { reason: "view", spread: 0 }, epoch: "e~guests00", offset: 3 });
+  assert.deepEqual([requests().length, requests()[1].data.since, watch.status], [2, undefined, "recovering"]);
+  deliver({ type: "create", object: { id: 4, title: "four" }, offset: 4 });
+  reply({ epoch: "e~guests00", offset: 4, snapshot: [{ id: 2 }, { id: 4 }] });
+  assert.deepEqual([watch.items, watch.status], [[{ id: 2 }, { id: 4 }], "live"]);
+  assert.deepEqual(of("resync").map(({ reason }) => reason), ["view"]);
+  network.last.drop();
+  await clock.run(500);
+  network.last.open();
+  assert.deepEqual(requests()[0].data.since, { epoch: "e~guests00", offset: 4 });
+});
+
 // ---- the page's own changes
 
 test("changes of this page say so", async (t) => {
