@@ -12,6 +12,11 @@ import (
 // openCentrifuge serves centrifugal/centrifuge with its memory broker and JSON
 // protocol. The server subscribes each connection when it connects.
 func openCentrifuge(history int) (http.Handler, func(string) error) {
+	handler, publish := newCentrifuge(history)
+	return handler, func(group string) error { return publish(group, message(group)) }
+}
+
+func newCentrifuge(history int) (http.Handler, func(group string, text []byte) error) {
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelError})
 	if err != nil {
 		panic(err) // the configuration is constant
@@ -31,13 +36,15 @@ func openCentrifuge(history int) (http.Handler, func(string) error) {
 	if history > 0 {
 		options = append(options, centrifuge.WithHistory(history, time.Minute))
 	}
-	sockets := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{})
+	sockets := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
+		PingPongConfig: centrifuge.PingPongConfig{PingInterval: -1, PongTimeout: -1}, // the generator answers none
+	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		groups := strings.Split(r.URL.Query().Get("groups"), ",")
 		sockets.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), groupsKey{}, groups)))
 	})
-	return handler, func(group string) error {
-		_, err := node.Publish(group, message(group), options...)
+	return handler, func(group string, text []byte) error {
+		_, err := node.Publish(group, text, options...)
 		return err
 	}
 }

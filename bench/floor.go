@@ -13,6 +13,11 @@ import (
 // message once and joins the waiting frames once. One goroutine per processor writes
 // them to one socket after the other.
 func openFloor() (http.Handler, func(string) error) {
+	f, handler := newFloor()
+	return handler, func(group string) error { f.write(message(group)); return nil }
+}
+
+func newFloor() (*floor, http.Handler) {
 	f := &floor{}
 	upgrader := websocket.Upgrader{}
 	for range runtime.GOMAXPROCS(0) {
@@ -29,7 +34,7 @@ func openFloor() (http.Handler, func(string) error) {
 		_ = ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1}`))
 		f.add(ws.NetConn())
 	})
-	return handler, f.publish
+	return f, handler
 }
 
 type floor struct {
@@ -56,8 +61,7 @@ func (f *floor) add(conn net.Conn) {
 	w.conns = append(w.conns, conn)
 }
 
-func (f *floor) publish(group string) error {
-	text := message(group)
+func (f *floor) write(text []byte) {
 	header := []byte{0x81, 126, byte(len(text) >> 8), byte(len(text))}
 	for _, w := range f.writers {
 		w.mu.Lock()
@@ -68,7 +72,6 @@ func (f *floor) publish(group string) error {
 		default:
 		}
 	}
-	return nil
 }
 
 func (w *floorWriter) run() {

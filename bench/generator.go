@@ -24,6 +24,7 @@ type generator struct {
 	buffer   []byte
 	received int
 	ready    []int32 // connections that the last poll has read
+	writers  map[int32]*updateWriter
 }
 
 // connState is the parser state of a connection.
@@ -137,6 +138,12 @@ func (g *generator) poll(timeout time.Duration) error {
 		read, err := syscall.Read(int(event.Fd), g.buffer)
 		if err != nil || read == 0 {
 			return fmt.Errorf("the server closed a connection: %v", err)
+		}
+		if w := g.writers[event.Fd]; w != nil {
+			if err := w.receive(g.buffer[:read]); err != nil {
+				return err
+			}
+			continue
 		}
 		m, before := g.states[event.Fd], g.received
 		g.countMessages(m, g.buffer[:read])

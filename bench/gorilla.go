@@ -11,8 +11,12 @@ import (
 // writer joins waiting messages with newlines into one frame.
 func openGorilla() (http.Handler, func(string) error) {
 	members := newRegistry[chan []byte]()
+	return gorillaHandler(members), members.publisher(func(send chan []byte, text []byte) { send <- text })
+}
+
+func gorillaHandler(members *registry[chan []byte]) http.Handler {
 	upgrader := websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
@@ -29,7 +33,6 @@ func openGorilla() (http.Handler, func(string) error) {
 			send <- members.handle(send, text)
 		}
 	})
-	return handler, members.publisher(func(send chan []byte, text []byte) { send <- text })
 }
 
 func writeChat(ws *websocket.Conn, send chan []byte) {

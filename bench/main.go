@@ -3,6 +3,11 @@
 // all of them, alternating between them in each round.
 //
 //	go run . [-quick] [-write] [-only hub,gws] [-scenario text] [-rounds 3] [-before binary]
+//
+// The command updates races from the request that updates a row to the last page that
+// shows it, on SQLite and PostgreSQL.
+//
+//	go run . updates [-quick] [-write] [-databases SQLite] [-procs 1] [-pages 1,100] [-before binary]
 package main
 
 import (
@@ -20,6 +25,20 @@ func main() {
 		groups, _ := strconv.Atoi(os.Args[3])
 		if err := serve(os.Args[2], max(groups, 1)); err != nil {
 			fmt.Fprintln(os.Stderr, os.Args[2]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 5 && os.Args[1] == "serve-updates" {
+		if err := serveUpdates(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, os.Args[2]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "updates" {
+		if err := runUpdates(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
 		return

@@ -98,21 +98,26 @@ const (
 
 // write writes all tables to the page, and the chart to its own file.
 func write(reports []report, page, chart string) error {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(text), beginMark)
-	_, after, ended := strings.Cut(rest, endMark)
-	if !found || !ended {
-		return fmt.Errorf("%s: the lines %q and %q are missing", page, beginMark, endMark)
-	}
 	var tables strings.Builder
 	for _, r := range reports {
 		tables.WriteString("\n" + r.table())
 	}
-	if err := os.WriteFile(page, []byte(before+beginMark+tables.String()+"\n"+endMark+after), 0o644); err != nil {
+	if err := replaceIn(page, beginMark, tables.String()); err != nil {
 		return err
 	}
 	return os.WriteFile(chart, []byte(draw(reports)), 0o644)
+}
+
+// replaceIn replaces the text of a page between a mark and the next endMark.
+func replaceIn(page, mark, tables string) error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(text), mark)
+	_, after, ended := strings.Cut(rest, endMark)
+	if !found || !ended {
+		return fmt.Errorf("%s: the lines %q and %q are missing", page, mark, endMark)
+	}
+	return os.WriteFile(page, []byte(before+mark+tables+"\n"+endMark+after), 0o644)
 }

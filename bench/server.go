@@ -29,8 +29,13 @@ func start(name string, s scenario) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	command.Stderr = os.Stderr
 	command.Env = append(os.Environ(), fmt.Sprintf("%s=%d", bufferEnv, s.sendBuffer), fmt.Sprintf("%s=%d", titleEnv, s.titleSize))
+	return startCommand(command)
+}
+
+// startCommand starts a server, which prints its address.
+func startCommand(command *exec.Cmd) (_ *server, err error) {
+	command.Stderr = os.Stderr
 	started := &server{command: command}
 	if started.input, err = command.StdinPipe(); err != nil {
 		return nil, err
