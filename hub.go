@@ -314,6 +314,7 @@ func (h *Hub) endTasks(ctx context.Context) error {
 	defer cancel()
 	err := h.upstream.Flush(flushing)
 	h.upstream.Close(flushing)
+	defer h.engine.Close()
 	if err != nil && ctx.Err() == nil {
 		h.log.Error("rohrpost: shut down: changes are lost that the broker has not taken: the groups are told nothing", "error", err)
 	}

@@ -24,7 +24,6 @@ type race struct {
 	names    []string
 	rounds   int
 	turn     time.Duration
-	before   string // another build of this command
 }
 
 // updateModes are the columns of the table.
@@ -62,19 +61,19 @@ func runUpdates(arguments []string) error {
 	members := flags.String("pages", "1,10,50,100,1000", "numbers of pages")
 	rounds := flags.Int("rounds", 15, "turns of each server for each figure")
 	length := flags.Duration("turn", 200*time.Millisecond, "the length of a turn")
-	before := flags.String("before", "", "also race the hub of another build of this command, a `binary`")
+	before := flags.String("before", "", "also race the method server of other builds of this command, `binaries` separated by commas")
 	writePage := flags.Bool("write", false, "write the tables to doc/BENCHMARKS.md")
 	_ = flags.Parse(arguments) // it exits
 	if *quick {
 		*members, *rounds = "1,100", 5
 	}
 	r := race{names: slices.DeleteFunc(slices.Clone(updateNames), func(name string) bool { return updateServers[name] == nil })}
-	r.rounds, r.turn, r.before = *rounds, *length, *before
+	r.rounds, r.turn = *rounds, *length
 	if *only != "" {
 		r.names = strings.Split(*only, ",")
 	}
-	if *before != "" {
-		r.names = append(r.names, "method"+beforeSuffix)
+	for _, binary := range strings.FieldsFunc(*before, func(c rune) bool { return c == ',' }) {
+		r.names = append(r.names, "method@"+binary)
 	}
 	r.members = numbers(*members)
 	var tables strings.Builder
@@ -126,7 +125,7 @@ func (r race) run() (string, error) {
 			if i == 0 {
 				pages = strconv.Itoa(members)
 			}
-			fmt.Fprintf(&b, "| %s | %s |", pages, name)
+			fmt.Fprintf(&b, "| %s | %s |", pages, filepath.Base(name))
 			for m := range updateModes {
 				fmt.Fprintf(&b, " %.0f | %.2f |", median(results[m][i]), median(quotients(results[m][i], results[m][r.baseline()])))
 			}

@@ -190,8 +190,8 @@ func processTime(pid int) time.Duration {
 
 // startUpdates starts a server of the race with its number of processors.
 func startUpdates(r race, name, dsn string) (*server, error) {
-	binary := r.before
-	if !strings.HasSuffix(name, beforeSuffix) {
+	name, binary, another := strings.Cut(name, "@")
+	if !another {
 		var err error
 		if binary, err = os.Executable(); err != nil {
 			return nil, err

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -124,7 +123,7 @@ const updateRows = 8
 // serveUpdates runs one server of the race until standard input ends. A POST to
 // /update/{id} updates a row.
 func serveUpdates(name, database, dsn string) error {
-	open, known := updateServers[strings.TrimSuffix(name, beforeSuffix)]
+	open, known := updateServers[name]
 	if !known {
 		return fmt.Errorf("unknown server")
 	}

@@ -19,7 +19,8 @@ type batch struct {
 
 // Deliver hands messages to the members of their groups, in order and together. The
 // payloads are what Config.Frame takes. A member for which several messages together exceed half a
-// send queue gets one resync for each of its groups instead.
+// send queue gets one resync for each of its groups instead. The caller calls Start or Work
+// afterwards.
 func (e *Engine) Deliver(messages []broker.Message) {
 	if len(messages) == 1 { // most commits change one row
 		e.deliverOne(postOf(&messages[0]))
@@ -41,12 +42,18 @@ func (e *Engine) Deliver(messages []broker.Message) {
 	}
 	for _, b := range e.batches(posts, half(e.config.MaxSendQueueBytes)) {
 		if b.resyncs == nil {
-			b.worker.submit(b.ops...)
+			b.worker.offer(b.ops...)
 		} else {
-			b.worker.submit(op{kind: opBatch, batch: b})
+			b.worker.offer(op{kind: opBatch, batch: b})
 		}
 	}
 }
+
+// Start makes sure that goroutines write what was delivered.
+func (e *Engine) Start() { e.runners.start() }
+
+// Work is Start for a caller without locks. It writes itself where that is little.
+func (e *Engine) Work() { e.runners.work() }
 
 func (e *Engine) deliverOne(p post) {
 	s := e.groups.shard(p.group)
@@ -58,7 +65,7 @@ func (e *Engine) deliverOne(p post) {
 }
 
 // Signal hands a frame to the members of a group. It has no place among the messages of
-// the group: nothing brings it again.
+// the group: nothing brings it again. The caller calls Start or Work afterwards.
 func (e *Engine) Signal(group string, f wire.Frame) {
 	s := e.groups.shard(group)
 	s.mu.Lock()

@@ -19,7 +19,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Upstream Upstream
 	Go       func(task func(ctx context.Context)) // runs a task that ends with the hub
-	Workers  int
+	Workers  int                                  // of them all may run at once where much is to be written, else all but one
 
 	// Frame makes a frame of what the Upstream delivers, for so many members, who have got
 	// the change with the offset prev before. Nil: it delivers frames.
@@ -57,6 +57,7 @@ type Engine struct {
 	config  Config
 	groups  groups
 	workers []*worker
+	runners runners
 	turn    atomic.Uint32 // picks the worker of the next member
 
 	memberships, delivered, recovered, unrecovered atomic.Uint64
@@ -64,10 +65,10 @@ type Engine struct {
 
 // New returns an Engine without groups. It starts nothing.
 func New(c Config) *Engine {
-	e := &Engine{config: c}
+	e := &Engine{config: c, runners: runners{procs: c.Workers}}
 	e.groups.init()
 	for range c.Workers {
-		e.workers = append(e.workers, &worker{delivered: &e.delivered})
+		e.workers = append(e.workers, &worker{runners: &e.runners, delivered: &e.delivered})
 	}
 	return e
 }
@@ -123,7 +124,7 @@ func (e *Engine) Settled() bool {
 	return e.groups.names(func(g *group) bool { return g.sequencer.filling || !g.sequencer.isOpen() }) == nil
 }
 
-// Wait returns when no worker runs, or with the error of ctx when that ends first.
+// Wait returns when no worker has anything to do, or with the error of ctx when that ends first.
 func (e *Engine) Wait(ctx context.Context) error {
 	for _, w := range e.workers {
 		if err := w.wait(ctx); err != nil {
@@ -132,6 +133,9 @@ func (e *Engine) Wait(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Close frees what the workers keep to run. They run on where there is something to do.
+func (e *Engine) Close() { e.runners.close() }
 
 // Stats are figures of an Engine: two of the moment, the others counted since New.
 type Stats struct {

@@ -87,6 +87,7 @@ func (e *Engine) gapOf(g *group) (at broker.Position, missed uint, ok bool) {
 // sequencer, or a resync if that is not everything. It reports whether the gap is
 // closed.
 func (e *Engine) closeGap(g *group, missed uint, h broker.History) bool {
+	defer e.Start()
 	defer e.groups.lock(g)()
 	s := &g.sequencer
 	posts := postsOf(h.Messages)
@@ -107,6 +108,7 @@ func (e *Engine) closeGap(g *group, missed uint, h broker.History) bool {
 
 // skipGap gives up the messages in the gap: the members load their snapshot again.
 func (e *Engine) skipGap(g *group) {
+	defer e.Start()
 	defer e.groups.lock(g)()
 	s := &g.sequencer
 	to := s.ahead

@@ -48,10 +48,10 @@ func (g *group) activeLists() []*memberList {
 	return g.lists
 }
 
-// send hands a frame to the members.
+// send hands a frame to the members. The caller calls Start or Work of the Engine afterwards.
 func (g *group) send(f wire.Frame) {
 	for _, l := range g.activeLists() {
-		l.worker.submit(op{kind: opPost, list: l, frame: f})
+		l.worker.offer(op{kind: opPost, list: l, frame: f})
 	}
 }
 

@@ -146,6 +146,7 @@ func (s *subscription) replayProblem(since broker.Position, from uint64, at brok
 // it, and takes the position of the group as base where nothing is replayed. It reports
 // false if the base belongs to a history that has ended.
 func (s *subscription) settleBase() bool {
+	defer s.engine.Start()
 	sequencer := &s.group.sequencer
 	if s.base.Epoch != sequencer.at.Epoch || !sequencer.isOpen() {
 		return false

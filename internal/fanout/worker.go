@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,10 +24,6 @@ const (
 	// time. It drops longer lists: what a flood has needed is let go.
 	maxSpare = 1 << 11
 
-	// maxRounds is how often a caller of work does what is pending before it hands the
-	// rest to a goroutine.
-	maxRounds = 4
-
 	// segment is the bytes that one member is written before the next one, unless a frame
 	// is larger: whatever waits, all members get it by and by, and can read meanwhile.
 	segment = 256 << 10
@@ -47,14 +42,18 @@ const (
 // while something is pending, and never waits for a member. What comes while it
 // writes leaves together: load makes batches.
 type worker struct {
+	runners   *runners
 	delivered *atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
 	pending []op
-	bytes   int    // of messages to groups that are pending, with the overhead
-	taken   uint64 // how often the worker has taken what is pending
-	running bool
-	idle    chan struct{} // closed when the worker stops; nil: nothing waits for that
+	bytes   int          // of messages to groups that are pending, with the overhead
+	taken   uint64       // how often the worker has taken what is pending
+	cost    atomic.Int64 // of pending, in small writes; changed with the lock
+	last    op           // the list and the member of the last one pending
+	state   workerState
+	inline  atomic.Int32  // how often callers may run the worker until a goroutine looks again
+	stopped chan struct{} // closed when the worker becomes idle; nil: nothing waits for that
 
 	// The following belong to the goroutine that runs the worker.
 	spare   []op
@@ -64,7 +63,16 @@ type worker struct {
 	touched []*Member
 	writes  int
 	socket  sockio.Writer
+	yielder *sockio.Yielder // nil: it runs on the goroutine of a caller
 }
+
+type workerState uint8
+
+const (
+	idle    workerState = iota // nobody has asked for a run
+	ready                      // it is among the runners
+	running                    // on some goroutine
+)
 
 // op is one thing to do.
 type op struct {
@@ -94,10 +102,16 @@ const (
 
 // submit appends ops and makes sure that the worker runs. It does not wait.
 func (w *worker) submit(ops ...op) {
+	w.offer(ops...)
+	w.runners.start()
+}
+
+// offer appends ops for a caller that calls the start or work of the runners afterwards.
+func (w *worker) offer(ops ...op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.append(ops)
-	w.start()
+	w.announce()
 }
 
 // queue appends ops for a caller that calls wake or work afterwards.
@@ -108,53 +122,81 @@ func (w *worker) queue(ops ...op) {
 }
 
 // wake makes sure that the worker runs if something is pending.
-func (w *worker) wake() {
+func (w *worker) wake() { w.submit() }
+
+// work is wake for a caller that may write itself.
+func (w *worker) work() {
+	w.offer()
+	w.runners.work()
+}
+
+// announce makes the worker wait to be run if something is pending.
+func (w *worker) announce() {
+	if w.state == idle && len(w.pending) > 0 {
+		w.state = ready
+		w.runners.add(w)
+	}
+}
+
+// round does what is pending, if that is not more than limit, and returns its cost. Without
+// a Yielder it is on the goroutine of a caller, which does not wait.
+func (w *worker) round(y *sockio.Yielder, limit int64) (cost int64) {
+	ops, cost := w.take(limit)
+	w.yielder = y
+	w.learn(len(ops), y == nil)
+	w.do(ops)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.start()
-}
-
-func (w *worker) start() {
-	if !w.running && len(w.pending) > 0 {
-		w.running = true
-		go w.run(nil)
+	w.state = idle
+	if w.announce(); w.state == idle && w.stopped != nil {
+		close(w.stopped)
+		w.stopped = nil
 	}
+	return cost
 }
 
-// work does what is pending on the goroutine of the caller, unless the worker runs
-// anyway: to start a goroutine costs as much as a small write.
-func (w *worker) work() {
+// take takes what is pending, nothing where that is more than limit.
+func (w *worker) take(limit int64) (ops []op, cost int64) {
 	w.mu.Lock()
-	busy := w.running
-	w.running = true
-	w.mu.Unlock()
-	if busy {
-		return
+	defer w.mu.Unlock()
+	if w.cost.Load() > limit {
+		return nil, 0
 	}
-	ops, ok := w.next()
-	for round := 0; ok && round < maxRounds; round++ {
-		w.do(ops)
-		ops, ok = w.next()
-	}
-	if ok {
-		go w.run(ops)
+	w.state = running
+	ops, cost = w.pending, w.cost.Swap(0)
+	w.pending, w.spare, w.bytes, w.last = w.spare, nil, 0, op{}
+	w.taken++
+	return ops, cost
+}
+
+// learn decides whether callers are to run the worker. They do as long as a goroutine finds no
+// more than one op: where it finds several, these leave together, which saves more than the
+// start of a goroutine costs. Now and then a goroutine looks again.
+func (w *worker) learn(ops int, inline bool) {
+	switch {
+	case inline:
+		w.inline.Add(-1)
+	case ops == 1:
+		w.inline.Store(inlineRuns)
+	case ops > 1:
+		w.inline.Store(0)
 	}
 }
 
-// wait returns when the worker does not run, or with the error of ctx.
+// wait returns when the worker has nothing to do, or with the error of ctx.
 func (w *worker) wait(ctx context.Context) error {
 	w.mu.Lock()
-	if !w.running {
+	if w.state == idle {
 		w.mu.Unlock()
 		return nil
 	}
-	if w.idle == nil {
-		w.idle = make(chan struct{})
+	if w.stopped == nil {
+		w.stopped = make(chan struct{})
 	}
-	idle := w.idle
+	stopped := w.stopped
 	w.mu.Unlock()
 	select {
-	case <-idle:
+	case <-stopped:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -162,10 +204,12 @@ func (w *worker) wait(ctx context.Context) error {
 }
 
 func (w *worker) append(ops []op) {
+	cost := int64(0)
 	for i := range ops {
 		o := &ops[i]
 		if w.bytes += o.bytes(); w.bytes <= maxPending {
 			w.pending = append(w.pending, *o)
+			cost += w.costOf(o)
 			continue
 		}
 		switch o.kind {
@@ -179,6 +223,28 @@ func (w *worker) append(ops []op) {
 			w.pending = append(w.pending, *o) // they are bounded by the send queues
 		}
 	}
+	w.cost.Add(cost)
+}
+
+// costOf returns about how many small writes an op adds to those before it: what is for the
+// same members leaves together.
+func (w *worker) costOf(o *op) (cost int64) {
+	if o.kind == opBatch {
+		for i := range o.batch.ops {
+			cost += w.costOf(&o.batch.ops[i])
+		}
+		return cost
+	}
+	members := 1
+	if o.kind == opPost {
+		members = o.list.size
+	}
+	cost = int64(members * (len(o.frame) / smallWrite))
+	if o.list != w.last.list || o.member != w.last.member {
+		cost += int64(members)
+	}
+	w.last = op{list: o.list, member: o.member}
+	return cost
 }
 
 // bytes returns what counts of messages to groups.
@@ -205,14 +271,6 @@ func (w *worker) overflow(l *memberList) {
 	w.pending = append(w.pending, op{kind: opPost, list: l, frame: f})
 }
 
-// run does ops, and then what is pending until nothing is.
-func (w *worker) run(ops []op) {
-	GrowStack(0)
-	for ok := true; ok; ops, ok = w.next() {
-		w.do(ops)
-	}
-}
-
 // GrowStack makes the stack of a new goroutine grow while it is empty. Handlers and
 // workers need more than the 2 KiB with which it begins, and moving a stack of a dozen
 // calls costs as much as all other work for a ping.
@@ -221,24 +279,6 @@ func (w *worker) run(ops []op) {
 func GrowStack(at uint8) byte {
 	var room [3 << 10]byte
 	return room[at]
-}
-
-// next takes what is pending. If nothing is, the caller must stop to run the worker.
-func (w *worker) next() (ops []op, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ops = w.pending
-	if len(ops) == 0 {
-		w.running = false
-		if w.idle != nil {
-			close(w.idle)
-			w.idle = nil
-		}
-		return nil, false
-	}
-	w.pending, w.spare, w.bytes = w.spare, nil, 0
-	w.taken++
-	return ops, true
 }
 
 // do joins ops for the same members once. It sorts a mixed batch by members.
@@ -305,8 +345,8 @@ func (w *worker) joinFrames() {
 
 func (w *worker) write(m *Member) {
 	m.writer.write(&w.out)
-	if w.writes++; w.writes%yieldEvery == 0 {
-		runtime.Gosched()
+	if w.writes++; w.writes%yieldEvery == 0 && w.yielder != nil {
+		w.yielder.Yield()
 	}
 }
 

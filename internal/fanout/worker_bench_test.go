@@ -3,6 +3,7 @@
 package fanout
 
 import (
+	"fmt"
 	"net"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/sockio"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/require"
@@ -40,6 +42,7 @@ func BenchmarkWrite(b *testing.B) {
 	for b.Loop() {
 		ours = append(ours, nanoseconds(func() {
 			for _, l := range lists {
+				l.worker.yielder = &sockio.Yielder{}
 				l.worker.do([]op{{kind: opPost, list: l, frame: message}})
 			}
 		}))
@@ -82,5 +85,47 @@ func readAvailable(b *testing.B, conns []net.Conn) {
 			return true
 		})
 		require.NoError(b, err)
+	}
+}
+
+// BenchmarkDeliver measures a message to a few members from Deliver until it is written: by
+// the goroutine of the caller and by one of the engine, in turn.
+func BenchmarkDeliver(b *testing.B) {
+	for _, members := range []int{1, 8} {
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(b, err)
+			defer func() { _ = listener.Close() }()
+			e := newTestEngine(b, runtime.GOMAXPROCS(0))
+			all := make([]Member, members)
+			var readers []net.Conn
+			for i := range all {
+				near, far := socketPair(b, listener)
+				e.Init(&all[i], near, sockio.RawConn(near), fakeOwner{})
+				require.NoError(b, all[i].Join("all"))
+				readers = append(readers, far)
+			}
+			require.NoError(b, e.Wait(b.Context()))
+			message := []broker.Message{{Stream: "all", Payload: wire.TextFrame(make([]byte, 240))}}
+			deliver := func(run func()) float64 {
+				defer readAvailable(b, readers)
+				for _, w := range e.workers {
+					w.inline.Store(inlineRuns)
+				}
+				return nanoseconds(func() {
+					e.Deliver(message)
+					run()
+					_ = e.Wait(b.Context())
+				})
+			}
+			var inline, started []float64
+			for b.Loop() {
+				inline = append(inline, deliver(e.Work))
+				started = append(started, deliver(e.Start))
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(inline), "inline-ns")
+			b.ReportMetric(median(started), "goroutine-ns")
+		})
 	}
 }

@@ -3,6 +3,7 @@ package fanout
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,7 @@ func TestPendingIsBounded(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &worker{running: true} // busy
+			w := newBusyWorker()
 			lists := []*memberList{{group: &group{name: "a"}}, {group: &group{name: "b"}}}
 			for i := range 100 {
 				w.submit(posts(lists[i%2:]))
@@ -39,7 +40,7 @@ func TestPendingIsBounded(t *testing.T) {
 			w.submit(op{kind: opJoin, list: lists[0]})
 			assert.Equal(t, opJoin, w.pending[len(w.pending)-1].kind, "no other op is dropped")
 
-			_, _ = w.next()
+			_, _ = w.take(math.MaxInt64)
 			w.submit(posts(lists))
 			require.Len(t, w.pending, 1)
 			assert.NotContains(t, string(w.pending[0].frame), "overflow", "what was taken counts no more")
@@ -116,9 +117,9 @@ func TestBurstsLeaveFastReaders(t *testing.T) {
 				posts = append(posts, op{kind: opPost, list: listOf(e, "a"), frame: frame})
 			}
 			w := e.workers[0]
-			w.running = true
+			w.setState(running)
 			w.do(mix(e, all, posts))
-			w.running = false
+			w.setState(idle)
 			for i, r := range *peers {
 				assert.False(t, all[i].Ended(), "member %d", i)
 				assert.Equal(t, messages*len(frame), r.received, "member %d", i)
@@ -182,6 +183,9 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// newBusyWorker returns one that some goroutine runs.
+func newBusyWorker() *worker { return &worker{runners: &runners{procs: 1}, state: running} }
+
 // kept returns the bytes that the worker keeps for the next time.
 func (w *worker) kept() uintptr {
 	return uintptr(cap(w.joined)) + uintptr(cap(w.spare)+cap(w.pending))*unsafe.Sizeof(op{}) +
@@ -197,7 +201,8 @@ func BenchmarkOverflow(b *testing.B) {
 		lists[i] = &memberList{group: &group{name: fmt.Sprint("g-", i)}}
 	}
 	for b.Loop() {
-		w := &worker{running: true, bytes: maxPending}
+		w := newBusyWorker()
+		w.bytes = maxPending
 		for _, l := range lists {
 			l.overflowed = 0
 			w.submit(op{kind: opPost, list: l, frame: wire.Frame("x")})

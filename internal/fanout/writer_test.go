@@ -117,11 +117,11 @@ func TestOnePongWaits(t *testing.T) {
 
 		synctest.Wait()
 		w := m.worker
-		w.setRunning(true) // it is busy
+		w.setState(running)
 		m.Pong("while the worker is busy")
 		m.Pong("again")
 		assert.Len(t, w.pending, 1)
-		w.setRunning(false)
+		w.setState(idle)
 		w.wake()
 		read(wire.PongFrame("again"))
 		m.Pong("the last")
@@ -162,8 +162,8 @@ func TestSendQueueCountsOverhead(t *testing.T) {
 	whole.Close()
 }
 
-func (w *worker) setRunning(running bool) {
+func (w *worker) setState(s workerState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running = running
+	w.state = s
 }

@@ -76,6 +76,7 @@ func (r *remote) deliver(batch []broker.Message) {
 	}
 	if len(messages) > 0 {
 		r.Receiver.Deliver(messages)
+		r.Receiver.Start() // the broker may hold locks
 	}
 }
 
@@ -130,6 +131,7 @@ func (r *remote) signal(given *broker.Message) {
 		return
 	}
 	r.Receiver.Signal(m.Stream, r.Frame(payload))
+	r.Receiver.Start()
 }
 
 // checkPeriodically compares the positions of the groups with those of the broker.

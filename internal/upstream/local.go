@@ -23,15 +23,20 @@ func NewLocal(store *history.Store, r Receiver) Upstream {
 	return &local{store, r}
 }
 
-func (l *local) Publish(batch []broker.Message) { l.store.Publish(batch) }
+func (l *local) Publish(batch []broker.Message) {
+	l.store.Publish(batch)
+	l.receiver.Work()
+}
 
 func (l *local) Signal(m broker.Message) error {
 	l.store.Signal(m)
+	l.receiver.Work()
 	return nil
 }
 
 func (l *local) Take(_ context.Context, batches []broker.Batch) error {
 	l.store.Take(batches)
+	l.receiver.Work()
 	return nil
 }
 

@@ -1,0 +1,135 @@
+package fanout
+
+import (
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/rohrpost/rohrpost/internal/sockio"
+)
+
+const (
+	// maxInline is what a caller writes itself, in small writes: to start a goroutine costs
+	// as much as a few of them.
+	maxInline = 8
+
+	// inlineRuns is how often callers run a worker until a goroutine does, which sees whether
+	// much comes at a time.
+	inlineRuns = 64
+
+	// muchToWrite is from how many small writes on all workers may run at once. Below it
+	// one processor is left to those that publish and read: what they do meanwhile leaves
+	// together.
+	muchToWrite = 2000
+
+	// smallWrite is about the bytes whose writing costs twice as much as that of a byte.
+	smallWrite = 8 << 10
+)
+
+// runners lets goroutines run the workers that have something to do, one round after
+// another. Which goroutine runs a worker does not matter to it: there is one at a time.
+type runners struct {
+	procs int // processors
+
+	mu    sync.Mutex // guards what follows
+	ready []*worker  // that wait to be run, longest first
+	count int        // goroutines
+	spare []*sockio.Yielder
+}
+
+// add makes a worker wait to be run. The caller calls start or work afterwards.
+func (r *runners) add(w *worker) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready = append(r.ready, w)
+}
+
+// start makes sure that goroutines run the workers.
+func (r *runners) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n := min(len(r.ready), r.limit()); r.count < n; r.count++ {
+		go r.run()
+	}
+}
+
+// limit returns how many goroutines may run workers.
+func (r *runners) limit() int {
+	writes := int64(0)
+	for _, w := range r.ready {
+		writes += w.cost.Load()
+	}
+	if writes > muchToWrite {
+		return r.procs
+	}
+	return max(1, r.procs-1)
+}
+
+// work runs workers on the goroutine of the caller as far as that is little, and never
+// waits. It makes sure that goroutines do the rest. It must not be called with a lock.
+func (r *runners) work() {
+	for budget := int64(maxInline); ; {
+		w := r.takeSmall(budget)
+		if w == nil {
+			break
+		}
+		budget -= w.round(nil, budget)
+	}
+	r.start()
+}
+
+// takeSmall takes a worker that has little to do.
+func (r *runners) takeSmall(budget int64) *worker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, w := range r.ready {
+		if w.inline.Load() > 0 && w.cost.Load() <= budget {
+			r.ready = slices.Delete(r.ready, i, i+1)
+			return w
+		}
+	}
+	return nil
+}
+
+// run runs workers until none waits.
+func (r *runners) run() {
+	GrowStack(0)
+	w, y := r.take(nil)
+	for w != nil {
+		w.round(y, math.MaxInt64)
+		w, y = r.take(y)
+	}
+}
+
+// take takes a worker, and what lets others run meanwhile. If there is none, the goroutine
+// must end.
+func (r *runners) take(y *sockio.Yielder) (*worker, *sockio.Yielder) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ready) == 0 {
+		if r.count--; y != nil {
+			r.spare = append(r.spare, y)
+		}
+		return nil, nil
+	}
+	if last := len(r.spare) - 1; y == nil && last >= 0 {
+		y, r.spare = r.spare[last], r.spare[:last]
+	}
+	if y == nil {
+		y = &sockio.Yielder{}
+	}
+	y.Poll = r.count >= r.procs
+	w := r.ready[0]
+	r.ready = slices.Delete(r.ready, 0, 1)
+	return w, y
+}
+
+// close frees what the goroutines have left.
+func (r *runners) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, y := range r.spare {
+		y.Close()
+	}
+	r.spare = nil
+}
