@@ -45,7 +45,8 @@ func TestRevokeWhileFramesAreWritten(t *testing.T) {
 		require.NoError(t, m.Join("kept"))
 		frame := func(group, text string) wire.Frame {
 			f := wire.TextFrame([]byte(text))
-			e.deliverOne(post{group: group, frame: f})
+			e.deliverOne(post{group: group, payload: f})
+			e.Start()
 			return f
 		}
 		require.NoError(t, e.Wait(t.Context()))

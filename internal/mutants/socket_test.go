@@ -80,6 +80,39 @@ var fanoutMutants = []mutant{
 		"return s.bytes + overhead*len(s.backlog)", "return s.bytes", "internal/fanout", "TestSendQueueCountsOverhead", "",
 	},
 	{
+		"leaves no processor to others", "internal/fanout/runners.go",
+		"return max(1, r.procs-1)", "return r.procs", "internal/fanout", "TestRunners", "",
+	},
+	{
+		"publishers write to many", "internal/fanout/runners.go",
+		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestPublishersWriteToFewMembers", "",
+	},
+	{
+		"publishers write what is long", "internal/fanout/worker.go",
+		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestPublishersWriteToFewMembers", "",
+	},
+	{
+		"publishers write although much comes at a time", "internal/fanout/worker.go",
+		"w.inline.Store(0)", "w.inline.Store(1)", "internal/fanout", "TestManyPublishersLeaveWritingToAGoroutine", "",
+	},
+	{
+		"a goroutine never looks again", "internal/fanout/worker.go",
+		"w.inline.Add(-1)", "w.inline.Add(0)", "internal/fanout", "TestManyPublishersLeaveWritingToAGoroutine", "",
+	},
+	{
+		"forgets what came during a round", "internal/fanout/worker.go",
+		"	if w.announce(); w.state == idle &&", "	if w.state == idle &&", "internal/fanout", "TestPublishersDoNotWaitForEachOther", "",
+	},
+	{
+		"writes while the caller holds locks", "internal/fanout/group.go",
+		"l.worker.offer(op{kind: opPost, list: l, frame: f})", "l.worker.offer(op{kind: opPost, list: l, frame: f})\n		l.worker.runners.work()",
+		"internal/fanout", "TestPublishersWriteToFewMembers", "",
+	},
+	{
+		"does not let the network in", "internal/sockio/yield_linux.go",
+		"if !y.Poll || !y.open() {", "if true {", "internal/sockio", "TestYieldLetsTheNetworkIn", "",
+	},
+	{
 		"removes another member", "internal/fanout/group.go",
 		"if int(place) < len(l.members) {", "if false {", "", "TestSchedules", schedules,
 	},

@@ -1,0 +1,200 @@
+package fanout
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// hookedConn calls a function with each write.
+type hookedConn struct {
+	waitingConn
+	hook func(p []byte)
+}
+
+func (c *hookedConn) TryWrite(p []byte) (int, error) {
+	c.hook(p)
+	return len(p), nil
+}
+
+// members adds members to a group that call hook with each write.
+func members(t *testing.T, e *Engine, group string, count int, hook func(p []byte)) {
+	t.Helper()
+	for range count {
+		var m Member
+		e.Init(&m, &hookedConn{hook: hook}, nil, fakeOwner{})
+		require.NoError(t, m.Join(group))
+		t.Cleanup(func() { m.Abort(); m.Close() })
+	}
+	require.NoError(t, e.Wait(t.Context()))
+}
+
+func messageTo(group, payload string) []broker.Message {
+	return []broker.Message{{Stream: group, Payload: wire.TextFrame([]byte(payload))}}
+}
+
+// allowInline lets callers run the workers, as they may after a goroutine has found one op.
+func (e *Engine) allowInline() {
+	for _, w := range e.workers {
+		w.inline.Store(inlineRuns)
+	}
+}
+
+// TestPublishersWriteToFewMembers themselves, with no lock held, and never more than a few
+// small writes.
+func TestPublishersWriteToFewMembers(t *testing.T) {
+	for _, test := range []struct {
+		members int
+		payload int
+		inline  bool
+	}{
+		{1, 100, true},
+		{8, 100, true},
+		{9, 100, false},
+		{1, 100_000, false},
+		{8, 10_000, false},
+	} {
+		t.Run(fmt.Sprint(test.members, " members, ", test.payload, " bytes"), func(t *testing.T) {
+			e := newTestEngine(t, 1)
+			goroutines := &sync.Map{}
+			var written atomic.Int32
+			members(t, e, "g", test.members, func([]byte) {
+				if lock := &e.groups.shard("g").mu; written.Add(1) <= int32(test.members) && assert.True(t, lock.TryLock(), "a lock is held") {
+					lock.Unlock()
+				}
+				goroutines.Store(goroutineID(), true)
+			})
+			e.allowInline()
+			e.Deliver(messageTo("g", string(make([]byte, test.payload))))
+			assert.Zero(t, written.Load(), "the caller may still hold locks")
+			e.Work()
+			if test.inline {
+				assert.EqualValues(t, test.members, written.Load(), "it has written when it returns")
+			}
+			require.NoError(t, e.Wait(t.Context()))
+			assert.EqualValues(t, test.members, written.Load())
+			_, here := goroutines.Load(goroutineID())
+			assert.Equal(t, test.inline, here)
+		})
+	}
+}
+
+// goroutineID tells goroutines apart.
+func goroutineID() string {
+	var buffer [64]byte
+	return strings.Fields(string(buffer[:runtime.Stack(buffer[:], false)]))[1]
+}
+
+// A publisher whose write takes long holds up no other: those leave their messages to it, and
+// all keep their order.
+func TestPublishersDoNotWaitForEachOther(t *testing.T) {
+	e := newTestEngine(t, 1)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var got []string
+	members(t, e, "g", 1, func(p []byte) {
+		if len(got) == 0 {
+			close(begun)
+			<-goOn
+		}
+		got = append(got, string(p))
+	})
+	e.allowInline()
+	var first sync.WaitGroup
+	first.Go(func() {
+		e.Deliver(messageTo("g", "0"))
+		e.Work()
+	})
+	<-begun
+	for n := range 20 {
+		e.Deliver(messageTo("g", fmt.Sprint(n+1)))
+		e.Work() // returns
+	}
+	close(goOn)
+	first.Wait()
+	require.NoError(t, e.Wait(t.Context()))
+	var want string
+	for n := range 21 {
+		want += string(wire.TextFrame([]byte(fmt.Sprint(n))))
+	}
+	all := ""
+	for _, p := range got {
+		all += p
+	}
+	assert.Equal(t, want, all)
+	assert.Len(t, got, 2, "what has waited leaves together")
+}
+
+// Where several messages come at a time, a goroutine writes them together.
+func TestManyPublishersLeaveWritingToAGoroutine(t *testing.T) {
+	e := newTestEngine(t, 1)
+	var written atomic.Int32
+	members(t, e, "g", 1, func([]byte) { written.Add(1) })
+	w := e.workers[0]
+	for range 2 {
+		e.Deliver(messageTo("g", "together"))
+	}
+	w.inline.Store(0)
+	e.Work()
+	require.NoError(t, e.Wait(t.Context()))
+	assert.EqualValues(t, 1, written.Load())
+	assert.Zero(t, w.inline.Load(), "it has found two")
+
+	e.Deliver(messageTo("g", "alone"))
+	e.Work()
+	require.NoError(t, e.Wait(t.Context()))
+	assert.EqualValues(t, inlineRuns, w.inline.Load(), "it has found one")
+	for range inlineRuns {
+		e.Deliver(messageTo("g", "alone"))
+		e.Work()
+	}
+	require.NoError(t, e.Wait(t.Context()))
+	assert.Zero(t, w.inline.Load(), "then a goroutine looks again")
+}
+
+// TestRunners counts the goroutines that run workers: one processor is left to others, unless
+// much is to be written.
+func TestRunners(t *testing.T) {
+	for _, test := range []struct {
+		procs, members, want int
+	}{
+		{1, 100, 1},
+		{2, 100, 1},
+		{4, 100, 3},
+		{4, muchToWrite + 4, 4},
+		{2, muchToWrite + 2, 2},
+		{1, muchToWrite + 1, 1},
+	} {
+		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members"), func(t *testing.T) {
+			e := newTestEngine(t, test.procs)
+			var running, most, written atomic.Int32
+			var all sync.WaitGroup
+			all.Add(test.want)
+			first := &sync.Map{}
+			members(t, e, "g", test.members, func([]byte) {
+				if written.Add(1) > int32(test.members) {
+					return // the close frames
+				}
+				if _, known := first.LoadOrStore(goroutineID(), true); known {
+					return
+				}
+				most.Store(max(most.Load(), running.Add(1)))
+				all.Done()
+				all.Wait() // until all that may are here
+			})
+			e.Deliver(messageTo("g", "x"))
+			e.Start()
+			require.NoError(t, e.Wait(t.Context()))
+			assert.EqualValues(t, test.want, most.Load())
+			assert.EqualValues(t, test.members, written.Load())
+			e.Close()
+		})
+	}
+}
