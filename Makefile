@@ -22,7 +22,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker
-MODULES  := internal/integration bench outbox $(ADAPTERS)
+MODULES  := internal/integration bench doc/broker-example outbox $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes
 
@@ -83,8 +83,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 faults: ## break connections for a minute, and kill a server under load 100 times; print figures
 	$(call long,internal/faults,(TestNetworkFaults|TestKilled).*,-v $(FAULTS))
 
-integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite; skip services that are absent
+integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite, and brokertest on Redis; skip services that are absent
 	cd internal/integration && go test -race -shuffle=on -timeout 60m ./... -programs $(PROGRAMS)
+	cd doc/broker-example && go test -race -shuffle=on ./...
 
 bursts: ## let eight writers write the same rows BURSTS times on each database, and compare the order
 	$(call long,internal/integration,TestBursts,-timeout 24h -bursts $(BURSTS))

@@ -117,7 +117,16 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	})
 	r.engine, r.upstream = h.engine, h.upstream
 	h.handleBuiltIns()
+	h.log.Info("rohrpost: a new hub", "broker", h.brokerName())
 	return h
+}
+
+// brokerName names what connects the hub to those of other processes.
+func (h *Hub) brokerName() string {
+	if h.config.Broker == nil {
+		return "none: one process"
+	}
+	return fmt.Sprintf("%T", h.config.Broker)
 }
 
 // newUpstream chooses between the broker of the configuration and a history in memory.
@@ -328,6 +337,7 @@ func (h *Hub) now() time.Duration { return time.Since(h.began) }
 func (h *Hub) Stats() Stats {
 	e := h.engine.Stats()
 	return Stats{
+		Broker:        h.brokerName(),
 		Connections:   h.conns.Count(),
 		Groups:        e.Groups,
 		Memberships:   e.Memberships,

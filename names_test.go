@@ -95,6 +95,8 @@ func TestGroupOfEscapesTheID(t *testing.T) {
 func TestPatternsThatMatchOneName(t *testing.T) {
 	var log strings.Builder
 	hub := NewHub(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	assert.Contains(t, log.String(), `msg="rohrpost: a new hub" broker="none: one process"`)
+	log.Reset()
 	hub.Allow("wiki-{id}", Anyone)
 	hub.Allow("user-{id:int}", Anyone)
 	hub.Allow("user-{id:uuid}", Anyone)

@@ -14,6 +14,8 @@ type Stats struct {
 	Groups      int // groups with at least one member
 	Memberships int // members of all groups
 
+	Broker string // what connects the hub to those of other processes: the type of Config.Broker, or "none: one process"
+
 	Recovered     uint64 // subscriptions with a complete replay
 	Unrecovered   uint64 // subscriptions that asked for a replay in vain
 	Revoked       uint64 // memberships ended by Revoke, Recheck, a periodic recheck, or a refused subscription
