@@ -39,6 +39,7 @@ type conversationStep struct {
 		Object        json.RawMessage
 		UpdatedFields []string `json:"updated_fields"`
 		Origin        string
+		View          string
 	}
 	SendToGroup *struct {
 		Group   string
@@ -183,7 +184,7 @@ func (s conversationStep) play(hub *Hub, ws *websocket.Conn) (string, error) {
 		return "", errors.Join(err, ws.WriteMessage(websocket.TextMessage, raw))
 	case s.Publish != nil:
 		p := s.Publish
-		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields, Origin: p.Origin}
+		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields, Origin: p.Origin, View: p.View}
 		if p.Object != nil {
 			ch.Object = compactJSON(p.Object)
 		}
@@ -211,12 +212,12 @@ func (s conversationStep) play(hub *Hub, ws *websocket.Conn) (string, error) {
 	return "", nil
 }
 
-var epochInFrame = regexp.MustCompile(`"epoch":"([A-Z2-7]{20})"`)
+var epochInFrame = regexp.MustCompile(`"epoch":"([A-Z2-7]{20}(?:~[A-Z2-7]{8})?)"`)
 
 // compareFrame reports how got differs from want, byte for byte.
 func compareFrame(want, got string) error {
 	re := strings.ReplaceAll(regexp.QuoteMeta(want), `\{\{id\}\}`, `([0-9]{16})`)
-	re = strings.ReplaceAll(re, `\{\{epoch\}\}`, `[A-Z2-7]{20}`)
+	re = strings.ReplaceAll(re, `\{\{epoch\}\}`, `[A-Z2-7]{20}(?:~[A-Z2-7]{8})?`)
 	re = strings.ReplaceAll(re, `\{\{connection\}\}`, `[A-Z2-7]{26}`)
 	m := regexp.MustCompile("^" + re + "$").FindStringSubmatch(got)
 	if m == nil {
@@ -268,6 +269,9 @@ func (c conversation) render() string {
 			fmt.Fprintf(&b, "# published in %s: %s, object %s, updated fields %s", s.Publish.Group, s.Publish.Type, orNull(s.Publish.Object), fields)
 			if s.Publish.Origin != "" {
 				fmt.Fprintf(&b, ", origin %s", s.Publish.Origin)
+			}
+			if s.Publish.View != "" {
+				fmt.Fprintf(&b, ", view %s", s.Publish.View)
 			}
 			fmt.Fprintln(&b)
 		case s.SendToGroup != nil && s.SendToGroup.Raw != "":

@@ -8,12 +8,14 @@
 //	type Article struct {
 //		rohrpost.NotifyOnChange `rohrpost:"group:articles"`
 //
-//		ID    uint   `json:"id"`
-//		Title string `json:"title"`
+//		ID    uint
+//		Title string
 //	}
 //
 //	// PushNotificationData returns what clients see of an article.
-//	func (a Article) PushNotificationData([]string, string) any { return a }
+//	func (a Article) PushNotificationData([]string, string) any {
+//		return map[string]any{"id": a.ID, "title": a.Title}
+//	}
 //
 //	hub := rohrpost.NewHub(rohrpost.Config{})
 //	hub.Allow("articles", rohrpost.Anyone)  // who may subscribe; by default no client may

@@ -24,6 +24,13 @@ func conversationHub(c conversation) *Hub {
 	hub.Allow("broken-{id}", func(context.Context, *Conn, Params) error { return errors.New("no database") })
 	hub.Allow("panic-{id}", func(context.Context, *Conn, Params) error { panic("oops") })
 
+	hub.AllowViews("view-{id}", []string{"staff", "guest"}, func(ctx context.Context, _ *Conn, _ Params) (view string, err error) {
+		return view, json.Unmarshal(RequestFromContext(ctx).Field("auth_jwt"), &view)
+	})
+	hub.Snapshot("view-{id}", func(_ context.Context, r SnapshotRequest) (any, error) {
+		return []map[string]string{{"id": r.Params["id"], "for": r.View}}, nil
+	})
+
 	allowSnapshots(hub)
 	returns := func(name string, v any, err error) {
 		hub.Handle(name, func(context.Context, *Conn, *Request) (any, error) { return v, err })

@@ -22,19 +22,21 @@ import (
 type Article struct {
 	rohrpost.NotifyOnChange `rohrpost:"group:articles"` // every committed change is sent
 
-	ID    uint   `json:"id"`
-	Title string `json:"title"`
+	ID    uint
+	Title string
 }
 
-// PushNotificationData returns what clients see of an article.
-func (a Article) PushNotificationData([]string, string) any { return a }
+// PushNotificationData returns what clients see of an article, and no field more.
+func (a Article) PushNotificationData([]string, string) any {
+	return map[string]any{"id": a.ID, "title": a.Title}
+}
 
 func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
 	hub := rohrpost.NewHub(rohrpost.Config{})
 	hub.Allow("articles", rohrpost.Anyone) // who may subscribe; by default no client may
 	hub.Snapshot("articles", func(ctx context.Context, _ rohrpost.SnapshotRequest) (any, error) {
-		var articles []Article // the rows with which a page begins
-		err := db.WithContext(ctx).Order("id").Find(&articles).Error
+		articles := []map[string]any{} // the rows with which a page begins
+		err := db.WithContext(ctx).Model(&Article{}).Select("id", "title").Order("id").Find(&articles).Error
 		return articles, err
 	})
 	mux := http.NewServeMux()
