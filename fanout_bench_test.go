@@ -25,18 +25,28 @@ const (
 
 // BenchmarkFanout publishes changes to one group of 1,000 members on real sockets,
 // with at most 64 changes in flight. The members run in another process. It reports
-// deliveries per second and this process's CPU time per delivery, with a history and
-// without one.
+// deliveries per second and this process's CPU time per delivery, with a history, without
+// one, and where the members have three views, with one object for all and with an object
+// for each.
 //
 //	go test -run '^$' -bench '^BenchmarkFanout$' -benchtime 200x -count 5 .
 func BenchmarkFanout(b *testing.B) {
-	b.Run("history", func(b *testing.B) { benchmarkFanout(b, Config{}) })
-	b.Run("none", func(b *testing.B) { benchmarkFanout(b, Config{DisableHistory: true}) })
+	allow := func(h *Hub) { h.Allow("all", Anyone) }
+	b.Run("history", func(b *testing.B) { benchmarkFanout(b, Config{}, allow, "") })
+	b.Run("none", func(b *testing.B) { benchmarkFanout(b, Config{DisableHistory: true}, allow, "") })
+	views := []string{"staff", "editor", "guest"}
+	var next atomic.Int64
+	allow = func(h *Hub) {
+		h.AllowViews("all", views, func(context.Context, *Conn, Params) (string, error) { return views[next.Add(1)%3], nil })
+	}
+	b.Run("views", func(b *testing.B) { benchmarkFanout(b, Config{}, allow, "") })
+	b.Run("an object for each view", func(b *testing.B) { benchmarkFanout(b, Config{}, allow, views...) })
 }
 
-func benchmarkFanout(b *testing.B, config Config) {
+// benchmarkFanout publishes one change for each of the views.
+func benchmarkFanout(b *testing.B, config Config, allow func(*Hub), views ...string) {
 	hub := NewHub(config)
-	hub.Allow("all", Anyone)
+	allow(hub)
 	server := httptest.NewServer(hub)
 	defer server.Close()
 	members := otherProcess(b, "TestFanoutMembers", fanoutEnv, server.URL)
@@ -52,7 +62,9 @@ func benchmarkFanout(b *testing.B, config Config) {
 	start, cpu := time.Now(), cpuTime()
 	for b.Loop() {
 		for range fanoutBatch {
-			require.NoError(b, hub.Publish(context.Background(), change))
+			for _, change.View = range views {
+				require.NoError(b, hub.Publish(context.Background(), change))
+			}
 		}
 		messages += fanoutBatch
 		if onTheWay++; onTheWay == 2 {

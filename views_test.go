@@ -10,7 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/gorilla/websocket"
+	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,11 +22,12 @@ import (
 
 // viewHub is a hub whose boards have the views "staff" and "guest". The token of a request
 // names the view; role, if it is set, takes its place.
-func viewHub(t *testing.T, role *atomic.Value) *Hub {
-	hub := NewHub(Config{
-		Logger:       slog.New(slog.DiscardHandler),
-		Authenticate: func(r *http.Request) (Identity, error) { return Identity{ID: "ann"}, nil },
-	})
+func viewHub(t *testing.T, role *atomic.Value) *Hub { return viewHubOn(t, Config{}, role) }
+
+func viewHubOn(t *testing.T, c Config, role *atomic.Value) *Hub {
+	c.Logger = slog.New(slog.DiscardHandler)
+	c.Authenticate = func(*http.Request) (Identity, error) { return Identity{ID: "ann"}, nil }
+	hub := NewHub(c)
 	hub.AllowViews("board-{id}", []string{"staff", "guest"}, func(ctx context.Context, _ *Conn, p Params) (string, error) {
 		assert.NotContains(t, p["id"], "@")
 		if role != nil {
@@ -248,4 +253,94 @@ func TestViewChangesDuringASnapshot(t *testing.T) {
 	assert.Contains(t, receive(t, ws), `"error":"UNAVAILABLE"`, "the client asks again")
 	send(t, ws, `{"id":2,"type":"subscribe","data":{"group":"board-9","snapshot":true}}`)
 	assert.Contains(t, receive(t, ws), `"snapshot":["guest"]`)
+}
+
+// Two hubs and a worker without connections share a broker. A change of the worker reaches
+// the views at both hubs, and a recheck ordered at one changes the view at the other.
+func TestViewsOfSeveralHubs(t *testing.T) {
+	shared := NewMemoryBroker(HistoryLimits{})
+	var role atomic.Value
+	role.Store("staff")
+	a, b := viewHubOn(t, Config{Broker: shared}, &role), viewHubOn(t, Config{Broker: shared.Peer()}, nil)
+	worker := viewHubOn(t, Config{Broker: shared.Peer()}, nil)
+	staff, guest := dial(t, serve(t, a)), dial(t, serve(t, b))
+	send(t, staff, fmt.Sprintf(asView, 1, "x", ""))
+	assert.Contains(t, receive(t, staff), `"group":"board-7"`)
+	send(t, guest, fmt.Sprintf(asView, 1, "guest", `,"snapshot":true`))
+	assert.Contains(t, receive(t, guest), `for guest`)
+	ctx := t.Context()
+	require.NoError(t, worker.Publish(ctx, Change{Group: "board-7", Type: Update, Object: "secret", View: "staff"}, Change{Group: "board-7", Type: Update, Object: "open"}))
+	assert.Contains(t, receive(t, staff), `"secret","offset":1`)
+	assert.Contains(t, receive(t, staff), `"open","offset":2`)
+	assert.Contains(t, receive(t, guest), `"open","offset":1`)
+	require.NoError(t, worker.Publish(ctx, Change{Group: "board-{id}", Type: Resync}))
+	assert.Contains(t, receive(t, staff), `"type":"resync"`)
+	assert.Contains(t, receive(t, guest), `"type":"resync"`)
+	require.NoError(t, worker.PublishBatches(ctx, []broker.Batch{{Source: "s", Number: 1, Messages: []broker.Message{
+		worker.encodeStored(&wire.Change{Group: "board-7", Type: Update, Object: "stored"}),
+		worker.encodeStored(&wire.Change{Group: "board-7", Type: Update, Object: "stored for staff", View: "staff"}),
+	}}}))
+	next := func(ws *websocket.Conn, contains string) {
+		text := receive(t, ws)
+		for strings.Contains(text, `"resync"`) { // one of each hub
+			text = receive(t, ws)
+		}
+		assert.Contains(t, text, contains)
+	}
+	next(staff, `"object":"stored","offset":`)
+	next(staff, `"object":"stored for staff","offset":`)
+	next(guest, `"object":"stored","offset":`)
+
+	role.Store("guest")
+	require.NoError(t, b.Recheck(ctx, "ann", ""))
+	assert.Eventually(t, func() bool { return len(a.engine.MembersOf("board-7@guest")) == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, worker.Publish(ctx, Change{Group: "board-7", Type: Update, Object: "more secrets", View: "staff"}, Change{Group: "board-7", Type: Update, Object: "end"}))
+	assert.Contains(t, receive(t, staff), `"reason":"view"`)
+	assert.Contains(t, receive(t, staff), `"object":"end"`)
+	assert.Contains(t, receive(t, guest), `"object":"end"`)
+	for _, ws := range []*websocket.Conn{staff, guest} {
+		go func() { _ = closeCode(ws) }()
+	}
+	for _, hub := range []*Hub{worker, b, a} {
+		require.NoError(t, hub.Shutdown(ctx))
+	}
+}
+
+// Snapshots of two views are read at the same time, each once for all that wait for it.
+func TestSnapshotsOfViewsAreNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := viewHubOn(t, calm(Config{}), nil)
+		var calls atomic.Int32
+		hub.Snapshot("board-8", func(_ context.Context, r SnapshotRequest) (any, error) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			return []string{r.View}, nil
+		})
+		var pages []*websocket.Conn
+		for i := range 6 {
+			ws := pipe(t, hub)
+			pages = append(pages, ws)
+			view := []string{"staff", "guest"}[i%2]
+			send(t, ws, fmt.Sprintf(`{"id":1,"type":"subscribe","auth_jwt":%q,"data":{"group":"board-8","snapshot":true}}`, view))
+		}
+		for i, ws := range pages {
+			assert.Contains(t, receive(t, ws), `"snapshot":["`+[]string{"staff", "guest"}[i%2]+`"]`)
+		}
+		assert.EqualValues(t, 2, calls.Load())
+		for _, ws := range pages {
+			require.NoError(t, ws.Close())
+		}
+		require.NoError(t, hub.Shutdown(context.Background()))
+	})
+}
+
+// A hub that has views costs other groups no allocation.
+func TestViewsCostOtherGroupsNothing(t *testing.T) {
+	allocations := func(hub *Hub) float64 {
+		_, err := hub.Position(context.Background(), "g")
+		require.NoError(t, err)
+		change := Change{Group: "g", Type: Update, Object: json.RawMessage("1")}
+		return testing.AllocsPerRun(1000, func() { _ = hub.Publish(context.Background(), change) })
+	}
+	assert.Equal(t, allocations(NewHub(Config{})), allocations(viewHub(t, nil)))
 }

@@ -119,3 +119,103 @@ var nameMutants = []mutant{
 		"OriginOf(s.Context)", "OriginOf(t.ctx)", "", "TestOriginsOfWrites", "",
 	},
 }
+
+// viewMutants are those of the views of groups.
+var viewMutants = []mutant{
+	{
+		"publishes a change of one view to all", "publish.go",
+		"	if ch.View == \"\" {\n		return p.encodeFor(", "	if true {\n		return p.encodeFor(", "", "TestAllowViews", "",
+	},
+	{
+		"a change goes to the first view only", "publish.go",
+		"p.hub.streamsOf(ch.Group)...)", "p.hub.streamsOf(ch.Group)[0])", "", "TestAllowViews", "",
+	},
+	{
+		"a stored change reaches no view", "publish.go",
+		"range h.streamsOf(m.Stream) {", "range []string{m.Stream} {", "", "TestViewsOfSeveralHubs", "",
+	},
+	{
+		"a stored change forgets its view", "publish.go",
+		"broker.Message{Stream: ch.Stream(), Payload: payload}", "broker.Message{Stream: ch.Group, Payload: payload}", "", "TestViewsOfSeveralHubs", "",
+	},
+	{
+		"a message reaches no view", "hub.go",
+		"	if h.viewsOf(group) == nil {\n		return h.upstream.Signal(", "	if true {\n		return h.upstream.Signal(", "", "TestAllowViews", "",
+	},
+	{
+		"a resync carries the name of the stream", "receiver.go",
+		"wire.Change{Group: wire.GroupOf(stream), Type: Resync", "wire.Change{Group: stream, Type: Resync", "", "TestAllowViews", "",
+	},
+	{
+		"a resync by pattern reaches no view", "receiver.go",
+		"p.Matches(wire.GroupOf(stream))", "p.Matches(stream) && stream == wire.GroupOf(stream)", "", "TestAllowViews", "",
+	},
+	{
+		"admits to any view", "access.go",
+		"if err == nil && !slices.Contains(r.views, view) {", "if false {", "", "TestRefusalsOfViews", "",
+	},
+	{
+		"takes the view of an earlier decision", "access.go",
+		"p.stream != \"\" && p.stream != stream {", "false {", "", "TestViewChangesDuringASnapshot", "",
+	},
+	{
+		"a recheck does not see another view", "access.go",
+		"case err == nil && now != stream:", "case false:", "", "TestRecheckChangesTheView", "",
+	},
+	{
+		"a new view goes on beside the old one", "access.go",
+		"s.member.Revoke(access.Exactly(stream), func", "s.member.Revoke(access.Exactly(\"\"), func", "", "TestRecheckChangesTheView", "",
+	},
+	{
+		"a member of another view does not leave it", "subscribe.go",
+		"		if other != stream {", "		if false {", "", "TestSubscribingAgainChangesTheView", "",
+	},
+	{
+		"a refusal leaves the view", "subscribe.go",
+		"return wire.GroupOf(stream) == group }", "return stream == group }", "", "TestSubscribingAgainChangesTheView", "",
+	},
+	{
+		"unsubscribing leaves the view", "conn.go",
+		"	if c.hub.viewsOf(group) == nil {\n		c.member.Leave", "	if true {\n		c.member.Leave", "", "TestUnsubscribeLeavesAView", "",
+	},
+	{
+		"a position of one view is one of all", "internal/wire/view.go",
+		"	return epoch + viewSuffix(view)", "	return epoch + viewSuffix(\"\")", "", "TestPositionsOfViews", "",
+	},
+	{
+		"snapshots of views are shared", "snapshot.go",
+		"snapshots.Key{Group: group, View: view}", "snapshots.Key{Group: group}", "", "TestSnapshotsOfViewsAreNotShared", "",
+	},
+	{
+		"shows a hidden row", "internal/notify/captured.go",
+		"case e.change.View != \"\" && object.IsNull():", "case false:", "", "TestPagesOfViews", "",
+	},
+	{
+		"keeps a row that is hidden now", "internal/notify/captured.go",
+		"	e.hidden = e.op == capture.Create", "	e.hidden = true", "", "TestPagesOfViews", "",
+	},
+	{
+		"tells a view of columns that it does not get", "internal/notify/captured.go",
+		"	if e.change.View != \"\" { //", "	if false { //", "", "TestPagesOfViews", "",
+	},
+	{
+		"a net effect forgets a hidden create", "internal/notify/captured.go",
+		"case e.hidden && !net, ", "case e.hidden, ", "", "TestHiddenRows", "",
+	},
+	{
+		"a net effect sends a hidden create", "internal/notify/neteffect.go",
+		" && !net.hidden", "", "", "TestHiddenRows", "",
+	},
+	{
+		"makes the payload of a view once for all", "internal/notify/captured.go",
+		"s.payload(e.op, e.fields, e.change.View, key, row)", "s.payload(e.op, e.fields, \"staff\", key, row)", "", "TestPagesOfViews", "",
+	},
+	{
+		"counts the rows of all views together", "internal/notify/compose.go",
+		"		group := e.change.Stream()\n		if e.call != nil || e.isResync() {", "		group := e.change.Group\n		if e.call != nil || e.isResync() {", "", "TestRowsOfViews", "",
+	},
+	{
+		"a resync for too many rows is for all views", "internal/notify/compose.go",
+		"e.change = e.change.Resync(wire.ReasonRows)", "e.change = wire.NewResync(e.change.Group, wire.ReasonRows)", "", "TestRowsOfViews", "",
+	},
+}
