@@ -2,6 +2,7 @@ import { pageId } from "./calls.js";
 import { backoff } from "./connection.js";
 import { RohrpostError, closed, isFault, isLoss } from "./errors.js";
 import { Group, Subscription } from "./group.js";
+import { dataOf, isSame, keyOf, nameOf } from "./target.js";
 import { Watch } from "./watch.js";
 
 const skipped = `!${pageId}`; // the origin of what the handlers of this page do not get
@@ -122,9 +123,8 @@ export class Groups {
     for (const group of this.#handles.values()) group._updateStatus();
   }
 
-  // Servers name {type, id} like this, unless they are told otherwise.
   find(data) {
-    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(data.group ?? `${data.type}-${data.id}`);
+    return this.#subscriptions.get(keyOf(data)) ?? this.#names.get(nameOf(data));
   }
 
   #handlesOf(sub) {
@@ -362,23 +362,4 @@ export class Groups {
     this.report(error);
     this.#hub._emit(data.group, null, data);
   }
-}
-
-function dataOf(target) {
-  if (typeof target === "string") return { group: target };
-  const { since, snapshot, ...data } = target;
-  return data;
-}
-
-function keyOf(data) {
-  return JSON.stringify(Object.entries(data).sort());
-}
-
-// Whether both name a group and nothing else, or are equal.
-function isSame(a, b) {
-  return keyOf(a) === keyOf(b) || (isName(a) && isName(b));
-}
-
-function isName({ group, type, id, ...more }) {
-  return keyOf(more) === "[]";
 }
