@@ -47,6 +47,8 @@ type Hub struct {
 	readers    budget.Slots // of readers that do not wait
 	decoders   budget.Slots // of dispatchers, outside of what may wait
 	rates      budget.InboundRates
+	pressure   *budget.Pressure // of all queues
+	relieving  atomic.Bool
 	portable   bool // treat all sockets as those that may wait; for tests
 	counters   counters
 
@@ -96,6 +98,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		Bytes: budget.Rate(c.Limits.InboundBytes), Messages: budget.Rate(c.Limits.Messages), Controls: budget.Rate(c.Limits.ControlFrames),
 	}
 	h.conns.Init()
+	h.pressure = budget.NewPressure(c.Limits.MaxQueuedBytes, func() { h.tasks.Go(func(context.Context) { h.relieve() }) })
 	h.places = places.NewConnections(c.Limits.MaxConnections, c.Limits.MaxUserConnections)
 	h.handshakes = places.NewShares(c.Limits.MaxHandshakes, 8*c.Limits.MaxHandshakes)
 	h.functions = places.NewShares(c.Limits.MaxFunctions, -1)
@@ -110,6 +113,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		Workers:           runtime.GOMAXPROCS(0),
 		Frame:             h.frameFunc(),
 		MaxGroups:         c.Limits.MaxGroups,
+		Queued:            h.pressure.Add,
 		MaxSendQueueBytes: c.Limits.MaxSendQueueBytes,
 		MaxSendQueueAge:   c.Limits.MaxSendQueueAge,
 		WriteTimeout:      c.Limits.WriteTimeout,
@@ -353,5 +357,23 @@ func (h *Hub) Stats() Stats {
 		Untracked:     h.counters.untracked.Load(),
 		Refused:       h.counters.refused.all(),
 		Closed:        h.counters.closed.all(),
+	}
+}
+
+// relieve closes the connections for which most waits until all queues together are within
+// Limits.MaxQueuedBytes.
+func (h *Hub) relieve() {
+	if !h.relieving.CompareAndSwap(false, true) {
+		return
+	}
+	defer h.relieving.Store(false)
+	var all []budget.Queue[*Conn]
+	for _, c := range h.conns.All() {
+		if !c.member.Ended() {
+			all = append(all, budget.Queue[*Conn]{Of: c, Bytes: c.member.Waiting() + c.inbox.size()})
+		}
+	}
+	for _, c := range budget.Largest(all, h.config.Limits.MaxQueuedBytes) {
+		c.member.EndSlow("close the connection for which most waits: all queues exceed Limits.MaxQueuedBytes")
 	}
 }

@@ -79,3 +79,10 @@ func (b *inbox) idle() <-chan struct{} {
 	}
 	return ended
 }
+
+// size returns the bytes of the messages that wait.
+func (b *inbox) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
+}

@@ -59,6 +59,12 @@ type Limits struct {
 	// closes the connection with 4008. No message may be larger. Defaults to 1 MiB.
 	MaxSendQueueBytes int
 
+	// MaxQueuedBytes is the bytes that may wait for all clients together, with those that
+	// clients have sent and that are not handled yet. Above it the hub closes the clients for
+	// which most waits, with 4008. It looks each time a sixteenth more was queued. Defaults
+	// to 256 MiB.
+	MaxQueuedBytes int
+
 	// MaxSendQueueAge is how long a message may wait for a client that reads more slowly
 	// than the hub sends. A longer wait closes the connection with 4008, except while a
 	// snapshot is sent in parts. Defaults to 30 seconds.
@@ -142,6 +148,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.HandshakeTimeout, 5*time.Second)
 	setDefault(&l.MaxFunctions, 1024)
 	setDefault(&l.MaxSendQueueBytes, 1<<20)
+	setDefault(&l.MaxQueuedBytes, 256<<20)
 	setDefault(&l.MaxSendQueueAge, 30*time.Second)
 	setDefault(&l.IdleTimeout, 60*time.Second)
 	setDefault(&l.WriteTimeout, 10*time.Second)

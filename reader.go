@@ -214,6 +214,7 @@ func (c *Conn) accept(in inbound) {
 	if c.answerHeartbeat(in) {
 		return
 	}
+	c.hub.pressure.Add(len(in.data))
 	room := c.inbox.put(in)
 	c.accepted = true
 	if room == nil {

@@ -46,3 +46,17 @@ func TestLongRun(t *testing.T) {
 		assert.InDelta(t, 6000+50, taken, 51)
 	}
 }
+
+func TestPressure(t *testing.T) {
+	looks := 0
+	p := budget.NewPressure(1600, func() { looks++ })
+	for range 100 {
+		p.Add(10)
+	}
+	assert.Equal(t, 10, looks, "once for each sixteenth")
+	budget.NewPressure(-1, nil).Add(1 << 40)
+
+	queues := []budget.Queue[string]{{"a", 10}, {"b", 50}, {"c", 30}}
+	assert.Equal(t, []string{"b", "c"}, budget.Largest(queues, 15))
+	assert.Empty(t, budget.Largest(queues, 90))
+}

@@ -13,7 +13,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Config configures an Engine. All fields but Frame are required. A negative limit means
+// Config configures an Engine. All fields but Frame and Queued are required. A negative limit means
 // none.
 type Config struct {
 	Logger   *slog.Logger
@@ -24,6 +24,10 @@ type Config struct {
 	// Frame makes a frame of what the Upstream delivers, for so many members, who have got
 	// the change with the offset prev before. Nil: it delivers frames.
 	Frame func(payload []byte, prev, offset uint64, members int) wire.Frame
+
+	// Queued is called with bytes that have to wait for a member. It must not wait. Nil:
+	// nobody counts them.
+	Queued func(bytes int)
 
 	MaxGroups         int           // of a member
 	MaxSendQueueBytes int           // that wait for a member
@@ -186,4 +190,10 @@ func half(limit int) int {
 		return limit
 	}
 	return limit / 2
+}
+
+func (e *Engine) countQueued(bytes int) {
+	if e.config.Queued != nil {
+		e.config.Queued(bytes)
+	}
 }

@@ -211,9 +211,12 @@ func (m *Member) Close() {
 }
 
 // endSlow ends a member whose client reads too slowly. No other member notices.
-func (m *Member) endSlow() {
+func (m *Member) endSlow() { m.EndSlow("close a slow consumer") }
+
+// EndSlow ends the member since too much waits for it. what is for the log.
+func (m *Member) EndSlow(what string) {
 	if m.End(wire.CloseSlowConsumer, "slow consumer", true) {
-		m.owner.SlowConsumer("close a slow consumer")
+		m.owner.SlowConsumer(what)
 	}
 }
 

@@ -94,6 +94,7 @@ func (s *socketWriter) init(m *Member, socket net.Conn, raw syscall.RawConn) {
 // reserve counts a direct frame that is not written yet, and reports whether it fits
 // into the send queue.
 func (s *socketWriter) reserve(f wire.Frame) bool {
+	s.member.engine.countQueued(int(reserved(f)))
 	return !exceeds(s.direct.Add(reserved(f)), s.member.engine.config.MaxSendQueueBytes)
 }
 
@@ -191,7 +192,8 @@ func (s *socketWriter) queued() int { return s.bytes + overhead*len(s.backlog) }
 
 // append appends to the backlog what is not written yet.
 func (s *socketWriter) append(o *outgoing, written int) {
-	now := time.Now()
+	now, before := time.Now(), s.queued()
+	defer func() { s.member.engine.countQueued(s.queued() - before) }()
 	for i, f := range o.frames {
 		if written >= len(f) {
 			written -= len(f)
