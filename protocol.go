@@ -68,6 +68,10 @@ type Change struct {
 	// "updated_fields" of its own; Object itself is never changed. Defaults to none.
 	UpdatedFields []string
 
+	// Partial means that the object of an update holds only some of the keys that the
+	// object of a create has, and the client is to keep the others. Defaults to false.
+	Partial bool
+
 	// Origin is the id of the page that made the change, after a "!" if the page need not
 	// be told. Defaults to that of WithOrigin in the context.
 	Origin string

@@ -250,13 +250,14 @@ func (m Message) change() (rohrpost.Change, bool) {
 	var data struct {
 		Group, Type   string
 		Object        json.RawMessage
+		Partial       bool
 		Origin        string
 		UpdatedFields json.RawMessage `json:"updated_fields"`
 	}
 	if m.Type != "subscription-update" || m.Bind(&data) != nil {
 		return rohrpost.Change{}, false
 	}
-	change := rohrpost.Change{Group: data.Group, Type: data.Type, Object: data.Object, Origin: data.Origin}
+	change := rohrpost.Change{Group: data.Group, Type: data.Type, Object: data.Object, Partial: data.Partial, Origin: data.Origin}
 	if data.UpdatedFields == nil {
 		return change, true
 	}

@@ -172,6 +172,7 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 		return fillCreated(s, db, db.Statement.ConnPool, l)
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
+	s.Values = w.values
 	if w.failure != nil {
 		return w.failure
 	}

@@ -33,7 +33,9 @@ func (l *listing) Wants(context.Context, capture.Operation) capture.Detail { ret
 
 func (l *listing) WantsUpdate([]string) (capture.Detail, bool) { return l.detail, l.before }
 
-func (l *listing) Rereads() bool { return true }
+func (l *listing) Reads() []string { return nil }
+
+func (l *listing) Rereads() capture.Reread { return capture.RereadLossy }
 
 func (l *listing) Begin(context.Context, capture.Store) capture.Transaction {
 	return &listed{listing: l}

@@ -15,7 +15,7 @@ var errLateRows = errors.New("the statement changed rows that were not there bef
 // and holds them until the transaction ends.
 func (w *statementConn) readMet() ([]Row, error) {
 	stmt := w.db.Statement
-	q := selectFrom(w.db, w.table, w.layout, w.plan.whole)
+	q := selectFrom(w.db, w.table, w.layout, w.plan.extent())
 	clauses := w.db.Callback().Update().Clauses
 	if w.removes() {
 		clauses = w.db.Callback().Delete().Clauses
@@ -36,7 +36,7 @@ func (w *statementConn) readMet() ([]Row, error) {
 		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
 	}
 	q.SQL.WriteString(w.dialect.lock(q, w.setsKey))
-	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.whole, nil)
+	rows, count, err := queryRows(q, w.ConnPool, w.table, w.layout, w.plan.extent(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (w *statementConn) fillChanged(s *Statement) (err error) {
 	}
 	if w.plan.readsAfter {
 		met := len(rows)
-		if rows, err = selectRows(w.db, w.ConnPool, w.table, w.layout, rows, w.plan.whole); err != nil {
+		if rows, err = selectRows(w.db, w.ConnPool, w.table, w.layout, rows, w.plan.extent()); err != nil {
 			return err
 		}
 		if len(rows) != met {
@@ -98,7 +98,7 @@ func (w *statementConn) fillCompared(s *Statement) (err error) {
 		if w.setsKey {
 			keys = w.moved
 		}
-		if after, err = selectRows(w.db, w.ConnPool, w.table, w.layout, keys, true); err != nil {
+		if after, err = selectRows(w.db, w.ConnPool, w.table, w.layout, keys, neededColumns); err != nil {
 			return err
 		}
 		if len(after) != len(keys) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -32,6 +33,7 @@ type statementConn struct {
 	named    []string // those that the caller named
 	setsKey  bool
 	moved    []Row // with the keys that the rows will have, where the statement sets them
+	values   reflect.Value // that an update sets, where the statement tells them
 	upsert   *upsert
 	implicit gorm.TxCommitter // around the statement and the reads for it
 	before   []Row
@@ -89,12 +91,12 @@ func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql
 	if !w.plan.returning {
 		return w.ConnPool.ExecContext(ctx, query, args...)
 	}
-	returning := query + w.dialect.returning(w.db.Statement, w.layout, w.plan.whole)
+	returning := query + w.dialect.returning(w.db.Statement, w.layout, w.plan.extent())
 	rows, err := w.ConnPool.QueryContext(ctx, returning, args...)
 	if err != nil {
 		return w.execWithout(ctx, query, args, err)
 	}
-	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.whole, nil)
+	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.extent(), nil)
 	if isChangedTable(err) {
 		return w.execWithout(ctx, query, args, err)
 	}

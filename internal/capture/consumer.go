@@ -38,10 +38,22 @@ type Interest interface {
 	// Wants. It also reports whether the consumer wants the rows before the update.
 	WantsUpdate(set []string) (detail Detail, before bool)
 
-	// Rereads reports whether the plugin is to read a created row again where the table
-	// may keep other values than the program has in memory.
-	Rereads() bool
+	// Reads returns the columns that the consumer looks at, besides the key; nil: all.
+	Reads() []string
+
+	// Rereads tells when the plugin is to read again what the program has in memory.
+	Rereads() Reread
 }
+
+// Reread tells when values in memory are not enough.
+type Reread int
+
+// The cases.
+const (
+	RereadLossy  Reread = iota // where the table may keep other values
+	RereadNever                // nowhere; what the database computes is read nevertheless
+	RereadAlways               // everywhere: triggers may change what is written
+)
 
 // Transaction collects the rows of one transaction until it ends. The plugin calls its
 // methods in the order of the statements. Statements of one transaction may run
@@ -93,6 +105,7 @@ const (
 	Nothing Detail = iota
 	Written        // that the table was written
 	Keys           // which rows were written
+	Values         // and the values that an update sets
 	Columns        // and the values in their columns
 )
 

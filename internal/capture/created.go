@@ -46,7 +46,7 @@ func (s *Statement) withoutKeys(l *layout, rows []Row) error {
 
 // selectCreated reads created rows, all of which are there.
 func selectCreated(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, rows []Row) ([]Row, error) {
-	found, err := selectRows(db, pool, t, l, rows, true)
+	found, err := selectRows(db, pool, t, l, rows, neededColumns)
 	if err == nil && len(found) != len(rows) {
 		err = unreadRows(len(found), len(rows))
 	}
@@ -71,9 +71,9 @@ func createdDiffers(db *gorm.DB, t *Table, l *layout) bool {
 	stmt := db.Statement
 	wants, rereads := t.interest.Wants(stmt.Context, Create), t.interest.Rereads()
 	if wants < Columns {
-		return l != nil && l.rereadKey && rereads
+		return l != nil && l.rereadKey && rereads != RereadNever
 	}
-	return l != nil && l.rereads && rereads || t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
+	return l != nil && l.rereads && rereads != RereadNever || rereads == RereadAlways || t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
 		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) || t.defaults && !dialectOf(db).insert
 }
 

@@ -48,14 +48,14 @@ func dialectOf(db *gorm.DB) dialect {
 	return d
 }
 
-// returning asks a statement for the rows that it changes: whole, or the keys. Names
+// returning asks a statement for columns of the rows that it changes. Names
 // instead of "*": PostgreSQL refuses a prepared statement whose result gets another type.
-func (d dialect) returning(stmt *gorm.Statement, l *layout, whole bool) string {
+func (d dialect) returning(stmt *gorm.Statement, l *layout, e extent) string {
 	table := ""
 	if d.qualified {
 		table = currentName(stmt)
 	}
-	return " RETURNING " + l.list(stmt, table, whole)
+	return " RETURNING " + l.list(stmt, table, e)
 }
 
 // cast keeps the type of a result where ALTER TYPE makes a column wider: PostgreSQL
@@ -98,7 +98,7 @@ func (d dialect) claim(stmt *gorm.Statement, l *layout) string {
 	if !d.writer {
 		return ""
 	}
-	column := stmt.Quote(clause.Column{Name: l.whole[0].column.name})
+	column := stmt.Quote(clause.Column{Name: l.all[0].column.name})
 	return "UPDATE " + stmt.Quote(tableName(stmt)) + " SET " + column + "=" + column + " WHERE 0"
 }
 

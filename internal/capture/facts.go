@@ -30,6 +30,14 @@ func (w *statementConn) facts() facts {
 	if f.op == Create {
 		w.upsertFacts(&f)
 	}
+	if f.wants == Values && f.failure == nil {
+		f.wants = Columns
+		if set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set); w.table.interest.Rereads() != RereadAlways {
+			if values, told := w.layout.valuesOf(w.db.Statement.Context, w.table, set); told {
+				f.wants, w.values = Keys, values
+			}
+		}
+	}
 	return f
 }
 

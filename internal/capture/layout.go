@@ -29,7 +29,8 @@ type layout struct {
 	// relation is "table", "plain view" for one that the database itself writes through, or
 	// "view" for any other, also for virtual tables.
 	relation string
-	whole    []place // the columns that the model reads
+	all      []place // the columns that the model reads
+	needed   []place // those of them at which the consumer looks, and those of the key
 	keys     []place // those of the primary key
 	lists    []columnList
 	clock    clock // how it keeps times
@@ -52,10 +53,19 @@ type column struct {
 
 // columnList is the text that names columns to read.
 type columnList struct {
-	table string
-	whole bool
-	text  string
+	table  string
+	extent extent
+	text   string
 }
+
+// extent says which columns of a row are read.
+type extent int
+
+const (
+	keyColumns    extent = iota
+	neededColumns        // those at which the consumer looks
+	allColumns
+)
 
 // place is a column that is read, and the field that takes it.
 type place struct {
@@ -89,7 +99,7 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 	if err != nil {
 		return nil, fmt.Errorf("read what columns the table has: %w", err)
 	}
-	complete := l.fit(t.schema, d)
+	complete := l.fit(t, d)
 	if l.keepLists(db.Statement); complete {
 		t.keep(name, l)
 	}
@@ -140,9 +150,10 @@ func assumedLayout(s *schema.Schema) *layout {
 	l := &layout{relation: "table"}
 	for _, field := range s.Fields {
 		if field.Readable && field.DBName != "" && s.FieldsByDBName[field.DBName] == field {
-			l.whole = append(l.whole, place{field: field, column: &column{name: field.DBName}})
+			l.all = append(l.all, place{field: field, column: &column{name: field.DBName}})
 		}
 	}
+	l.needed = l.all
 	return l
 }
 
@@ -187,7 +198,8 @@ func tableName(stmt *gorm.Statement) string {
 
 // fit finds the columns that the model reads, by the rules by which GORM finds fields.
 // It reports whether the table has all columns that the model writes.
-func (l *layout) fit(s *schema.Schema, d dialect) (complete bool) {
+func (l *layout) fit(t *Table, d dialect) (complete bool) {
+	s := t.schema
 	found := map[*schema.Field]*column{}
 	for _, c := range l.columns {
 		if field := s.LookUpField(c.name); field != nil {
@@ -207,53 +219,58 @@ func (l *layout) fit(s *schema.Schema, d dialect) (complete bool) {
 		if c != nil && field.Readable {
 			p := place{field: field, column: c, cast: d.cast(field, c)}
 			p.fidelity = p.findFidelity()
-			l.whole, l.rereads = append(l.whole, p), l.rereads || p.fidelity == lost
+			if l.all = append(l.all, p); t.needs(field) {
+				l.needed, l.rereads = append(l.needed, p), l.rereads || p.fidelity == lost
+			}
 		}
 	}
 	l.exactKey = true
 	for _, field := range s.PrimaryFields {
-		i := slices.IndexFunc(l.whole, func(p place) bool { return p.field == field })
+		i := slices.IndexFunc(l.needed, func(p place) bool { return p.field == field })
 		if i < 0 {
 			l.err = fmt.Errorf("the table has no column %s, which is of the key", field.DBName)
 			continue
 		}
-		l.keys = append(l.keys, l.whole[i])
-		l.exactKey = l.exactKey && l.whole[i].isExactKey()
-		l.rereadKey = l.rereadKey || l.whole[i].fidelity == lost
+		l.keys = append(l.keys, l.needed[i])
+		l.exactKey = l.exactKey && l.needed[i].isExactKey()
+		l.rereadKey = l.rereadKey || l.needed[i].fidelity == lost
 	}
 	return complete
 }
 
-// places returns the columns to read: all, or those of the key.
-func (l *layout) places(whole bool) []place {
-	if whole || len(l.keys) == 0 {
-		return l.whole
+// places returns the columns to read.
+func (l *layout) places(e extent) []place {
+	switch {
+	case e == allColumns:
+		return l.all
+	case e == neededColumns || len(l.keys) == 0:
+		return l.needed
 	}
 	return l.keys
 }
 
 // list returns the columns to read, of the table by its name in the statement.
-func (l *layout) list(stmt *gorm.Statement, table string, whole bool) string {
+func (l *layout) list(stmt *gorm.Statement, table string, e extent) string {
 	for i := range l.lists {
-		if known := &l.lists[i]; known.table == table && known.whole == whole {
+		if known := &l.lists[i]; known.table == table && known.extent == e {
 			return known.text
 		}
 	}
-	return l.write(stmt, table, whole)
+	return l.write(stmt, table, e)
 }
 
 // keepLists writes the lists that most statements need.
 func (l *layout) keepLists(stmt *gorm.Statement) {
 	for _, table := range []string{"", stmt.Table} {
-		for _, whole := range []bool{false, true} {
-			l.lists = append(l.lists, columnList{table, whole, l.write(stmt, table, whole)})
+		for _, e := range []extent{keyColumns, neededColumns, allColumns} {
+			l.lists = append(l.lists, columnList{table, e, l.write(stmt, table, e)})
 		}
 	}
 }
 
-func (l *layout) write(stmt *gorm.Statement, table string, whole bool) string {
+func (l *layout) write(stmt *gorm.Statement, table string, e extent) string {
 	var text strings.Builder
-	for i, p := range l.places(whole) {
+	for i, p := range l.places(e) {
 		if i > 0 {
 			text.WriteByte(',')
 		}
@@ -304,10 +321,10 @@ func (c clock) keep(t time.Time, k kind, precision int) time.Time {
 }
 
 // stored sets kept to a created row as a read would give it: nothing but the columns that
-// the model reads, and times as the column keeps them.
+// the consumer looks at, and times as the column keeps them.
 func (l *layout) stored(ctx context.Context, row, kept reflect.Value) error {
-	for i := range l.whole {
-		if err := l.keep(ctx, &l.whole[i], row, kept); err != nil {
+	for i := range l.needed {
+		if err := l.keep(ctx, &l.needed[i], row, kept); err != nil {
 			return err
 		}
 	}

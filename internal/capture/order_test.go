@@ -289,7 +289,9 @@ func (keyed) Wants(context.Context, Operation) Detail { return Keys }
 
 func (keyed) WantsUpdate([]string) (Detail, bool) { return Keys, false }
 
-func (keyed) Rereads() bool { return true }
+func (keyed) Reads() []string { return nil }
+
+func (keyed) Rereads() Reread { return RereadLossy }
 
 func (keyed) Begin(context.Context, Store) Transaction { return nothingKept{} }
 

@@ -44,6 +44,14 @@ type plan struct {
 	failure     error
 }
 
+// extent returns which columns of a row are read.
+func (p *plan) extent() extent {
+	if p.whole {
+		return neededColumns
+	}
+	return keyColumns
+}
+
 // planFor decides about one statement.
 func planFor(f facts) plan {
 	switch {

@@ -11,10 +11,10 @@ import (
 const keyedRows = 1000 // in one SELECT by keys: databases limit the parameters
 
 // selectFrom begins a SELECT on the table of a statement; it runs no callbacks.
-func selectFrom(db *gorm.DB, t *Table, l *layout, whole bool) *gorm.Statement {
+func selectFrom(db *gorm.DB, t *Table, l *layout, e extent) *gorm.Statement {
 	q := db.Session(&gorm.Session{NewDB: true}).Unscoped().Statement
 	q.Schema, q.Table, q.TableExpr = t.schema, db.Statement.Table, db.Statement.TableExpr
-	q.AddClause(clause.Select{Columns: []clause.Column{{Name: l.list(q, q.Table, whole), Raw: true}}})
+	q.AddClause(clause.Select{Columns: []clause.Column{{Name: l.list(q, q.Table, e), Raw: true}}})
 	q.AddClause(clause.From{})
 	return q
 }
@@ -22,13 +22,13 @@ func selectFrom(db *gorm.DB, t *Table, l *layout, whole bool) *gorm.Statement {
 // selectRows reads the rows with the keys of the given ones. It returns those that it
 // finds in the order of the keys, and behind them those whose keys the database spells
 // otherwise. The error says that some could not be read.
-func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, keyed []Row, whole bool) ([]Row, error) {
+func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, keyed []Row, e extent) ([]Row, error) {
 	ordered := make([]Row, 0, len(keyed))
 	for keys := range slices.Chunk(keyed, keyedRows) {
-		q := selectFrom(db, t, l, whole)
+		q := selectFrom(db, t, l, e)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, t, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
-		found, count, err := queryRows(q, pool, t, l, whole, make([]Row, 0, len(keys)))
+		found, count, err := queryRows(q, pool, t, l, e, make([]Row, 0, len(keys)))
 		if err != nil {
 			return nil, err
 		}
@@ -86,10 +86,10 @@ func in(columns []clause.Column, tuples [][]any) clause.Expression {
 
 // queryRows runs a SELECT that is built. It appends the rows to found, and returns how many
 // it has met. The caller may get its error as that of his own statement.
-func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, whole bool, found []Row) ([]Row, int, error) {
+func queryRows(q *gorm.Statement, pool gorm.ConnPool, t *Table, l *layout, e extent, found []Row) ([]Row, int, error) {
 	rows, err := pool.QueryContext(q.Context, q.SQL.String(), q.Vars...)
 	if err != nil {
 		return nil, 0, err
 	}
-	return scanRows(q.Context, rows, t, l, whole, found)
+	return scanRows(q.Context, rows, t, l, e, found)
 }

@@ -42,26 +42,26 @@ func (s *structs) next(t reflect.Type) reflect.Value {
 // the model cannot take, but does not return them: the statement has succeeded
 // nevertheless. The columns are those of the places. If not all of them are read, it keeps
 // only the keys.
-func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, whole bool, scanned []Row) (_ []Row, count int, err error) {
+func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, e extent, scanned []Row) (_ []Row, count int, err error) {
 	defer func() {
 		if closeErr := rows.Close(); err == nil {
 			err = closeErr
 		}
 	}()
-	s := newScanner(l.places(whole))
+	s := newScanner(l.places(e))
 	defer s.putBack()
 	for rows.Next() {
 		if count++; count > maxRows {
 			continue
 		}
-		if s.value == (reflect.Value{}) || whole {
+		if s.value == (reflect.Value{}) || e > keyColumns {
 			s.value = s.structs.next(t.schema.ModelType)
 		}
 		if s.scan(ctx, rows) != nil {
 			continue
 		}
 		read := newRow(ctx, t, s.value)
-		if !whole {
+		if e == keyColumns {
 			read.After = reflect.Value{}
 		}
 		scanned = append(scanned, read)

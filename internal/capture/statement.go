@@ -39,6 +39,10 @@ type Statement struct {
 	// Rows are in the order of their keys.
 	Rows []Row
 
+	// Values is a struct with the columns that an update sets, as the table keeps them. It
+	// is valid where the consumer wanted Values, and the Rows are known by their keys.
+	Values reflect.Value
+
 	// Keyless holds rows that were created, and whose keys are unknown.
 	Keyless []Row
 

@@ -40,6 +40,8 @@ type Table struct {
 type Column struct {
 	Name        string
 	PrimaryKey  bool
+	Readable    bool // it is read from the table
+	ReadOnly    bool // it is never written: the database makes it
 	KeyPart     int // the index in the primary key, -1 for other columns
 	AutoUpdated bool
 	Field       reflect.StructField
@@ -57,6 +59,7 @@ func NewTable(db *gorm.DB, s *schema.Schema) *Table {
 		}
 		c := &Column{
 			Name: field.DBName, PrimaryKey: field.PrimaryKey, KeyPart: slices.Index(s.PrimaryFields, field),
+			Readable: field.Readable, ReadOnly: !field.Creatable && !field.Updatable,
 			AutoUpdated: field.AutoUpdateTime > 0, Field: field.StructField, field: field,
 		}
 		t.Columns = append(t.Columns, c)
@@ -132,6 +135,29 @@ func (c *Column) NamesGroups() error {
 		return fmt.Errorf("the column %q is a %s, which no group name can carry", c.Name, c.field.GORMDataType)
 	}
 	return nil
+}
+
+// Value returns the column's field in a row. It is not valid behind a nil pointer.
+func (c *Column) Value(row reflect.Value) reflect.Value {
+	for _, i := range c.field.StructField.Index {
+		if row.Kind() == reflect.Pointer {
+			if row.IsNil() {
+				return reflect.Value{}
+			}
+			row = row.Elem()
+		}
+		if i < 0 { // GORM marks an embedded pointer so
+			i = -i - 1
+		}
+		row = row.Field(i)
+	}
+	return row
+}
+
+// needs reports whether the consumer looks at a field, or the plugin itself does.
+func (t *Table) needs(field *schema.Field) bool {
+	reads := t.interest.Reads()
+	return reads == nil || field.PrimaryKey || slices.Contains(reads, field.DBName) || slices.Contains(t.soft, field)
 }
 
 // isKey reports whether the column is of the primary key.

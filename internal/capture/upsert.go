@@ -26,6 +26,15 @@ type upsert struct {
 	count   int      // of the elements
 }
 
+// extent returns which columns of a row are read. Where rows may be met and stay as they
+// are, all of them are compared.
+func (u *upsert) extent() extent {
+	if u.exact {
+		return neededColumns
+	}
+	return allColumns
+}
+
 // lookup is a set of unique columns, and the values that the elements have there.
 type lookup struct {
 	columns []clause.Column
@@ -88,11 +97,11 @@ func newUpsert(t *Table, l *layout, conflict clause.OnConflict, values clause.Va
 		}
 	}
 	u.keyed = u.keyed && len(u.free) == 0
-	u.tells = u.keyed && !u.nothing && !t.defaults && !l.rereads && l.setsAll(conflict, places)
+	u.tells = u.keyed && !u.nothing && !t.defaults && !l.rereads && t.interest.Rereads() != RereadAlways && l.setsAll(conflict, places)
 	return u
 }
 
-// setsAll reports whether an upsert sets all columns that the model reads, in new rows and
+// setsAll reports whether an upsert sets all columns at which the consumer looks, in new rows and
 // in those that are there, to the values of its elements.
 func (l *layout) setsAll(conflict clause.OnConflict, places map[string]int) bool {
 	copied := map[string]bool{}
@@ -102,9 +111,9 @@ func (l *layout) setsAll(conflict clause.OnConflict, places map[string]int) bool
 			copied[l.fold(value.Name)] = true
 		}
 	}
-	for i := range l.whole {
-		name := l.fold(l.whole[i].column.name)
-		if _, given := places[name]; !given || !copied[name] && !l.whole[i].field.PrimaryKey {
+	for i := range l.needed {
+		name := l.fold(l.needed[i].column.name)
+		if _, given := places[name]; !given || !copied[name] && !l.needed[i].field.PrimaryKey {
 			return false
 		}
 	}

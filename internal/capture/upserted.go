@@ -28,13 +28,13 @@ func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 func lockRows(w *statementConn, rows []Row) (locked []Row, err error) {
 	locked = make([]Row, 0, len(rows))
 	for keys := range slices.Chunk(rows, keyedRows) {
-		q := selectFrom(w.db, w.table, w.layout, true)
+		q := selectFrom(w.db, w.table, w.layout, w.upsert.extent())
 		q.AddClause(clause.Where{Exprs: []clause.Expression{hasKeyOf(q.Context, w.table, keys)}})
 		q.Build("SELECT", "FROM", "WHERE")
 		q.SQL.WriteString(w.dialect.lock(w.db.Statement, false))
 		known := len(locked)
 		var count int
-		locked, count, err = queryRows(q, w.ConnPool, w.table, w.layout, true, locked)
+		locked, count, err = queryRows(q, w.ConnPool, w.table, w.layout, w.upsert.extent(), locked)
 		if err == nil {
 			err = missingRows(len(locked)-known, count)
 		}
@@ -49,13 +49,13 @@ func (u *upsert) lookUp(w *statementConn, lock string) (found []Row, err error) 
 	for _, lookup := range u.lookups {
 		found = slices.Grow(found, len(lookup.tuples))
 		for tuples := range slices.Chunk(lookup.tuples, keyedRows) {
-			q := selectFrom(w.db, w.table, w.layout, true)
+			q := selectFrom(w.db, w.table, w.layout, w.upsert.extent())
 			q.AddClause(clause.Where{Exprs: []clause.Expression{in(lookup.columns, tuples)}})
 			q.Build("SELECT", "FROM", "WHERE")
 			q.SQL.WriteString(lock)
 			known := len(found)
 			var count int
-			if found, count, err = queryRows(q, w.ConnPool, w.table, w.layout, true, found); err != nil {
+			if found, count, err = queryRows(q, w.ConnPool, w.table, w.layout, w.upsert.extent(), found); err != nil {
 				return nil, err
 			}
 			if read := len(found) - known; read != count {
@@ -124,7 +124,7 @@ func (u *upsert) readAfter(w *statementConn) (after []Row, err error) {
 		return nil, err
 	}
 	moved := missingIn(rowsByKey(after), w.before) // the statement has changed the columns by which it met these rows
-	more, err := selectRows(w.db, w.ConnPool, w.table, w.layout, moved, true)
+	more, err := selectRows(w.db, w.ConnPool, w.table, w.layout, moved, u.extent())
 	return sortRows(append(after, more...)), err
 }
 
@@ -138,13 +138,13 @@ func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (ke
 	created := missingIn(before, after)
 	keys = map[string]bool{}
 	for rows := range slices.Chunk(created, keyedRows) {
-		q := selectFrom(w.db, w.table, w.layout, false)
+		q := selectFrom(w.db, w.table, w.layout, keyColumns)
 		q.AddClause(clause.Where{Exprs: []clause.Expression{
 			hasKeyOf(w.db.Statement.Context, w.table, rows),
 			clause.Expr{SQL: q.Quote(clause.Column{Table: clause.CurrentTable, Name: "xmax"}) + "::text <> '0'"},
 		}})
 		q.Build("SELECT", "FROM", "WHERE")
-		met, _, err := queryRows(q, w.ConnPool, w.table, w.layout, false, nil)
+		met, _, err := queryRows(q, w.ConnPool, w.table, w.layout, keyColumns, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -161,18 +161,18 @@ func (s *statement) addChange(op capture.Operation, fields []string, key capture
 // addChangeFor is addChange for a view, "" for all. It logs, counts and leaves out a change
 // that it cannot build.
 func (s *statement) addChangeFor(op capture.Operation, fields []string, key capture.Key, row reflect.Value, group, view string) {
-	e := txEntry{model: s.model, key: key.Text(), op: op}
-	net, origin := s.tx.notifier.config.NetEffect, s.origin
+	e := txEntry{model: s.model, key: key.Text(), op: op, fields: fields}
+	e.change = wire.Change{Group: group, UpdatedFields: fields, Origin: s.origin, View: view}
+	var before *wire.Change
+	net := s.tx.notifier.config.NetEffect
 	if net {
-		e.op, fields, origin = s.tx.net(netKey{s.model, key.Text(), wire.Stream(group, view)}, op, fields, origin)
+		before = s.tx.compose(&e)
 	}
-	e.fields = fields
-	e.change = wire.Change{Group: group, UpdatedFields: fields, Origin: origin, View: view}
 	if e.op != nothing {
 		e.change.Type = e.op.String()
 		err := e.change.Check()
 		if err == nil {
-			err = s.render(&e, key, row)
+			err = s.render(&e, op, before, key, row)
 		}
 		switch {
 		case err != nil:
@@ -189,11 +189,15 @@ func (s *statement) addChangeFor(op capture.Operation, fields []string, key capt
 }
 
 // render sets the object of the change, nil if the update is not to be sent. It hides the
-// row from a view whose payload is null.
-func (s *statement) render(e *txEntry, key capture.Key, row reflect.Value) error {
+// row from a view whose payload is null. op is what the statement has done, and before is
+// the change with which that was composed.
+func (s *statement) render(e *txEntry, op capture.Operation, before *wire.Change, key capture.Key, row reflect.Value) error {
 	if !s.tx.needsPayload(e.change.Stream()) {
 		e.change.Object = wire.Unrendered{}
 		return nil
+	}
+	if s.model.payload != nil {
+		return s.renderColumns(e, op, before, key, row)
 	}
 	object, err := s.payload(e.op, e.fields, e.change.View, key, row)
 	switch {
@@ -208,6 +212,23 @@ func (s *statement) render(e *txEntry, key capture.Key, row reflect.Value) error
 		e.change.UpdatedFields = fieldsIn(object, e.fields)
 	}
 	e.change.Object = object
+	return nil
+}
+
+// renderColumns is render for a model that lists columns: an update tells only those that
+// it sets. Composed with an earlier change it adds them to the object of that.
+func (s *statement) renderColumns(e *txEntry, op capture.Operation, before *wire.Change, key capture.Key, row reflect.Value) error {
+	object, err := s.columns(op, key, row)
+	e.change.Object, e.change.Partial = object, op == capture.Update
+	if before == nil || op != capture.Update || err != nil {
+		return err
+	}
+	e.change.Partial = before.Partial
+	if known, rendered := before.Object.(wire.Object); rendered {
+		e.change.Object = wire.ObjectOf(wire.Unite(known.JSON(), object.JSON()))
+	} else {
+		e.change.Object = before.Object
+	}
 	return nil
 }
 
@@ -240,9 +261,10 @@ func (s *statement) skip(op capture.Operation, key capture.Key, err error) {
 	s.tx.notifier.skip(s.model.table.Name, key.Text(), op, err)
 }
 
-// net composes a change with the earlier changes of the row in the transaction. Each
-// change holds the whole effect so far, so that a savepoint only truncates the list.
-func (t *Tx) net(key netKey, op capture.Operation, fields []string, origin string) (capture.Operation, []string, string) {
+// compose composes a change with the earlier one of the row in the transaction, which it
+// returns, nil for none. Each change holds the whole effect so far, so that a savepoint only
+// truncates the list.
+func (t *Tx) compose(e *txEntry) *wire.Change {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.netted == nil {
@@ -253,11 +275,12 @@ func (t *Tx) net(key netKey, op capture.Operation, fields []string, origin strin
 			}
 		}
 	}
-	at, known := t.netted[key]
+	at, known := t.netted[e.netKey()]
 	if !known {
-		return op, fields, origin
+		return nil
 	}
-	e := &t.entries[at]
-	op, fields = netOf(e.op, e.fields, op, fields)
-	return op, fields, wire.ComposedOrigin(e.change.Origin, origin)
+	was := t.entries[at]
+	e.op, e.fields = netOf(was.op, was.fields, e.op, e.fields)
+	e.change.UpdatedFields, e.change.Origin = e.fields, wire.ComposedOrigin(was.change.Origin, e.change.Origin)
+	return &was.change
 }

@@ -22,6 +22,8 @@ type model struct {
 	json    map[string]string // names of updated fields by column; nil: the columns
 
 	preload      []string
+	payload      *columnPayload // nil: a method makes objects, or they hold only the key
+	reads        []string       // the columns that matter besides the key; nil: all
 	namesGroup   bool // the type is a groupNamer
 	namesGroups  bool // the type is a groupsNamer
 	makesPayload bool // the type is a payloadProvider
@@ -47,6 +49,7 @@ type (
 func newModel(t *capture.Table, c Config) (*model, error) {
 	m := &model{table: t, without: withoutKeyFor{t.Model}}
 	var first *tag
+	var tags []*tag
 	for op, text := range findMarks(t.Model, c.Markers) {
 		if text == nil {
 			continue
@@ -56,6 +59,7 @@ func newModel(t *capture.Table, c Config) (*model, error) {
 			return nil, err
 		}
 		m.tags[op] = parsed
+		tags = append(tags, parsed)
 		if first == nil {
 			first = parsed
 		}
@@ -77,7 +81,14 @@ func newModel(t *capture.Table, c Config) (*model, error) {
 	if err := m.checkKey(); err != nil {
 		return nil, err
 	}
-	m.preload = m.preloads()
+	payload, err := newColumnPayload(t, tags)
+	if err != nil {
+		return nil, err
+	}
+	if !m.makesPayload && m.makesPayloadTx == nil {
+		m.payload = payload
+	}
+	m.preload, m.reads = m.preloads(), m.readColumns()
 	if c.JSONNames {
 		m.json = jsonNames(t)
 	}
@@ -148,16 +159,22 @@ func (m *model) checkKey() error {
 func jsonNames(t *capture.Table) map[string]string {
 	names := map[string]string{}
 	for _, column := range t.Columns {
-		name, _, _ := strings.Cut(column.Field.Tag.Get("json"), ",")
-		switch {
-		case column.Field.Tag.Get("json") == "-":
-			name = ""
-		case name == "":
-			name = column.Field.Name
-		}
-		names[column.Name] = name
+		names[column.Name] = jsonName(column)
 	}
 	return names
+}
+
+// jsonName returns the name of one column, "" if its field is not in the JSON.
+func jsonName(column *capture.Column) string {
+	tag := column.Field.Tag.Get("json")
+	name, _, _ := strings.Cut(tag, ",")
+	switch {
+	case tag == "-":
+		return ""
+	case name == "":
+		return column.Field.Name
+	}
+	return name
 }
 
 // Wants implements capture.Interest. An update may hide and show rows of a table with
@@ -177,18 +194,41 @@ func (m *model) WantsUpdate(set []string) (detail capture.Detail, before bool) {
 	switch {
 	case !m.announcesUpdateOf(set):
 		detail = capture.Nothing
-	case m.needsColumns(capture.Update):
+	case m.readsRows(capture.Update), m.payload != nil && m.payload.readOnly:
 		detail = capture.Columns
+	case m.payload != nil:
+		detail = capture.Values
 	default:
 		detail = capture.Keys
 	}
 	return detail, m.changesGroups(set)
 }
 
+// Reads implements capture.Interest.
+func (m *model) Reads() []string { return m.reads }
+
+// readColumns returns the columns that matter. A method may look at any.
+func (m *model) readColumns() []string {
+	if m.hasMethods() {
+		return nil
+	}
+	columns := []string{}
+	for _, tag := range m.tags {
+		if tag != nil {
+			columns = append(append(columns, tag.payload...), tag.group.columnNames()...)
+		}
+	}
+	return columns
+}
+
 // Rereads implements capture.Interest.
-func (m *model) Rereads() bool {
-	tag := m.tags[capture.Create]
-	return tag == nil || tag.reread
+func (m *model) Rereads() capture.Reread {
+	for _, tag := range m.tags {
+		if tag != nil {
+			return tag.reread
+		}
+	}
+	return capture.RereadLossy
 }
 
 // announces reports whether writes of this kind are announced.
@@ -217,6 +257,11 @@ func (m *model) preloads() []string {
 
 // needsColumns reports whether more than the key of a written row must be known.
 func (m *model) needsColumns(op capture.Operation) bool {
+	return m.readsRows(op) || m.payload != nil && op != capture.Delete
+}
+
+// readsRows reports whether columns of a row must be known that the write may not tell.
+func (m *model) readsRows(op capture.Operation) bool {
 	return m.hasMethods() || m.tags[op] != nil && m.tags[op].group.needsColumns()
 }
 
@@ -248,9 +293,13 @@ func (m *model) changesGroups(set []string) bool {
 // groups that its rows stay in.
 func (m *model) announcesUpdateOf(set []string) bool {
 	tag := m.tags[capture.Update]
-	return tag != nil && (tag.fields == nil || slices.ContainsFunc(set, func(column string) bool {
-		return slices.Contains(tag.fields, column)
-	}))
+	switch {
+	case tag == nil:
+		return false
+	case tag.fields != nil:
+		return slices.ContainsFunc(set, func(column string) bool { return slices.Contains(tag.fields, column) })
+	}
+	return m.payload == nil || m.payload.isChangedBy(set)
 }
 
 // isLive reports whether the application sees the row: it is not soft-deleted. A row
@@ -261,10 +310,16 @@ func (m *model) isLive(ctx context.Context, row reflect.Value) bool {
 
 // fieldNames turns columns into the names that updated fields have in messages.
 func (m *model) fieldNames(columns []string) []string {
+	if m.payload != nil {
+		columns = m.payload.listed(columns)
+	}
 	if m.json == nil || columns == nil {
 		return columns
 	}
 	var names []string
+	if m.payload != nil {
+		names = []string{}
+	}
 	for _, column := range columns {
 		if name, known := m.json[column]; !known {
 			names = append(names, column)

@@ -93,6 +93,18 @@ func (s *statement) payload(op capture.Operation, fields []string, view string, 
 	return object, nil
 }
 
+// columns encodes the object of a model that lists columns: of an update those that the
+// statement has set, of a create all, and of a delete only the key.
+func (s *statement) columns(op capture.Operation, key capture.Key, row reflect.Value) (object wire.Object, err error) {
+	defer panics.Recover(&err)
+	if !row.IsValid() {
+		row = s.Values
+	}
+	return s.model.payload.object(key, row, func(c *payloadColumn) bool {
+		return op == capture.Create || op == capture.Update && (c.ReadOnly || slices.Contains(s.Set, c.Name))
+	})
+}
+
 // payloadTx calls a PushNotificationDataTx method on the connection of the statement.
 func (s *statement) payloadTx(q PayloadQuery, row reflect.Value) (data any, err error) {
 	if row, err = s.loaded(row); err != nil {

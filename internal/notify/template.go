@@ -97,6 +97,16 @@ func (g *groupTemplate) appendParts(name []byte, i int, key capture.Key) (_ []by
 	return name, nil
 }
 
+// columnNames returns the columns in the name.
+func (g *groupTemplate) columnNames() (names []string) {
+	for _, column := range g.columns {
+		if column != nil {
+			names = append(names, column.Name)
+		}
+	}
+	return names
+}
+
 // usesKey reports whether the name contains the primary key as a whole.
 func (g *groupTemplate) usesKey() bool { return slices.Contains(g.columns, nil) }
 

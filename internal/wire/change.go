@@ -23,6 +23,7 @@ type Change struct {
 	Type          string
 	Object        any
 	UpdatedFields []string
+	Partial       bool
 	Origin        string
 	View          string
 }
@@ -90,12 +91,15 @@ func (ch *Change) Encode() ([]byte, error) {
 	b := append(make([]byte, 0, size), `{"id":`...)
 	b = strconv.AppendUint(b, randomInteger(), 10)
 	b = append(b, `,"type":"`+ChangeMessage+`","data":{"type":`...)
-	b = appendString(b, ch.Type)
+	b = AppendString(b, ch.Type)
 	b = append(b, `,"group":`...)
-	b = appendString(b, ch.Group)
+	b = AppendString(b, ch.Group)
 	b = append(b, `,"object":`...)
 	if len(ch.UpdatedFields) == 0 {
-		return ch.appendEnd(append(b, object...)), nil
+		if b = append(b, object...); ch.Partial && ch.UpdatedFields != nil {
+			b = ch.appendFields(append(b, ','))
+		}
+		return ch.appendEnd(b), nil
 	}
 	if ch.listsFields(object) {
 		b = append(b, trimSpace(object[:len(object)-1])...)
@@ -111,8 +115,11 @@ func (ch *Change) Encode() ([]byte, error) {
 
 // appendEnd appends what follows the object and the updated fields.
 func (ch *Change) appendEnd(b []byte) []byte {
+	if ch.Partial {
+		b = append(b, `,"partial":true`...)
+	}
 	if ch.Origin != "" {
-		b = appendString(append(b, `,"origin":`...), ch.Origin)
+		b = AppendString(append(b, `,"origin":`...), ch.Origin)
 	}
 	return append(b, "}}"...)
 }
@@ -142,7 +149,7 @@ func (ch *Change) appendFields(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, field)
+		b = AppendString(b, field)
 	}
 	return append(b, ']')
 }

@@ -99,10 +99,11 @@ func idProblem(raw json.RawMessage) string {
 
 // EncodeString returns s as a JSON string.
 func EncodeString(s string) json.RawMessage {
-	return appendString(make([]byte, 0, len(s)+2), s)
+	return AppendString(make([]byte, 0, len(s)+2), s)
 }
 
-func appendString(b []byte, s string) []byte {
+// AppendString appends s as a JSON string.
+func AppendString(b []byte, s string) []byte {
 	if isPlain(s) {
 		return append(append(append(b, '"'), s...), '"')
 	}
@@ -150,4 +151,33 @@ func AppendField(object json.RawMessage, key string, pieces ...[]byte) Object {
 		b = append(b, p...)
 	}
 	return Object{append(b, '}')}
+}
+
+// Unite returns a JSON object with the values of two: those of b where both have a key. The
+// keys keep the order of a, those of b alone follow.
+func Unite(a, b json.RawMessage) json.RawMessage {
+	later := map[string]json.RawMessage{}
+	for key, value := range Pairs(b) {
+		later[string(key)] = value
+	}
+	united := append(make([]byte, 0, len(a)+len(b)), '{')
+	add := func(key []byte, value json.RawMessage) {
+		if len(united) > 1 {
+			united = append(united, ',')
+		}
+		united = append(append(append(united, key...), ':'), value...)
+	}
+	for key, value := range Pairs(a) {
+		if replaced, is := later[string(key)]; is {
+			value = replaced
+			delete(later, string(key))
+		}
+		add(key, value)
+	}
+	for key, value := range Pairs(b) {
+		if _, left := later[string(key)]; left {
+			add(key, value)
+		}
+	}
+	return append(united, '}')
 }

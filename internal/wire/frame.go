@@ -60,7 +60,7 @@ func ResyncFrame(stream, why string, members int, epoch string, offset uint64) F
 		return TextFrame(payload)
 	}
 	payload = append(payload[:len(payload)-len("}}")], `,"epoch":`...)
-	payload = appendString(payload, EpochFor(stream, epoch))
+	payload = AppendString(payload, EpochFor(stream, epoch))
 	payload = append(payload, `,"offset":`...)
 	payload = strconv.AppendUint(payload, offset, 10)
 	return TextFrame(append(payload, "}}"...))

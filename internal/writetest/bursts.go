@@ -249,7 +249,7 @@ func (r *burst) judge(rows []Counter) (problem string) {
 			}
 			continue
 		case object.Version < highest[object.ID]:
-			return fmt.Sprintf("row %d: version %d is published after %d: %s", object.ID, object.Version, highest[object.ID], published)
+			return fmt.Sprintf("row %d: version %d is published after %d: %s", object.ID, object.Version, highest[object.ID], lines(published))
 		}
 		highest[object.ID] = object.Version
 		loaded[object.ID] = false

@@ -73,7 +73,7 @@ const (
 
 func newOracle(tb testing.TB, e Engine, config gorm.Config, s subject) *oracle {
 	b := &bench{hub: rohrpost.NewHub(rohrpost.Config{}), logs: &syncBuilder{}, db: e.Open(tb, config)}
-	b.use(tb, rohrpost.PluginConfig{})
+	b.use(tb, rohrpost.PluginConfig{NetEffect: config.SkipDefaultTransaction})
 	for _, statement := range s.tables(e) {
 		require.NoError(tb, b.db.Exec(statement).Error, statement)
 	}
@@ -87,7 +87,7 @@ func (o *oracle) run(t *testing.T) {
 	o.page = o.subject.truth(o.db)
 	for range programSteps {
 		s := o.subject.steps[o.rng.IntN(len(o.subject.steps))]
-		shape := o.step(s)
+		shape := o.step(s, o.subject.steps[o.rng.IntN(len(o.subject.steps))])
 		o.steps++
 		changes, truth := o.recorder.Sent(), o.subject.truth(o.db)
 		o.recorder.Reset()
@@ -102,15 +102,20 @@ func (o *oracle) run(t *testing.T) {
 	}
 }
 
-// step runs a write alone, in a transaction, or in one that rolls back.
-func (o *oracle) step(s step) (shape string) {
+// step runs a write alone, in a transaction before another one, or in one that rolls back.
+func (o *oracle) step(s, other step) (shape string) {
 	switch o.rng.IntN(6) {
 	case 0:
 		err := o.db.Transaction(func(tx *gorm.DB) error { return errors.Join(s.run(o.rng, tx), errWanted) })
 		return fmt.Sprintf("rolled back: %v", err)
 	case 1:
-		err := o.db.Transaction(func(tx *gorm.DB) error { return s.run(o.rng, tx) })
-		return fmt.Sprintf("in a transaction: %v", err)
+		err := o.db.Transaction(func(tx *gorm.DB) error {
+			if err := s.run(o.rng, tx); err != nil {
+				return err
+			}
+			return other.run(o.rng, tx)
+		})
+		return fmt.Sprintf("in a transaction before %s: %v", other.name, err)
 	}
 	return fmt.Sprintf("alone: %v", s.run(o.rng, o.db))
 }
@@ -125,9 +130,12 @@ func (o *oracle) apply(changes []rohrpost.Change, truth page) {
 			continue
 		}
 		object := string(c.Object.(json.RawMessage))
-		if c.Type == rohrpost.Delete {
+		switch known := o.page[c.Group][idOf(object)]; {
+		case c.Type == rohrpost.Delete:
 			delete(o.page[c.Group], idOf(object))
-		} else {
+		case c.Partial && known != "":
+			o.page.set(c.Group, string(wire.Unite(json.RawMessage(known), json.RawMessage(object))))
+		default:
 			o.page.set(c.Group, object)
 		}
 	}

@@ -27,7 +27,7 @@ var moments = []time.Time{
 func subjects() []subject {
 	project := func(r *rand.Rand) *uint { return pick(r, nil, ptr(uint(1)), ptr(uint(2))) }
 	board := func(r *rand.Rand) int { return 1 + r.IntN(3) }
-	return []subject{
+	return append(listedSubjects(), []subject{
 		newSubject("null group", tablesOf("CREATE TABLE looses (id SERIAL, project_id BIGINT, title VARCHAR(50))"), generate[Loose]{
 			row:     func(r *rand.Rand) Loose { return Loose{ID: id(r), ProjectID: project(r), Title: title(r)} },
 			key:     func(r *rand.Rand) Loose { return Loose{ID: 1 + id(r)} },
@@ -151,5 +151,5 @@ func subjects() []subject {
 			where:   func(r *rand.Rand) (string, any) { return "title = ?", title(r) },
 			updated: []string{"title"},
 		}),
-	}
+	}...)
 }

@@ -7,13 +7,13 @@ import (
 // types are the words of the engines for what the tables need.
 var types = map[string]map[string]string{
 	"sqlite": {
-		"SERIAL": "INTEGER PRIMARY KEY AUTOINCREMENT", "NOCASE": "TEXT COLLATE NOCASE", "TIME": "datetime", "MADE": "TEXT PRIMARY KEY DEFAULT (lower(hex(randomblob(8))))",
+		"SERIAL": "INTEGER PRIMARY KEY AUTOINCREMENT", "NOCASE": "TEXT COLLATE NOCASE", "TIME": "datetime", "MARKED(title)": "TEXT GENERATED ALWAYS AS (title || '!') STORED", "MADE": "TEXT PRIMARY KEY DEFAULT (lower(hex(randomblob(8))))",
 	},
 	"postgres": {
-		"SERIAL": "BIGSERIAL PRIMARY KEY", "NOCASE": "TEXT COLLATE nocase", "TIME": "timestamptz(3)", "MADE": "TEXT PRIMARY KEY DEFAULT gen_random_uuid()::text",
+		"SERIAL": "BIGSERIAL PRIMARY KEY", "NOCASE": "TEXT COLLATE nocase", "TIME": "timestamptz(3)", "MARKED(title)": "TEXT GENERATED ALWAYS AS (title || '!') STORED", "MADE": "TEXT PRIMARY KEY DEFAULT gen_random_uuid()::text",
 	},
 	"mysql": {
-		"SERIAL": "BIGINT PRIMARY KEY AUTO_INCREMENT", "NOCASE": "VARCHAR(50)", "TIME": "datetime(3)", "MADE": "VARCHAR(50) PRIMARY KEY DEFAULT (uuid())",
+		"SERIAL": "BIGINT PRIMARY KEY AUTO_INCREMENT", "NOCASE": "VARCHAR(50)", "TIME": "datetime(3)", "MARKED(title)": "VARCHAR(60) GENERATED ALWAYS AS (CONCAT(title, '!')) STORED", "MADE": "VARCHAR(50) PRIMARY KEY DEFAULT (uuid())",
 	},
 }
 

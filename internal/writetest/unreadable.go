@@ -18,6 +18,9 @@ type Outdated struct {
 	State                   OutdatedState `gorm:"size:20"`
 }
 
+// PushNotificationData implements rohrpost.PayloadProvider. It may look at the state.
+func (o Outdated) PushNotificationData([]string, string) any { return object{"id": o.ID} }
+
 // OutdatedState is a text that is not "legacy".
 type OutdatedState string
 

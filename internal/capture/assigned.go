@@ -89,3 +89,54 @@ func assign(ctx context.Context, field *schema.Field, row reflect.Value, value a
 	}
 	return field.Set(ctx, row, value)
 }
+
+// valuesOf returns a struct with the columns that an update sets and at which the consumer
+// looks, as the table keeps them. It returns false where only the database can tell: what it
+// computes, what it keeps otherwise, and values of other types than that of their fields.
+func (l *layout) valuesOf(ctx context.Context, t *Table, set clause.Set) (values reflect.Value, told bool) {
+	given := reflect.New(t.schema.ModelType).Elem()
+	values = reflect.New(t.schema.ModelType).Elem()
+	for _, assignment := range set {
+		c := t.byName[assignment.Column.Name]
+		if c == nil {
+			return values, false
+		}
+		if !t.needs(c.field) {
+			continue
+		}
+		i := slices.IndexFunc(l.needed, func(p place) bool { return p.field == c.field })
+		if i < 0 || l.needed[i].fidelity == lost && t.interest.Rereads() != RereadNever || !fits(c.field, assignment.Value) {
+			return values, false
+		}
+		if c.field.Set(ctx, given, assignment.Value) != nil || l.keep(ctx, &l.needed[i], given, values) != nil {
+			return values, false
+		}
+	}
+	return values, true
+}
+
+// fits reports whether a field holds a value as the database gets it: GORM hands on a value
+// of any type, and converts it only for its field.
+func fits(field *schema.Field, value any) bool {
+	if _, computed := value.(clause.Expression); computed || field.Serializer != nil {
+		return false
+	}
+	v := reflect.ValueOf(value)
+	switch {
+	case value == nil:
+		return field.FieldType.Kind() == reflect.Pointer || field.FieldType.Kind() == reflect.Slice
+	case v.Type() == field.FieldType, v.Type() == field.IndirectFieldType:
+		return true
+	case field.IndirectFieldType.PkgPath() != "" || v.Type().PkgPath() != "": // it may have methods
+		return false
+	case v.CanInt() && (isIntKind(field.IndirectFieldType)):
+		return !reflect.New(field.IndirectFieldType).Elem().OverflowInt(v.Int())
+	case v.CanInt() && isUintKind(field.IndirectFieldType):
+		return v.Int() >= 0 && !reflect.New(field.IndirectFieldType).Elem().OverflowUint(uint64(v.Int()))
+	}
+	return false
+}
+
+func isIntKind(t reflect.Type) bool { return t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 }
+
+func isUintKind(t reflect.Type) bool { return t.Kind() >= reflect.Uint && t.Kind() <= reflect.Uint64 }
