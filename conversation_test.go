@@ -38,6 +38,7 @@ type conversationStep struct {
 		Group, Type   string
 		Object        json.RawMessage
 		UpdatedFields []string `json:"updated_fields"`
+		Partial       bool
 		Origin        string
 		View          string
 	}
@@ -184,7 +185,7 @@ func (s conversationStep) play(hub *Hub, ws *websocket.Conn) (string, error) {
 		return "", errors.Join(err, ws.WriteMessage(websocket.TextMessage, raw))
 	case s.Publish != nil:
 		p := s.Publish
-		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields, Origin: p.Origin, View: p.View}
+		ch := Change{Group: p.Group, Type: p.Type, UpdatedFields: p.UpdatedFields, Partial: p.Partial, Origin: p.Origin, View: p.View}
 		if p.Object != nil {
 			ch.Object = compactJSON(p.Object)
 		}
@@ -267,6 +268,9 @@ func (c conversation) render() string {
 		case s.Publish != nil:
 			fields, _ := json.Marshal(s.Publish.UpdatedFields)
 			fmt.Fprintf(&b, "# published in %s: %s, object %s, updated fields %s", s.Publish.Group, s.Publish.Type, orNull(s.Publish.Object), fields)
+			if s.Publish.Partial {
+				b.WriteString(", partial")
+			}
 			if s.Publish.Origin != "" {
 				fmt.Fprintf(&b, ", origin %s", s.Publish.Origin)
 			}

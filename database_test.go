@@ -90,6 +90,9 @@ func (r *recorder) take() []string {
 		if c.UpdatedFields != nil {
 			line += " " + strings.Join(c.UpdatedFields, ",")
 		}
+		if c.Partial {
+			line += " partial"
+		}
 		lines = append(lines, line)
 	}
 	r.Reset()

@@ -14,7 +14,7 @@ import (
 //
 // A struct tag on the marker may name the group:
 //
-//	rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id};fields:status,title"`
+//	rohrpost.NotifyOnChange `rohrpost:"group:project-{project_id};payload:title,state,updated_at"`
 //
 // Its options are separated by ";":
 //
@@ -25,8 +25,19 @@ import (
 //     others are escaped, and text must stand between two placeholders. The columns of a
 //     {pk} are joined by ":". Defaults to the type's name in lower case, "-" and the primary
 //     key: "article-7".
+//   - payload lists the columns of an object, which has the primary key as "id" too. They
+//     are called and encoded as encoding/json calls and encodes their fields, with the
+//     option "string", but they are never left out. A create, and a row that comes into a
+//     group, has all of them, and a delete only the key. An update has those that its
+//     statement has set, also the automatic update time. It is Partial: clients keep the
+//     values of the others. Its updated fields are those of the listed columns that the
+//     caller has set. An update that sets none of them and moves no row is not announced.
+//     The columns that the database makes (gorm:"->") are in every update. A column that is
+//     never read, or not in the JSON, is an error, and so are the options preload and
+//     always_send beside this one. A PushNotificationData method wins over it. The model
+//     needs a primary key. Defaults to none: the object is the key.
 //   - fields lists columns: an update is announced only when it sets one of
-//     them. Defaults to all.
+//     them. With payload they must be among those. Defaults to all.
 //   - depends lists the columns from which a GroupName or GroupNames method makes
 //     the name. Only an update that sets one of them can move a row to another
 //     group, so that only then the plugin reads the row before it. Defaults to all
@@ -36,9 +47,10 @@ import (
 //     is a copy. Defaults to none: associations are empty.
 //   - rows is the most changes of one commit that a group gets one by one; above, it
 //     gets one resync. Defaults to 100.
-//   - reread:false announces a created row as it is in memory. Else the plugin reads it
-//     again where the table keeps other values: decimals, padded texts, dates, and keys
-//     that the database spells its own way.
+//   - reread:false announces a created row, and the listed columns of an update, as they
+//     are in memory. reread:true reads them again after every write, for tables with
+//     triggers. Without it the plugin reads them again where the table keeps other values:
+//     decimals, padded texts, dates, and keys that the database spells its own way.
 //   - always_send:false announces an update only when one of the updated fields
 //     is a key of the object. Defaults to true.
 type (
@@ -79,7 +91,8 @@ type GroupsNamer interface {
 
 // PayloadProvider may be implemented by a marked model to choose the object of its
 // changes. The returned value becomes "object" in the message and must encode to JSON.
-// Without the method the object is {"id": <primary key>}.
+// Without the method, and without the tag option payload, the object is
+// {"id": <primary key>}.
 //
 // updatedFields holds the columns that the caller's update set, nil where they are not
 // known. The plugin calls the method like GroupName, but only if the group has members or

@@ -20,15 +20,11 @@ import (
 
 // README begins
 type Article struct {
-	rohrpost.NotifyOnChange `rohrpost:"group:articles"` // every committed change is sent
+	// Every committed change is sent, with the listed columns and the key.
+	rohrpost.NotifyOnChange `rohrpost:"group:articles;payload:title"`
 
 	ID    uint
-	Title string
-}
-
-// PushNotificationData returns what clients see of an article, and no field more.
-func (a Article) PushNotificationData([]string, string) any {
-	return map[string]any{"id": a.ID, "title": a.Title}
+	Title string `json:"title"`
 }
 
 func newServer(db *gorm.DB) (*rohrpost.Hub, http.Handler, error) {
@@ -71,7 +67,7 @@ func Example() {
 	check(hub.Shutdown(context.Background()))
 	// Output:
 	// [{"id":1,"title":"Pneumatic post"}]}}
-	// {"type":"update","group":"articles","object":{"id":1,"title":"Pneumatic dispatch","updated_fields":["title"]},"updated_fields":["title"],"offset":1}}
+	// {"type":"update","group":"articles","object":{"id":1,"title":"Pneumatic dispatch","updated_fields":["title"]},"updated_fields":["title"],"partial":true,"offset":1}}
 }
 
 func read(ws *websocket.Conn) string {

@@ -32,7 +32,7 @@ type statementConn struct {
 	set      []string // the columns that the statement sets
 	named    []string // those that the caller named
 	setsKey  bool
-	moved    []Row // with the keys that the rows will have, where the statement sets them
+	moved    []Row         // with the keys that the rows will have, where the statement sets them
 	values   reflect.Value // that an update sets, where the statement tells them
 	upsert   *upsert
 	implicit gorm.TxCommitter // around the statement and the reads for it

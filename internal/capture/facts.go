@@ -58,6 +58,7 @@ func (w *statementConn) needsLayout(f *facts) bool {
 func (w *statementConn) ownFacts() facts {
 	w.dialect = dialectOf(w.db)
 	f := facts{op: w.op, dialect: w.dialect, soft: w.table.SoftDelete, hasKey: len(w.table.schema.PrimaryFields) > 0}
+	f.rereads = w.table.interest.Rereads() == RereadAlways
 	stmt := w.db.Statement
 	switch w.op {
 	case Create:

@@ -14,6 +14,7 @@ type facts struct {
 	hasKey  bool   // the table has a primary key
 
 	exactKey bool  // a key in memory is spelled as the database spells it
+	rereads  bool  // the rows are wanted as triggers leave them, which RETURNING need not tell
 	failure  error // why the table cannot be read
 
 	// Of an update or a delete:
@@ -96,7 +97,7 @@ func (f facts) canReturn() bool {
 	if f.removes {
 		return f.dialect.delete && !f.asked && !(f.dialect.duplicate && f.joined)
 	}
-	return f.dialect.update && !f.asked
+	return f.dialect.update && !f.asked && !f.rereads
 }
 
 // planUpsert decides about an INSERT … ON CONFLICT.

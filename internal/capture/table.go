@@ -42,7 +42,7 @@ type Column struct {
 	PrimaryKey  bool
 	Readable    bool // it is read from the table
 	ReadOnly    bool // it is never written: the database makes it
-	KeyPart     int // the index in the primary key, -1 for other columns
+	KeyPart     int  // the index in the primary key, -1 for other columns
 	AutoUpdated bool
 	Field       reflect.StructField
 

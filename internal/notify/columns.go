@@ -86,15 +86,13 @@ func (p *columnPayload) isChangedBy(set []string) bool {
 	return p.readOnly || slices.ContainsFunc(set, p.lists)
 }
 
-// object returns the key and the listed columns: those that wants accepts.
-func (p *columnPayload) object(key capture.Key, row reflect.Value, wants func(*payloadColumn) bool) (object wire.Object, err error) {
-	if key.Err() != nil {
-		return object, key.Err()
-	}
-	b := append(append(make([]byte, 0, 256), `{"id":`...), key.JSON()...)
+// object returns the key, which is JSON, and those of the listed columns that the
+// operation tells: of an update those that are set.
+func (p *columnPayload) object(op capture.Operation, set []string, key string, row reflect.Value) (object wire.Object, err error) {
+	b := append(append(make([]byte, 0, 256), `{"id":`...), key...)
 	for i := range p.columns {
 		c := &p.columns[i]
-		if !wants(c) {
+		if op != capture.Create && !(op == capture.Update && (c.ReadOnly || slices.Contains(set, c.Name))) {
 			continue
 		}
 		b = append(append(b, ','), c.name...)
@@ -122,7 +120,9 @@ func encoderOf(c *capture.Column) func([]byte, reflect.Value) ([]byte, error) {
 	case kind == reflect.String:
 		return func(b []byte, v reflect.Value) ([]byte, error) { return wire.AppendString(b, textOf(v)), nil }
 	case kind == reflect.Bool:
-		return func(b []byte, v reflect.Value) ([]byte, error) { return strconv.AppendBool(b, v.IsValid() && v.Bool()), nil }
+		return func(b []byte, v reflect.Value) ([]byte, error) {
+			return strconv.AppendBool(b, v.IsValid() && v.Bool()), nil
+		}
 	case kind >= reflect.Int && kind <= reflect.Int64:
 		return func(b []byte, v reflect.Value) ([]byte, error) {
 			if !v.IsValid() {

@@ -24,9 +24,9 @@ type model struct {
 	preload      []string
 	payload      *columnPayload // nil: a method makes objects, or they hold only the key
 	reads        []string       // the columns that matter besides the key; nil: all
-	namesGroup   bool // the type is a groupNamer
-	namesGroups  bool // the type is a groupsNamer
-	makesPayload bool // the type is a payloadProvider
+	namesGroup   bool           // the type is a groupNamer
+	namesGroups  bool           // the type is a groupsNamer
+	makesPayload bool           // the type is a payloadProvider
 
 	// makesPayloadTx calls the type's PushNotificationDataTx, nil if it has none.
 	makesPayloadTx func(row any, tx *gorm.DB, q PayloadQuery) (any, error)

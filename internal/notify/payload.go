@@ -97,12 +97,16 @@ func (s *statement) payload(op capture.Operation, fields []string, view string, 
 // statement has set, of a create all, and of a delete only the key.
 func (s *statement) columns(op capture.Operation, key capture.Key, row reflect.Value) (object wire.Object, err error) {
 	defer panics.Recover(&err)
+	if key.Err() != nil {
+		return object, key.Err()
+	}
 	if !row.IsValid() {
 		row = s.Values
 	}
-	return s.model.payload.object(key, row, func(c *payloadColumn) bool {
-		return op == capture.Create || op == capture.Update && (c.ReadOnly || slices.Contains(s.Set, c.Name))
-	})
+	if object, err = s.model.payload.object(op, s.Set, key.JSON(), row); err != nil {
+		return object, fmt.Errorf("build the payload: %w", err)
+	}
+	return object, nil
 }
 
 // payloadTx calls a PushNotificationDataTx method on the connection of the statement.

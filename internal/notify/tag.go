@@ -25,7 +25,7 @@ type tag struct {
 	alwaysSend bool     // also when no updated field is in the object
 
 	setsAlwaysSend bool
-	reread     capture.Reread
+	reread         capture.Reread
 }
 
 // parseTag reads the options: separated by ";", the key up to the first ":".

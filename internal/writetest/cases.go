@@ -38,6 +38,8 @@ func seed(db *gorm.DB) error {
 		&[]Member{{ID: 1, Team: "a", Boss: "x"}, {ID: 2, Team: "b"}},
 		&[]Account{{ID: 1, Email: "a"}, {ID: 2, Email: "b"}},
 		&[]Filtered{{ID: 1, Status: "s", Title: "t"}},
+		&[]Memo{{ID: 1, Title: "a", Count: 5}, {ID: 2, Title: "b"}},
+		&[]Slip{{ID: 1, BoardID: 1, Title: "a", Count: 5}},
 		&[]Publisher{{ID: 1, Name: "p"}, {ID: 2, Name: "q"}},
 		&[]Tag{{ID: 1, Name: "t"}, {ID: 2, Name: "u"}},
 		&[]Author{{ID: 1, Name: "n", PublisherID: ptr(uint(1))}},

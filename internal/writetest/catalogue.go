@@ -12,7 +12,7 @@ import (
 )
 
 // all are the writes of the catalogue in the order of the documentation.
-func all() []write { return slices.Concat(writes, upserts, deletes, associations, unseen) }
+func all() []write { return slices.Concat(writes, listed, upserts, deletes, associations, unseen) }
 
 // Catalogue runs every way of writing in every mode, alone and in a transaction.
 func Catalogue(t *testing.T, e Engine) {

@@ -43,6 +43,10 @@ A created row is sent as the table keeps it. Times are rounded and put into the 
 and a key that the database spells otherwise cost one SELECT more, which the tag option "reread:false" avoids. Columns that the model never reads are
 in no object, and fields that are not columns are empty.
 
+A model whose marker lists columns (payload) tells an update from its own statement: nothing is read for an update by key whose group depends on the
+key or on nothing. Only a column is read back that the table keeps otherwise, that gorm.Expr computes, or that the database makes (gorm:"->"). A
+trigger that changes a listed column cannot be seen: use the tag option "reread:true", with which everything is read back.
+
 A resync takes the place of rows that cannot be known: a row that the model refuses to scan, a key that the database made and does not return, an
 upsert that meets an index of an expression, a write through a view with triggers or a virtual table.
 
@@ -84,6 +88,7 @@ func Document(t *testing.T, engines []Engine) string {
 		writes []write
 	}{
 		{"Create and update", writes},
+		{"Models that list columns (payload)", listed},
 		{"Upsert", upserts},
 		{"Delete", deletes},
 		{"Associations", associations},

@@ -61,7 +61,7 @@ func (b *bench) use(tb testing.TB, plugin rohrpost.PluginConfig) {
 }
 
 // take returns what was published since the last call, a line each: type, group,
-// object, fields.
+// object, fields, partial.
 func (b *bench) take() []string {
 	lines := []string{}
 	if b.recorder == nil { // there is no plugin
@@ -71,6 +71,9 @@ func (b *bench) take() []string {
 		line := c.Type + " " + c.Group + " " + string(c.Object.(json.RawMessage))
 		if c.UpdatedFields != nil {
 			line += " " + strings.Join(c.UpdatedFields, ",")
+		}
+		if c.Partial {
+			line += " partial"
 		}
 		lines = append(lines, line)
 	}

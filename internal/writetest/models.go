@@ -14,7 +14,7 @@ import (
 // models are all that the suites write to.
 var models = []any{
 	&Task{}, &Ticket{}, &Note{}, &Cell{}, &Blob{}, &Device{}, &Odd{}, &Event{}, &Member{}, &Account{}, &Filtered{}, &Item{},
-	&Publisher{}, &Tag{}, &Author{}, &Book{}, &Profile{}, &Person{}, &Skill{}, &PersonSkill{},
+	&Publisher{}, &Tag{}, &Author{}, &Book{}, &Profile{}, &Person{}, &Skill{}, &PersonSkill{}, &Memo{}, &Slip{},
 }
 
 type (

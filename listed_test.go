@@ -1,0 +1,130 @@
+package rohrpost_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rohrpost/rohrpost"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+)
+
+// Models whose markers list columns.
+type (
+	listed struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:listed;payload:title,state,updated_at"`
+		ID                      uint
+		Title                   string `json:"title"`
+		State                   string `json:"state,omitempty"`
+		Secret                  string
+		UpdatedAt               time.Time `json:"updated_at"`
+	}
+
+	// chosen tells an update only if it sets the state.
+	chosen struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:chosen;payload:title,state;fields:state"`
+		ID                      uint
+		Title, State            string
+	}
+
+	// triggered has a trigger that writes titles in capitals.
+	triggered struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:triggered;payload:title;reread:true"`
+		ID                      uint
+		Title                   string
+	}
+
+	// created tells only that there are new rows.
+	created struct {
+		rohrpost.NotifyOnCreate `rohrpost:"group:created;payload:title"`
+		ID                      uint
+		Title                   string
+	}
+)
+
+func openListed(t *testing.T, config rohrpost.PluginConfig) (*gorm.DB, *recorder) {
+	db, rec := openConfigured(t, config, &listed{}, &chosen{}, &triggered{}, &created{})
+	for _, when := range []string{"INSERT", "UPDATE"} {
+		require.NoError(t, db.Exec("CREATE TRIGGER capitals_"+when+" AFTER "+when+" ON triggereds BEGIN UPDATE triggereds SET title = upper(title) WHERE id = new.id; END").Error)
+	}
+	db.NowFunc = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+	return db, rec
+}
+
+func TestListedColumns(t *testing.T) {
+	const now = `"updated_at":"2026-01-02T03:04:05Z"`
+	db, rec := openListed(t, rohrpost.PluginConfig{})
+	for _, step := range []struct {
+		name string
+		run  func() *gorm.DB
+		want string
+	}{
+		{"create", func() *gorm.DB { return db.Create(&listed{Title: "a", Secret: "s"}) }, `create listed {"id":1,"title":"a","state":"",` + now + `}`},
+		{"update", func() *gorm.DB { return db.Model(&listed{ID: 1}).Update("state", "x") }, `update listed {"id":1,"state":"x",` + now + `} state partial`},
+		{"what is not listed", func() *gorm.DB { return db.Model(&listed{ID: 1}).Update("secret", "x") }, `update listed {"id":1,` + now + `}  partial`},
+		{"without the time", func() *gorm.DB { return db.Model(&listed{ID: 1}).UpdateColumn("secret", "x") }, ""},
+		{"both", func() *gorm.DB { return db.Model(&listed{ID: 1}).Updates(listed{Title: "b", Secret: "x"}) }, `update listed {"id":1,"title":"b",` + now + `} title partial`},
+		{"an expression", func() *gorm.DB {
+			return db.Model(&listed{ID: 1}).UpdateColumn("title", gorm.Expr("title || 'c'"))
+		}, `update listed {"id":1,"title":"bc"} title partial`},
+		{"a value of another type", func() *gorm.DB { return db.Model(&listed{ID: 1}).UpdateColumn("title", 7) }, `update listed {"id":1,"title":"7"} title partial`},
+		{"save", func() *gorm.DB { return db.Save(&listed{ID: 1, Title: "d"}) }, `update listed {"id":1,"title":"d","state":"",` + now + `} partial`},
+		{"delete", func() *gorm.DB { return db.Delete(&listed{ID: 1}) }, `delete listed {"id":1}`},
+		{"create, fields", func() *gorm.DB { return db.Create(&chosen{Title: "a"}) }, `create chosen {"id":1,"Title":"a","State":""}`},
+		{"no field", func() *gorm.DB { return db.Model(&chosen{ID: 1}).Update("title", "b") }, ""},
+		{"a field", func() *gorm.DB { return db.Model(&chosen{ID: 1}).Updates(chosen{Title: "b", State: "c"}) }, `update chosen {"id":1,"Title":"b","State":"c"} title,state partial`},
+		{"create, a trigger", func() *gorm.DB { return db.Create(&triggered{Title: "a"}) }, `create triggered {"id":1,"Title":"A"}`},
+		{"update, a trigger", func() *gorm.DB { return db.Model(&triggered{ID: 1}).Update("title", "b") }, `update triggered {"id":1,"Title":"B"} title partial`},
+		{"only creates", func() *gorm.DB { return db.Create(&created{Title: "a"}) }, `create created {"id":1,"Title":"a"}`},
+		{"no updates", func() *gorm.DB { return db.Model(&created{ID: 1}).Update("title", "b") }, ""},
+	} {
+		require.NoError(t, step.run().Error, step.name)
+		assert.Equal(t, step.want, strings.Join(rec.take(), "; "), step.name)
+	}
+	assert.Empty(t, rec.logs.String())
+}
+
+// A net effect has the columns of all its statements.
+func TestNetEffectOfListedColumns(t *testing.T) {
+	db, rec := openListed(t, rohrpost.PluginConfig{NetEffect: true})
+	quiet := db.WithContext(rohrpost.WithoutNotify(t.Context()))
+	for _, test := range []struct {
+		name string
+		run  func(tx *gorm.DB) error
+		want string
+	}{
+		{"two updates", func(tx *gorm.DB) error {
+			return all(tx.Model(&chosen{ID: 1}).Update("state", "b"), tx.Model(&chosen{ID: 1}).Updates(chosen{Title: "b", State: "c"}))
+		}, `update chosen {"id":1,"State":"c","Title":"b"} state,title partial`},
+		{"create and update", func(tx *gorm.DB) error {
+			return all(tx.Create(&chosen{ID: 2, Title: "x"}), tx.Model(&chosen{ID: 2}).Update("state", "b"))
+		}, `create chosen {"id":2,"Title":"x","State":"b"}`},
+		{"delete, create and update", func(tx *gorm.DB) error {
+			return all(tx.Delete(&chosen{ID: 1}), tx.Create(&chosen{ID: 1, Title: "x"}), tx.Model(&chosen{ID: 1}).Update("state", "b"))
+		}, `update chosen {"id":1,"Title":"x","State":"b"}`},
+		{"update and delete", func(tx *gorm.DB) error {
+			return all(tx.Model(&chosen{ID: 1}).Update("state", "b"), tx.Delete(&chosen{ID: 1}))
+		}, `delete chosen {"id":1}`},
+		{"an update that a savepoint takes back", func(tx *gorm.DB) error {
+			_ = tx.Model(&chosen{ID: 1}).Update("state", "b")
+			_ = tx.Transaction(func(tx *gorm.DB) error {
+				return all(tx.Model(&chosen{ID: 1}).Updates(chosen{Title: "no", State: "no"}), tx.AddError(errWanted))
+			})
+			return all(tx.Session(&gorm.Session{NewDB: true}).Model(&chosen{ID: 1}).Update("state", "c"))
+		}, `update chosen {"id":1,"State":"c"} state partial`},
+	} {
+		require.NoError(t, quiet.Where("1 = 1").Delete(&chosen{}).Error)
+		require.NoError(t, quiet.Create(&chosen{ID: 1, Title: "a", State: "a"}).Error)
+		require.NoError(t, db.Transaction(test.run), test.name)
+		assert.Equal(t, test.want, strings.Join(rec.take(), "; "), test.name)
+	}
+}
+
+func TestJSONNamesOfListedColumns(t *testing.T) {
+	db, rec := openListed(t, rohrpost.PluginConfig{JSONNames: true})
+	require.NoError(t, db.Create(&chosen{}).Error)
+	require.NoError(t, db.Model(&chosen{ID: 1}).Update("state", "x").Error)
+	assert.Equal(t, []string{`create chosen {"id":1,"Title":"","State":""}`, `update chosen {"id":1,"State":"x"} State partial`}, rec.take())
+}
