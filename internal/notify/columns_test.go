@@ -154,8 +154,8 @@ func TestWrongPayloads(t *testing.T) {
 		twice struct {
 			OnChange `rohrpost:"payload:a,b"`
 			ID       uint
-			A        string `json:"x"`
-			B        string `json:"x"`
+			A        string `json:"B"`
+			B        string
 		}
 		key struct {
 			OnChange `rohrpost:"payload:id"`
@@ -193,7 +193,7 @@ func TestWrongPayloads(t *testing.T) {
 		"a column is missing":                             &empty{},
 		`the column "token" is never read`:                &secret{},
 		`the field of the column "token" has the tag`:     &hidden{},
-		`two columns are called "x" in JSON`:              &twice{},
+		`two columns are called "B" in JSON`:              &twice{},
 		`the column "id" is called "id" in JSON`:          &key{},
 		`the column "b" is not among those of payload`:    &field{},
 		"option always_send":                              &always{},
