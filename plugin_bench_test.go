@@ -56,6 +56,15 @@ type shown struct {
 	Title          string
 }
 
+// told lists the columns that clients see.
+type told struct {
+	NotifyOnChange `rohrpost:"group:tolds;payload:title,board_id,updated_at"`
+	ID             uint
+	BoardID        uint
+	Title          string
+	UpdatedAt      time.Time
+}
+
 // BenchmarkPlugin measures what the plugin adds to a write: bare GORM and GORM
 // with the plugin alternate in small chunks within one run, and the median of
 // the paired differences of CPU time is reported. Run it with
@@ -71,6 +80,8 @@ func BenchmarkPlugin(b *testing.B) {
 		{"unmarked/delete", func(db *gorm.DB) error { return db.Delete(&plain{ID: 99_999_999}).Error }},
 		{"marked/create", func(db *gorm.DB) error { return db.Create(&keyed{Title: "x"}).Error }},
 		{"marked/update", func(db *gorm.DB) error { return db.Model(&keyed{ID: 1}).Update("title", "y").Error }},
+		{"listed/create", func(db *gorm.DB) error { return db.Create(&told{Title: "x"}).Error }},
+		{"listed/update", func(db *gorm.DB) error { return db.Model(&told{ID: 1}).Update("title", "y").Error }},
 		{"marked, row needed, no move/update", func(db *gorm.DB) error { return db.Model(&shown{ID: 1}).Update("title", "y").Error }},
 		{"marked, row needed/update", func(db *gorm.DB) error { return db.Model(&rendered{ID: 1}).Update("title", "y").Error }},
 	} {
@@ -81,7 +92,7 @@ func BenchmarkPlugin(b *testing.B) {
 }
 
 func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error) {
-	models := []any{&plain{}, &keyed{}, &rendered{}, &shown{}}
+	models := []any{&plain{}, &keyed{}, &rendered{}, &shown{}, &told{}}
 	bare := sqlitetest.Open(b, config)
 	require.NoError(b, bare.AutoMigrate(models...))
 	with := sqlitetest.Open(b, config)
@@ -92,6 +103,7 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 		require.NoError(b, db.Create(&keyed{}).Error)
 		require.NoError(b, db.Create(&rendered{}).Error)
 		require.NoError(b, db.Create(&shown{}).Error)
+		require.NoError(b, db.Create(&told{}).Error)
 	}
 	const chunk = 50
 	run := func(db *gorm.DB) (cpu time.Duration, allocs uint64) {
