@@ -26,7 +26,7 @@ MODULES  := internal/integration bench doc/broker-example outbox $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes
 
-.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare screenshot fmt
+.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -123,6 +123,9 @@ bench: ## measure what doc/BENCHMARKS.md shows
 bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node
 	cd bench && go run . $(if $(QUICK),-quick,-write)
+
+bench-updates: ## race servers from the request that updates a row to the last page, and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
+	cd bench && go run . updates $(if $(QUICK),-quick,-write)
 
 screenshot: ## take the screenshot of the example for the README
 	example/e2e/run.sh screenshot.mjs ../../doc/board.png

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -48,4 +49,32 @@ func benchmarkPublish(b *testing.B, hub *Hub, views []string) {
 		}
 	}
 	require.NoError(b, hub.Shutdown(context.Background()))
+}
+
+// BenchmarkPublishToOne publishes changes to a group of one member, whose socket takes
+// everything, until they are written.
+//
+//	go test -run '^$' -bench '^BenchmarkPublishToOne$' -count 5 .
+func BenchmarkPublishToOne(b *testing.B) {
+	hub := NewHub(Config{})
+	c, socket := connect(b, hub, false)
+	socket.onWrite = func([]byte) {}
+	require.NoError(b, c.Join("g"))
+	idle(hub)
+	object := struct {
+		ID    int    `json:"id"`
+		Title string `json:"title"`
+	}{7, strings.Repeat("x", 80)}
+	b.ReportAllocs()
+	for b.Loop() {
+		err := hub.Publish(context.Background(), Change{Group: "g", Type: Update, Object: object, UpdatedFields: []string{"title"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		idle(hub)
+	}
+	require.NoError(b, c.Close(1000, ""))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	_ = hub.Shutdown(ctx) // the client does not answer
 }

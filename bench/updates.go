@@ -30,17 +30,18 @@ type race struct {
 var updateModes = []updateMode{
 	{"last page p50 µs", func(r *racer, d time.Duration) (turn, error) { return r.awaitEach(d) }, func(t turn) float64 {
 		return float64(t.p50.Nanoseconds()) / 1e3
-	}},
-	{"CPU µs per update", nil, func(t turn) float64 { return float64(t.cpu.Nanoseconds()) / 1e3 / float64(t.updates) }},
-	{"commits/s, 1 writer", func(r *racer, d time.Duration) (turn, error) { return r.write(1, d) }, turn.rate},
-	{"commits/s, 8 writers", func(r *racer, d time.Duration) (turn, error) { return r.write(updateRows, d) }, turn.rate},
+	}, false},
+	{"CPU µs per update", nil, func(t turn) float64 { return float64(t.cpu.Nanoseconds()) / 1e3 / float64(t.updates) }, false},
+	{"commits/s, 1 writer", func(r *racer, d time.Duration) (turn, error) { return r.write(1, d) }, turn.rate, true},
+	{"commits/s, 8 writers", func(r *racer, d time.Duration) (turn, error) { return r.write(updateRows, d) }, turn.rate, true},
 }
 
 // updateMode is a way to load a racer, and what to report of it.
 type updateMode struct {
-	title string
-	load  func(r *racer, duration time.Duration) (turn, error) // nil: the one before
-	value func(turn) float64
+	title  string
+	load   func(r *racer, duration time.Duration) (turn, error) // nil: the one before
+	value  func(turn) float64
+	higher bool // values are better
 }
 
 func (t turn) rate() float64 { return float64(t.updates) / t.elapsed.Seconds() }
@@ -48,8 +49,12 @@ func (t turn) rate() float64 { return float64(t.updates) / t.elapsed.Seconds() }
 // baseline is the server to which others are compared.
 const baseline = "handwritten"
 
-// updateNames are the servers in the order of the table.
-var updateNames = []string{baseline, "tag", "method", "centrifuge", "floor"}
+// The servers in the order of the table. The floor is no library: it only writes.
+var (
+	ourServers   = []string{"tag", "method"}
+	otherServers = []string{baseline, "centrifuge"}
+	updateNames  = []string{baseline, "tag", "method", "centrifuge", "floor"}
+)
 
 // runUpdates is the command "updates".
 func runUpdates(arguments []string) error {
@@ -107,7 +112,7 @@ func numbers(list string) (numbers []int) {
 	return numbers
 }
 
-// run races with each number of pages and returns the table.
+// run races with each number of pages and returns the table, and who is ahead of us.
 func (r race) run() (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#### %s, GOMAXPROCS=%d\n\n| pages | server |", r.database, r.procs)
@@ -115,6 +120,7 @@ func (r race) run() (string, error) {
 		fmt.Fprintf(&b, " %s | × |", mode.title)
 	}
 	b.WriteString("\n|---:|---|" + strings.Repeat("---:|", 2*len(updateModes)) + "\n")
+	ahead := make([][]string, len(updateModes))
 	for _, members := range r.members {
 		results, err := r.with(members)
 		if err != nil {
@@ -131,8 +137,40 @@ func (r race) run() (string, error) {
 			}
 			b.WriteString("\n")
 		}
+		for m := range updateModes {
+			ahead[m] = append(ahead[m], r.ahead(m, members, results[m])...)
+		}
 	}
+	b.WriteString("\n" + sentences(ahead) + "\n")
 	return b.String(), nil
+}
+
+// ahead says which libraries are ahead of the first of our servers, by more than 2 %.
+func (r race) ahead(mode, members int, results [][]float64) (ahead []string) {
+	ours := slices.IndexFunc(r.names, func(name string) bool { return slices.Contains(ourServers, name) })
+	for i, name := range r.names {
+		if ours < 0 || !slices.Contains(otherServers, name) {
+			continue
+		}
+		quotient := median(quotients(results[i], results[ours]))
+		if updateModes[mode].higher && quotient > 1.02 || !updateModes[mode].higher && quotient < 0.98 {
+			ahead = append(ahead, fmt.Sprintf("%s with %d pages (%.2f × the figure of %s)", name, members, quotient, r.names[ours]))
+		}
+	}
+	return ahead
+}
+
+// sentences has one for each column.
+func sentences(ahead [][]string) string {
+	var b strings.Builder
+	for m, mode := range updateModes {
+		if len(ahead[m]) == 0 {
+			fmt.Fprintf(&b, "- %s: no other library is ahead.\n", mode.title)
+		} else {
+			fmt.Fprintf(&b, "- %s: ahead of rohrpost are %s.\n", mode.title, strings.Join(ahead[m], ", "))
+		}
+	}
+	return b.String()
 }
 
 // baseline returns the index of the server to which the others are compared.

@@ -7,13 +7,19 @@ import (
 	"time"
 )
 
-// maxYield is the longest that Yield waits, where others have more to do than that.
-const maxYield = time.Millisecond
+const (
+	// maxYield is the longest that Yield waits, where others have more to do than that.
+	maxYield = time.Millisecond
+
+	// crowdedYields is how often Yield polls after one that took longer: then all processors
+	// are busy, and goroutines that never wait could run one after another.
+	crowdedYields = 32
+)
 
 // Yielder lets other goroutines run. The zero value is ready. It is for one goroutine.
 type Yielder struct {
-	// Poll makes Yield wait until the runtime has looked at the network. runtime.Gosched does
-	// not let it look as long as any goroutine can run: with one processor, a goroutine that
+	// Poll makes Yield wait until the runtime has looked at the network, 1 ms at most.
+	// runtime.Gosched does not let it look as long as any goroutine can run: with one processor, a goroutine that
 	// only calls Gosched leaves the sockets of all others unnoticed for 10 ms.
 	Poll bool
 
@@ -22,16 +28,21 @@ type Yielder struct {
 	farFD     uintptr
 	pass      func(fd uintptr) (done bool)
 	sent      bool
+	crowded   int // calls of Yield that poll since Gosched has taken long
 }
 
 // Yield lets other goroutines run. The goroutine that polls waits for a byte that it sends to
 // itself: it gets it when the runtime looks at the network, together with what has come
 // for others.
 func (y *Yielder) Yield() {
-	if !y.Poll || !y.open() {
-		runtime.Gosched()
+	if !y.Poll && y.crowded == 0 || !y.open() {
+		began := time.Now()
+		if runtime.Gosched(); time.Since(began) > maxYield {
+			y.crowded = crowdedYields
+		}
 		return
 	}
+	y.crowded = max(0, y.crowded-1)
 	y.sent = false
 	_ = y.near.SetReadDeadline(time.Now().Add(maxYield))
 	if err := y.raw.Read(y.pass); err != nil && !y.sent { // in a bubble of synctest, whose time is another

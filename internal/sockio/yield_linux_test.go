@@ -4,8 +4,10 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,14 +35,18 @@ func TestYieldLetsTheNetworkIn(t *testing.T) {
 				read.Add(1)
 			}
 		}()
-		y := Yielder{Poll: poll}
+		y := Yielder{Poll: true}
+		yield := y.Yield
+		if !poll {
+			yield = runtime.Gosched
+		}
 		var counts []int
 		for n := range int32(20) {
 			_, err := far.Write([]byte{1})
 			require.NoError(t, err)
 			yields := 0
 			for ; read.Load() == n; yields++ {
-				y.Yield()
+				yield()
 			}
 			counts = append(counts, yields)
 		}
@@ -57,6 +63,34 @@ func TestYieldLetsTheNetworkIn(t *testing.T) {
 		require.NoError(t, far.Close())
 		require.NoError(t, listener.Close())
 	}
+}
+
+// A Yielder that has let others run for long does not wait for all of them again.
+func TestYieldAmongBusyGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var stop atomic.Bool
+	var busy sync.WaitGroup
+	for range 4 {
+		busy.Go(func() {
+			for !stop.Load() {
+				for began := time.Now(); time.Since(began) < 3*time.Millisecond; {
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	var y Yielder
+	for range 3 {
+		y.Yield()
+	}
+	assert.Positive(t, y.crowded)
+	assert.NotNil(t, y.near, "it polls")
+	stop.Store(true)
+	busy.Wait()
+	for range crowdedYields + 1 {
+		y.Yield()
+	}
+	y.Close()
 }
 
 // Others that can run do so before a Yielder goes on, with and without files to open.
