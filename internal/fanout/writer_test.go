@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -138,6 +139,41 @@ func TestOnePongWaits(t *testing.T) {
 		m.Close()
 		assert.NoError(t, far.Close())
 	})
+}
+
+// Four clients ping without end and never read. Each holds what its send queue may.
+func TestPingsHoldNoMemory(t *testing.T) {
+	const pings = 400_000
+	e := newTestEngine(t, 2)
+	before := liveHeap()
+	var all [4]Member
+	for i := range all {
+		m := &all[i]
+		e.Init(m, &waitingConn{}, nil, fakeOwner{})
+		message := wire.TextFrame(make([]byte, 1000))
+		for range 900 { // nearly full
+			assert.NoError(t, m.Push(message))
+		}
+		for range pings {
+			m.Pong("")
+		}
+	}
+	assert.NoError(t, e.Wait(t.Context()))
+	assert.Less(t, liveHeap(), before+4*(1200<<10))
+	for i := range all {
+		assert.False(t, all[i].Ended())
+		all[i].Abort()
+		all[i].Close()
+	}
+}
+
+// liveHeap returns the bytes that are in use after a garbage collection.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC() // empties pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestSendQueueCountsOverhead sends frames of a byte, which take far more memory.
