@@ -113,6 +113,8 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPlugin$$' -benchtime 400x .
 	go test -run '^$$' -bench '^BenchmarkFanout$$' -benchtime 200x -count 3 .
 	go test -run '^$$' -bench '^BenchmarkWrite$$' -benchtime 300x -count 5 ./internal/fanout
+	go test -run '^$$' -bench '^BenchmarkDeliver$$' -count 3 ./internal/fanout
+	go test -run '^$$' -bench '^BenchmarkPublishToOne$$' -count 3 .
 	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	go test -run '^$$' -bench '^BenchmarkRequests$$' -cpu 1 -count 5 .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .

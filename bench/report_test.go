@@ -87,3 +87,24 @@ func TestRotated(t *testing.T) {
 		}
 	}
 }
+
+// TestAhead names those who are ahead of the first of our servers, in either direction.
+func TestAhead(t *testing.T) {
+	r := race{names: []string{"handwritten", "method", "centrifuge", "floor"}}
+	faster := [][]float64{{50, 60}, {100, 100}, {99, 101}, {1, 1}}
+	last := r.ahead(0, 7, faster)
+	if len(last) != 1 || last[0] != "handwritten with 7 pages (0.60 × the figure of method)" {
+		t.Errorf("%q", last)
+	}
+	const commits = 2
+	if got := r.ahead(commits, 7, faster); len(got) != 0 {
+		t.Errorf("fewer commits are not ahead: %q", got)
+	}
+	if got := r.ahead(commits, 7, [][]float64{{200}, {100}, {103}, {900}}); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+	text := sentences([][]string{last, nil, nil, nil})
+	if !strings.Contains(text, "ahead of rohrpost are handwritten") || strings.Count(text, "no other library") != 3 {
+		t.Error(text)
+	}
+}

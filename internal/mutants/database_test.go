@@ -14,7 +14,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"sends on a failed COMMIT", "internal/capture/tx.go",
-		"case err == nil:", "case err == nil || !wasDone:", "internal/writetest", "TestPrograms", programs,
+		"case err == nil:\n		outcome = Committed", "case err == nil || !wasDone:\n		outcome = Committed", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"sends although the context was cancelled", "internal/capture/tx.go",

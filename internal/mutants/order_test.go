@@ -76,7 +76,7 @@ var orderMutants = []mutant{
 	},
 	{
 		"does not leave after a panic", "internal/capture/tx.go",
-		"	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.publisher.end(kept, &t.turn, outcome)\n	}()\n	wasDone := t.ctx.Err() != nil\n	err := t.Tx.Commit()\n", "	wasDone := t.ctx.Err() != nil\n	err := t.Tx.Commit()\n	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.publisher.end(kept, &t.turn, outcome)\n	}()\n", "internal/capture", "TestCommitOrder", "",
+		"	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.publisher.end(kept, &t.turn, outcome)\n	}()\n	stored, err := t.store()\n	if err != nil {\n		_ = t.Tx.Rollback()\n		return err\n	}\n	if !stored {\n		t.enterOrder()\n	}\n	wasDone := t.ctx.Err() != nil\n	err = t.Tx.Commit()\n", "	stored, err := t.store()\n	if err != nil {\n		_ = t.Tx.Rollback()\n		return err\n	}\n	if !stored {\n		t.enterOrder()\n	}\n	wasDone := t.ctx.Err() != nil\n	err = t.Tx.Commit()\n	defer func() {\n		kept, outcome := t.finish(outcome)\n		t.publisher.end(kept, &t.turn, outcome)\n	}()\n", "internal/capture", "TestCommitOrder", "",
 	},
 	{
 		"a second COMMIT ends the turn", "internal/capture/tx.go",
