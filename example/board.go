@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 const (
 	boardGroup = "board" // the group that receives every change of a card
 	maxTitle   = 120     // characters
+	maxCards   = 200     // a card that moves changes all below it
 )
 
 // Card is a task on the board. The marker publishes its changes. The tag raises the
@@ -100,6 +102,13 @@ func column(tx *gorm.DB, name string) (cards []Card, err error) {
 // addCard puts a new card at the end of its column.
 func addCard(tx *gorm.DB, card *Card) error {
 	return tx.Transaction(func(tx *gorm.DB) error {
+		var count int64
+		if err := tx.Model(&Card{}).Count(&count).Error; err != nil {
+			return err
+		}
+		if count >= maxCards {
+			return &problem{http.StatusConflict, fmt.Sprintf("The board is full: %d cards fit. Delete some.", maxCards)}
+		}
 		var last []Card
 		if err := tx.Where(&Card{Column: card.Column}).Order("position DESC").Limit(1).Find(&last).Error; err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -45,6 +46,50 @@ func (b testBoard) request(t *testing.T, method, path, body string, header http.
 	response := httptest.NewRecorder()
 	b.handler.ServeHTTP(response, request)
 	return response.Code, strings.TrimSpace(response.Body.String())
+}
+
+// Anybody may add cards, and nobody may fill the board so that it cannot be loaded or
+// changed any more.
+func TestBoardIsBounded(t *testing.T) {
+	b := openTestBoard(t, "")
+	for i := range maxCards + 5 {
+		status, body := b.request(t, "POST", "/api/cards", `{"title":"x","column":"todo"}`, asJSON)
+		if i < maxCards {
+			require.Equal(t, 201, status, body)
+		} else {
+			assert.Equal(t, 409, status, body)
+			assert.Contains(t, body, "full")
+		}
+	}
+	status, body := b.request(t, "GET", "/api/cards", "", nil)
+	assert.Equal(t, 200, status)
+	var cards []cardView
+	require.NoError(t, json.Unmarshal([]byte(body), &cards))
+	assert.Len(t, cards, maxCards)
+	status, _ = b.request(t, "DELETE", fmt.Sprintf("/api/cards/%d", cards[0].ID), "", asJSON)
+	assert.Equal(t, 204, status)
+	status, _ = b.request(t, "POST", "/api/cards", `{"title":"x","column":"todo"}`, asJSON)
+	assert.Equal(t, 201, status)
+}
+
+// A page of another name reads nothing of a board that only this machine can reach.
+func TestOtherNamesAreRefused(t *testing.T) {
+	hosts, err := hostsOf("127.0.0.1:8080")
+	require.NoError(t, err)
+	b := openTestBoard(t, "")
+	b.handler = onlyHosts(hosts, b.handler)
+	for host, want := range map[string]int{"127.0.0.1:8080": 200, "localhost:8080": 200, "[::1]:8080": 200, "LOCALHOST": 200, "evil.example:8080": 421, "": 421} {
+		for _, path := range []string{"/", "/api/cards", "/rohrpost/rohrpost.js"} {
+			request := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+			request.Host = host
+			response := httptest.NewRecorder()
+			b.handler.ServeHTTP(response, request)
+			assert.Equal(t, want, response.Code, "%s %s", host, path)
+		}
+	}
+	hosts, err = hostsOf("0.0.0.0:80")
+	require.NoError(t, err)
+	assert.Nil(t, hosts, "the server has names that only its user knows")
 }
 
 var asJSON = http.Header{"Content-Type": {"application/json"}}

@@ -18,8 +18,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,7 +55,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 
-	hub := rohrpost.NewHub(rohrpost.Config{})
+	hosts, err := hostsOf(*addr)
+	if err != nil {
+		return err
+	}
+	hub := rohrpost.NewHub(rohrpost.Config{Hosts: hosts})
 	db, closeDB, err := openBoard(ctx, *file, hub)
 	if err != nil {
 		return err
@@ -70,7 +77,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	server := &http.Server{
-		Handler:           newHandler(hub, db),
+		Handler:           onlyHosts(hosts, newHandler(hub, db)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -117,6 +124,32 @@ func secure(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostsOf returns the names by which pages may reach a server with an address that only
+// this machine can reach, nil for any other address. A page of another name could be
+// pointed at the address by its DNS server, and would then read the board.
+func hostsOf(addr string) ([]string, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("address to listen on: %w", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, nil
+	}
+	return []string{"localhost", "127.0.0.1", "::1", strings.Trim(host, "[]")}, nil
+}
+
+// onlyHosts refuses requests for other names than those given, unless there are none.
+func onlyHosts(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := (&url.URL{Host: r.Host}).Hostname()
+		if hosts != nil && !slices.Contains(hosts, strings.ToLower(name)) {
+			http.Error(w, "This server has another name.", http.StatusMisdirectedRequest)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
