@@ -70,6 +70,9 @@ type Hub struct {
 // flushTimeout is the time that Shutdown gives a broker to take what waits.
 const flushTimeout = 5 * time.Second
 
+// tellTimeout is the time in which a broker must take what a hub tells the others.
+const tellTimeout = 10 * time.Second
+
 // throttles are those of log lines that any client can cause.
 type throttles struct {
 	origin, unauthorized, full, hijacker throttle
@@ -103,7 +106,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 	h.handshakes = places.NewShares(c.Limits.MaxHandshakes, 8*c.Limits.MaxHandshakes)
 	h.functions = places.NewShares(c.Limits.MaxFunctions, -1)
 	h.calls = snapshots.New(snapshots.Config{Go: h.tasks.Go, Max: c.Limits.MaxSnapshots, Timeout: c.Limits.RequestTimeout})
-	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects)
+	h.enforcer = access.NewEnforcer(h.ledger, c.RecheckInterval, h.subjects, h.tellLost)
 	r := &receiver{log: c.Logger, enforcer: h.enforcer, limits: c.Limits, setStale: h.setStale}
 	h.upstream = newUpstream(h, r)
 	h.engine = fanout.New(fanout.Config{
@@ -131,6 +134,17 @@ func (h *Hub) brokerName() string {
 		return "none: one process"
 	}
 	return fmt.Sprintf("%T", h.config.Broker)
+}
+
+// tellLost lets other hubs recheck what a user has lost.
+func (h *Hub) tellLost(user, group string) {
+	if h.upstream.Shared() {
+		h.tasks.Go(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+			defer cancel()
+			_ = h.upstream.Order(ctx, upstream.Order{Kind: upstream.OrderRecheck, User: user, Pattern: group}) // or they find it by themselves
+		})
+	}
 }
 
 // newUpstream chooses between the broker of the configuration and a history in memory.

@@ -33,7 +33,7 @@ type receiver struct {
 type enforcer interface {
 	Disconnect(ctx context.Context, user string, code int, reason string) error
 	Revoke(ctx context.Context, user, pattern string, match func(group string) bool) error
-	Recheck(ctx context.Context, user string, match func(group string) bool) error
+	Recheck(ctx context.Context, user, pattern string, match func(group string) bool) error
 }
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
@@ -92,7 +92,7 @@ func obey(ctx context.Context, e enforcer, o upstream.Order) error {
 	case upstream.OrderRevoke:
 		return e.Revoke(ctx, o.User, o.Pattern, match)
 	case upstream.OrderRecheck:
-		return e.Recheck(ctx, o.User, match)
+		return e.Recheck(ctx, o.User, o.Pattern, match)
 	}
 	return nil // of a later version
 }

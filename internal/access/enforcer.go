@@ -68,14 +68,16 @@ type Enforcer[C Conn] struct {
 	ledger   *Ledger
 	conns    func(user string) []C // "": all
 	interval time.Duration
+	lost     func(user, group string)
 	places   chan struct{}
 }
 
 // NewEnforcer returns an Enforcer of the connections that conns returns for a user, "" for
 // all. interval is the time after which memberships are checked again; zero or less is
-// never.
-func NewEnforcer[C Conn](l *Ledger, interval time.Duration, conns func(user string) []C) *Enforcer[C] {
-	return &Enforcer[C]{ledger: l, conns: conns, interval: interval, places: make(chan struct{}, maxChecks)}
+// never. lost is called, and does not wait, when the Enforcer finds by itself that a user
+// has lost a group.
+func NewEnforcer[C Conn](l *Ledger, interval time.Duration, conns func(user string) []C, lost func(user, group string)) *Enforcer[C] {
+	return &Enforcer[C]{ledger: l, conns: conns, interval: interval, lost: lost, places: make(chan struct{}, maxChecks)}
 }
 
 // Disconnect ends the connections of a user, "" for all. It returns when nothing is
@@ -101,17 +103,23 @@ func (e *Enforcer[C]) Revoke(ctx context.Context, user, pattern string, match fu
 	return w.wait(ctx)
 }
 
-// Recheck asks again about the memberships of a user, "" for all, in the groups that match,
-// and ends those that are refused. Those about which nothing is decided stay: then the
-// error wraps ErrUndecided.
-func (e *Enforcer[C]) Recheck(ctx context.Context, user string, match func(group string) bool) error {
-	e.ledger.Raise(principal(user))
-	return e.check(ctx, e.conns(user), match)
+// Recheck asks again about the memberships of a user, "" for all, in the groups that match
+// the pattern, and ends those that are refused. Those about which nothing is decided stay:
+// then the error wraps ErrUndecided. One user resumes nothing from before, except where a
+// right is confirmed: there may be no membership by which to find that it was gone.
+func (e *Enforcer[C]) Recheck(ctx context.Context, user, pattern string, match func(group string) bool) error {
+	k := &check[C]{match: match}
+	if user == "" {
+		e.ledger.Raise(Everyone)
+	} else {
+		k.moment = e.ledger.Revoke(user, pattern, match)
+	}
+	return e.check(ctx, e.conns(user), k)
 }
 
 // RecheckConn is Recheck for one connection.
 func (e *Enforcer[C]) RecheckConn(ctx context.Context, c C) error {
-	return e.check(ctx, []C{c}, everything)
+	return e.check(ctx, []C{c}, &check[C]{match: everything, lost: e.lost})
 }
 
 // RecheckDue is Recheck for a connection that is due, and for all others of its user with
@@ -128,7 +136,7 @@ func (e *Enforcer[C]) RecheckDue(ctx context.Context, c C) {
 	for _, c := range conns {
 		e.PutOff(c)
 	}
-	_ = e.check(ctx, conns, everything) // what is not decided has been logged, and is asked again
+	_ = e.check(ctx, conns, &check[C]{match: everything, lost: e.lost}) // what is not decided has been logged, and is asked again
 }
 
 // PutOff makes the next recheck due after an interval, give or take a fifth.
@@ -146,7 +154,15 @@ type question[C Conn] struct {
 	conn  C // of an anonymous client without a token, which has nothing else
 }
 
-func (e *Enforcer[C]) check(ctx context.Context, conns []C, match func(group string) bool) error {
+// check says what is asked, and what follows from the answers.
+type check[C Conn] struct {
+	match  func(group string) bool
+	moment uint64                   // of the revocation that an answer may confirm; 0: none
+	lost   func(user, group string) // nil: others know
+	waits  waits
+}
+
+func (e *Enforcer[C]) check(ctx context.Context, conns []C, k *check[C]) error {
 	questions := make(map[question[C]][]C)
 	for _, c := range conns {
 		q := question[C]{}
@@ -154,12 +170,11 @@ func (e *Enforcer[C]) check(ctx context.Context, conns []C, match func(group str
 			q.conn = c
 		}
 		for _, q.group = range c.Asked() {
-			if match(q.group) {
+			if k.match(q.group) {
 				questions[q] = append(questions[q], c)
 			}
 		}
 	}
-	var w waits
 	var all sync.WaitGroup
 	for q, conns := range questions {
 		select {
@@ -170,15 +185,15 @@ func (e *Enforcer[C]) check(ctx context.Context, conns []C, match func(group str
 		}
 		all.Go(func() {
 			defer func() { <-e.places }()
-			e.ask(ctx, q, conns, &w)
+			e.ask(ctx, q, conns, k)
 		})
 	}
 	all.Wait()
-	return w.wait(ctx)
+	return k.waits.wait(ctx)
 }
 
 // ask asks one question and does what follows from the answer.
-func (e *Enforcer[C]) ask(ctx context.Context, q question[C], conns []C, w *waits) {
+func (e *Enforcer[C]) ask(ctx context.Context, q question[C], conns []C, k *check[C]) {
 	asked := conns[0]
 	for _, c := range conns {
 		if !c.Ended() {
@@ -188,17 +203,23 @@ func (e *Enforcer[C]) ask(ctx context.Context, q question[C], conns []C, w *wait
 	err := panics.Isolate(func() error { return asked.Authorize(ctx, q.group) })
 	switch {
 	case err == nil:
+		if k.moment > 0 {
+			e.ledger.Confirm(q.user, q.group, k.moment)
+		}
 	case errors.Is(err, ErrUndecided), ctx.Err() != nil:
-		w.undecide()
+		k.waits.undecide()
 	case errors.Is(err, ErrMoved):
 		e.ledger.RevokeGroup(q.user, q.group)
 		for _, c := range conns {
-			w.fail(panics.Isolate(func() error { return c.Move(ctx, q.group) }))
+			k.waits.fail(panics.Isolate(func() error { return c.Move(ctx, q.group) }))
 		}
 	default:
 		e.ledger.RevokeGroup(q.user, q.group)
 		for _, c := range conns {
-			w.add(c.EndMemberships(Exactly(q.group)))
+			k.waits.add(c.EndMemberships(Exactly(q.group)))
+		}
+		if k.lost != nil && q.user != "" {
+			k.lost(q.user, q.group)
 		}
 	}
 }

@@ -136,8 +136,9 @@ func (l *Ledger) raise(user string) {
 }
 
 // Revoke is Raise, and records that the user has lost the groups that match. pattern
-// names the function match: a later Revoke with the same pattern replaces the record.
-func (l *Ledger) Revoke(user, pattern string, match func(group string) bool) {
+// names the function match: a later Revoke with the same pattern replaces the record. It
+// returns the moment of the revocation.
+func (l *Ledger) Revoke(user, pattern string, match func(group string) bool) (moment uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.raise(user)
@@ -153,6 +154,18 @@ func (l *Ledger) Revoke(user, pattern string, match func(group string) bool) {
 		l.size++
 	}
 	a.revocations[pattern] = revocation{match: match, sequence: l.sequence}
+	return l.sequence
+}
+
+// Confirm takes back the revocations of a group for a user up to a moment: the user has had
+// the right all the time.
+func (l *Ledger) Confirm(user, group string, moment uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if back := l.comeback(user, group); back.sequence < moment {
+		back.sequence = moment
+		l.comeBack(user, group, back)
+	}
 }
 
 // RevokeGroup is Revoke for one group.
@@ -185,16 +198,21 @@ func (l *Ledger) Admit(user, group string, generation uint64, at broker.Position
 	if l.generation(user) != generation {
 		return false
 	}
+	l.comeBack(user, group, comeback{position: at, sequence: l.sequence})
+	return true
+}
+
+// comeBack records a comeback. Without room the user resumes nothing, which is safe.
+func (l *Ledger) comeBack(user, group string, c comeback) {
 	l.makeRoom()
 	a := l.account(user)
 	if _, known := a.returns[group]; !known {
 		if len(a.returns) >= maxRecordsOfUser {
-			return true // it resumes nothing; that is safe
+			return
 		}
 		l.size++
 	}
-	a.returns[group] = comeback{position: at, sequence: l.sequence}
-	return true
+	a.returns[group] = c
 }
 
 func (l *Ledger) comeback(user, group string) comeback {
