@@ -281,7 +281,7 @@ func (w *isolation) publish(ctx context.Context, t *testing.T, random *rand.Rand
 	for ctx.Err() == nil {
 		hub := w.hubs[random.IntN(isolationHubs)]
 		var changes []Change
-		for range 1 + random.IntN(4) {
+		for range 1 + random.IntN(60) {
 			group := random.IntN(tenants * groupsOfTenant)
 			w.mu.Lock()
 			number := len(w.messages)
@@ -311,8 +311,10 @@ func (w *isolation) taken(batches []broker.Batch) {
 func (w *isolation) back(hub int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if all := w.away[hub]; len(all) > 0 && all[len(all)-1].to == 0 {
-		all[len(all)-1].to = w.now()
+	for i := range w.away[hub] {
+		if g := &w.away[hub][i]; g.to == 0 {
+			g.to = w.now()
+		}
 	}
 }
 
@@ -411,7 +413,7 @@ func (p *isolatedPage) live(ctx context.Context) {
 }
 
 func (p *isolatedPage) token() string {
-	return fmt.Sprintf("%s.%d.%dms", canary, p.user, 500+p.random.IntN(3000))
+	return fmt.Sprintf("%s.%d.%dms", canary, p.user, 1000+p.random.IntN(5000))
 }
 
 func (p *isolatedPage) hello() string {

@@ -1,0 +1,159 @@
+package mutants
+
+const revocations = "-revocations 100"
+
+// accessMutants are those of who may connect, who may see what, and taking it away.
+var accessMutants = []mutant{
+	{
+		"admits where no pattern matches", "access.go",
+		"	if allow == nil {\n		return errDenied", "	if allow == nil {\n		return nil", "", "TestDeniedSubscriptionsLookAlike", "",
+	},
+	{
+		"takes a late decision", "access.go",
+		"	if err == nil {\n		err = late\n	}", "	_ = late", "", "TestDeniedSubscriptionsLookAlike", "",
+	},
+	{
+		"lets every decision hold", "access.go",
+		"return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.group, p.generation, at)", "return true", "", "TestAllowDecidesAgain", "",
+	},
+	{
+		"replays what happened while a right was gone", "access.go",
+		"return p.conn.hub.ledger.MayResume(p.user, p.group, since)", "return true", "", "TestResumeAfterRevoke", "",
+	},
+	{
+		"asks about what Anyone has admitted", "access.go",
+		"slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)", "s.member.Subscribed()", "", "TestRecheckInterval", "",
+	},
+	{
+		"asks about what Join has decided", "access.go",
+		"slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)", "slices.DeleteFunc(s.member.Groups(), s.hub.isPublic)", "", "TestRecheck", "",
+	},
+	{
+		"takes no decision for a refusal", "access.go",
+		"if errors.Is(err, ErrUnavailable) || errors.Is(err, errLate) {", "if errors.Is(err, ErrUnavailable) {", "", "TestRechecksAreLimited", "",
+	},
+	{
+		"asks again without the token", "access.go",
+		"received.Fields = map[string]json.RawMessage{tokenField: field}", "_ = field", "", "TestRecheckInterval", "",
+	},
+	{
+		"logs a token", "access.go",
+		"scrubbed(err, c.tokenIn(parent))", "err", "", "TestNoSecretsInTheLog", "",
+	},
+	{
+		"keeps the old membership of a refused client", "subscribe.go",
+		"	if isMember {", "	if false {", "", "TestRefusedResubscribeLeaves", "",
+	},
+	{
+		"forgets the refusal of a resume", "subscribe.go",
+		"if isMember || resume {", "if isMember {", "", "TestResumeAfterRevoke", "",
+	},
+	{
+		"sends nothing in place of an answer that is taken back", "subscribe.go",
+		"Withdrawn: a.withdrawn}", "}", "", "TestRevokeTakesBackAnswers", "",
+	},
+	{
+		"calls handlers for everybody", "dispatch.go",
+		`c.user() == "" && c.hub.config.authenticated`, "false", "", "TestHandlersAreClosed", "",
+	},
+	{
+		"asks about each token again", "hello.go",
+		"c.credentials.Load().token == hash", "false", "", "TestTokenOfRequests", "",
+	},
+	{
+		"lets a token change the user", "hello.go",
+		`before.ID != "" && before.ID != now.ID`, "false", "", "TestTokensThatEndAConnection", "",
+	},
+	{
+		"keeps a connection that was authenticated while it was disconnected", "conn.go",
+		"	c.endIfDisconnected(began)\n", "	_ = began\n", "", "TestDisconnectDuringTheHandshake", "",
+	},
+	{
+		"forgets the connections of a user", "registry.go",
+		"	r.removeUser(c, from)\n	r.addUser(c, to)\n", "	r.removeUser(c, from)\n", "", "TestTokenOfHello", "",
+	},
+	{
+		"does not raise the generation", "internal/access/ledger.go",
+		"	l.generations[user] = l.sequence\n", "", "internal/access", "TestLedger", "",
+	},
+	{
+		"resumes at the position of the revocation", "internal/access/ledger.go",
+		"if l.revoked(user, group) > back.sequence {", "if false {", "internal/access", "TestLedger", "",
+	},
+	{
+		"forgets where a user has come back", "internal/access/ledger.go",
+		"|| since.Offset >= back.position.Offset", "|| true", "internal/access", "TestLedger", "",
+	},
+	{
+		"takes a later revocation back", "internal/access/ledger.go",
+		"back.sequence = moment", "back.sequence = l.sequence", "internal/access", "TestLedger", "",
+	},
+	{
+		"lets one user use up the records of all", "internal/access/ledger.go",
+		"if len(a.revocations)+len(a.returns) >= maxRecordsOfUser {", "if false {", "internal/access", "TestLedgerIsBounded", "",
+	},
+	{
+		"forgets when there is no room", "internal/access/ledger.go",
+		`l.account(Everyone).revocations[""] = revocation{match: everything, sequence: l.sequence}`, "", "internal/access", "TestLedgerIsBounded", "",
+	},
+	{
+		"asks for each connection", "internal/access/enforcer.go",
+		`if q.user, q.token = c.Who(); q.user == "" && q.token == (TokenHash{}) {`, `if q.user, q.token = c.Who(); true {`, "", "TestRecheck", "",
+	},
+	{
+		"asks once for all anonymous clients", "internal/access/enforcer.go",
+		`q.user == "" && q.token == (TokenHash{}) {`, "false {", "", "TestRecheckInterval", "",
+	},
+	{
+		"asks all at once", "internal/access/enforcer.go",
+		"make(chan struct{}, maxChecks)", "make(chan struct{}, 1000)", "", "TestRechecksAreLimited", "",
+	},
+	{
+		"keeps what is refused", "internal/access/enforcer.go",
+		"			k.waits = append(k.waits, c.EndMemberships(Exactly(q.group)))\n", "			_ = c\n", "", "TestRecheck", "",
+	},
+	{
+		"leaves frames of a revoked group in the backlog", "internal/fanout/revoke.go",
+		"	m.writer.revoke(match)\n", "", "", "TestRevokeSchedules", revocations,
+	},
+	{
+		"leaves frames of a revoked group in a batch", "internal/fanout/revoke.go",
+		"n.frame, n.label = n.label.substitute(), nil", "_ = n", "", "TestRevokeSchedules", revocations,
+	},
+	{
+		"does not wait for a write", "internal/fanout/revoke.go",
+		"return m.writer.awaitLanding(ctx)", "return nil", "internal/fanout", "TestRevokeWhileFramesAreWritten", "",
+	},
+	{
+		"goes on with frames that are not begun", "internal/fanout/writer.go",
+		"			c.revoked = true\n", "", "internal/fanout", "TestRevokeWhileFramesAreWritten", "",
+	},
+	{
+		"goes on with a snapshot of which a part was revoked", "internal/fanout/revoke.go",
+		"			u.restart = true\n", "", "", "TestRevokeDuringParts", "",
+	},
+	{
+		"lets every page connect", "internal/origin/origin.go",
+		"	return sameOrigin(r, got)\n", "	return true\n", "internal/origin", "TestOrigin", "",
+	},
+	{
+		"compares origins without the port", "internal/origin/origin.go",
+		"return got == newOrigin(got.scheme, &url.URL{Host: r.Host})", "return got.host == newOrigin(got.scheme, &url.URL{Host: r.Host}).host", "internal/origin", "TestOrigin", "",
+	},
+	{
+		"takes http for https", "internal/origin/origin.go",
+		`(got.scheme != "http" || r.TLS != nil)`, `got.scheme != "http"`, "internal/origin", "TestOrigin", "",
+	},
+	{
+		"takes the first of two origins", "internal/origin/origin.go",
+		"	if len(values) > 1 {", "	if false {", "internal/origin", "TestOriginHeaders", "",
+	},
+	{
+		"lets a wildcard stand for the domain itself", "internal/origin/origin.go",
+		`return found && host != "" && `, "return found && ", "internal/origin", "TestWildcardAndNullOrigins", "",
+	},
+	{
+		"reads more than an origin", "internal/origin/origin.go",
+		`	if !strings.EqualFold(u.Scheme+"://"+u.Host, value) {`, "	if false {", "internal/origin", "TestOrigin", "",
+	},
+}
