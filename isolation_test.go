@@ -33,9 +33,9 @@ const (
 	usersOfTenant   = 10
 	groupsOfTenant  = 25
 	isolationHubs   = 2
-	canary          = "canary-5b1f" // part of every token, and of what Allow's errors quote
-	obeyWithin      = time.Second   // the other hub
-	catchUpWithin   = time.Second   // after a time without the broker
+	canary          = "canary-5b1f"   // part of every token, and of what Allow's errors quote
+	obeyWithin      = time.Second     // the other hub
+	catchUpWithin   = time.Second / 2 // after a time without the broker
 	publishersCount = 4
 )
 
@@ -131,9 +131,10 @@ func newIsolation(t *testing.T) *isolation {
 			peer = shared.Peer()
 		}
 		c := &cutBroker{Broker: peer, world: w, hub: i}
+		unlimited := Rate{-1, -1}
 		hub := NewHub(Config{
 			Broker: c, Logger: slog.New(slog.NewTextHandler(w.log, nil)), AuthenticateToken: w.authenticate,
-			RecheckInterval: 2 * time.Second, Limits: Limits{MaxConnections: 10_000},
+			RecheckInterval: 2 * time.Second, Limits: Limits{Messages: unlimited, RefusedGroups: unlimited, MaxHandshakes: -1, MaxUserConnections: -1},
 		})
 		hub.Allow("t{tenant:int}-g{group:int}", w.allow)
 		hub.Snapshot("t{tenant:int}-g{group:int}", func(context.Context, SnapshotRequest) (any, error) {
@@ -307,8 +308,15 @@ func (w *isolation) taken(batches []broker.Batch) {
 	}
 }
 
-// back records that a hub listens again.
-func (w *isolation) back(hub int) {
+// back records that a hub has caught up.
+func (w *isolation) back(ctx context.Context, hub int) {
+	for !w.cuts[hub].listens.Load() && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(catchUpWithin) // it compares positions
+	for !w.hubs[hub].engine.Settled() && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.away[hub] {
@@ -348,21 +356,20 @@ func (w *isolation) cut(ctx context.Context, random *rand.Rand) {
 		w.cuts[i].cut()
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 		w.cuts[i].down.Store(false)
+		w.back(ctx, i)
 	}
 }
 
-// arrival returns when a hub could first hand on a message. One that was away catches up
-// within a second: to it, what it missed happens then.
+// arrival returns when a hub has handed on a message to the members that it had. To one
+// that catches up, what it has missed happens then: a page that subscribes before gets it.
 func (w *isolation) arrival(m *published, hub int) time.Duration {
-	if m.at[hub] > 0 {
-		return m.at[hub]
-	}
+	at := max(m.to, m.at[hub])
 	for _, g := range w.away[hub] {
-		if g.from[0] <= m.to && (g.to == 0 || m.to <= g.to+catchUpWithin) {
-			return max(m.to, g.to) + catchUpWithin
+		if g.from[0] <= at && (g.to == 0 || at <= g.to) {
+			return max(at, g.to)
 		}
 	}
-	return m.to
+	return at
 }
 
 // judge compares what pages have got with what they may have.
@@ -556,9 +563,10 @@ func (p *isolatedPage) move(group int, at Position) {
 // cutBroker is a broker that can be cut off.
 type cutBroker struct {
 	broker.Broker
-	world *isolation
-	hub   int
-	down  atomic.Bool
+	world   *isolation
+	hub     int
+	down    atomic.Bool
+	listens atomic.Bool
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of Run
@@ -570,6 +578,7 @@ func (c *cutBroker) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down.Store(true)
+	c.listens.Store(false)
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -586,8 +595,8 @@ func (c *cutBroker) Run(ctx context.Context, ready func(), deliver func([]broker
 	c.cancel = cancel
 	c.mu.Unlock()
 	listens := func() {
-		c.world.back(c.hub)
 		ready()
+		c.listens.Store(true)
 	}
 	return c.Broker.Run(ctx, listens, func(batch []broker.Message) {
 		if !c.down.Load() {

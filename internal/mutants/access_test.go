@@ -69,7 +69,7 @@ var accessMutants = []mutant{
 		"	c.endIfDisconnected(began)\n", "	_ = began\n", "", "TestDisconnectDuringTheHandshake", "",
 	},
 	{
-		"forgets the connections of a user", "registry.go",
+		"forgets the connections of a user", "internal/registry/registry.go",
 		"	r.removeUser(c, from)\n	r.addUser(c, to)\n", "	r.removeUser(c, from)\n", "", "TestTokenOfHello", "",
 	},
 	{
