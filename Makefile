@@ -71,6 +71,10 @@ schedules: ## play RESUMES random schedules of resuming, and SCHEDULES of the hu
 burst: ## publish 60 MB at once to clients in another process, which all must stay connected
 	$(call long,.,TestBurst,-burst 1000 -count $(COUNT))
 
+isolation: ## deliver a million messages to pages of 20 tenants whose rights come and go, and look for leaks
+	$(call long,.,TestIsolation,-v -isolation-deliveries 1000000)
+	$(call long,.,TestRevokeSchedules,-revocations $(if $(SMALL),500,5000))
+
 race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
