@@ -66,8 +66,8 @@ func TestOneWayIntoAGroup(t *testing.T) {
 	}{
 		{"the function of Allow is known to", root, "ruleFor", []string{"authorize", "isPublic"}},
 		{"authorize is called by", root, "authorize", []string{"Authorize", "Decide"}},
-		{"a subscription begins in", root, "member.Subscribe", []string{"subscribe"}},
-		{"a decision is made in", root, "Decide", []string{"subscribe"}},
+		{"a subscription begins in", root, "member.Subscribe", []string{"Move", "subscribe"}},
+		{"a decision is made in", root, "Decide", []string{"Move", "subscribe"}},
 		{"a handler may join by", root, "member.Join", []string{"Join"}},
 		{"a decision is made again in", fanout, "Decide", []string{"reauthorize"}},
 		{"a decision is compared in", fanout, "Holds", []string{"pushPart", "reauthorize"}},

@@ -142,7 +142,7 @@ func (h *Hub) tellLost(user, group string) {
 		h.tasks.Go(func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 			defer cancel()
-			_ = h.upstream.Order(ctx, upstream.Order{Kind: upstream.OrderRecheck, User: user, Pattern: group}) // or they find it by themselves
+			_ = h.upstream.Order(ctx, upstream.Order{Kind: upstream.OrderRecheck, User: user, Pattern: wire.GroupOf(group)}) // or they find it by themselves
 		})
 	}
 }

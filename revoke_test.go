@@ -199,7 +199,7 @@ func TestRevokeDuringParts(t *testing.T) {
 		t.Run(fmt.Sprint(revoked), func(t *testing.T) {
 			hub, rights := granting(Config{Limits: Limits{MaxSendQueueBytes: 64 << 10}})
 			hub.Snapshot("long", func(context.Context, SnapshotRequest) (any, error) {
-				rows := make([]string, 2000)
+				rows := make([]string, 15_000) // more than the buffers of a socket
 				for i := range rows {
 					rows[i] = strings.Repeat("x", 1000)
 				}
@@ -213,7 +213,10 @@ func TestRevokeDuringParts(t *testing.T) {
 			if revoked {
 				rights.deny("ann", "long")
 			}
-			require.NoError(t, hub.Revoke(t.Context(), "ann", "long"))
+			before, returned := hub.ledger.Generation("ann"), make(chan error)
+			go func() { returned <- hub.Revoke(context.Background(), "ann", "long") }() // it waits for a write
+			defer func() { assert.NoError(t, <-returned) }()
+			require.Eventually(t, func() bool { return hub.ledger.Generation("ann") != before }, 5*time.Second, 100*time.Microsecond)
 			if revoked {
 				for text := receive(t, ws); !strings.Contains(text, denied); text = receive(t, ws) {
 					require.Contains(t, text, `"part":`, "what the socket has taken before")

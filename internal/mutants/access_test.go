@@ -6,7 +6,7 @@ const revocations = "-revocations 100"
 var accessMutants = []mutant{
 	{
 		"admits where no pattern matches", "access.go",
-		"	if allow == nil {\n		return errDenied", "	if allow == nil {\n		return nil", "", "TestDeniedSubscriptionsLookAlike", "",
+		"	if rule == nil {\n		return \"\", errDenied", "	if rule == nil {\n		return group, nil", "", "TestDeniedSubscriptionsLookAlike", "",
 	},
 	{
 		"takes a late decision", "access.go",
@@ -14,11 +14,11 @@ var accessMutants = []mutant{
 	},
 	{
 		"lets every decision hold", "access.go",
-		"return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.group, p.generation, at)", "return true", "", "TestAllowDecidesAgain", "",
+		"return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.stream, p.generation, at)", "return true", "", "TestAllowDecidesAgain", "",
 	},
 	{
 		"replays what happened while a right was gone", "access.go",
-		"return p.conn.hub.ledger.MayResume(p.user, p.group, since)", "return true", "", "TestResumeAfterRevoke", "",
+		"return p.conn.hub.ledger.MayResume(p.user, p.stream, since)", "return true", "", "TestResumeAfterRevoke", "",
 	},
 	{
 		"asks about what Anyone has admitted", "access.go",
@@ -30,7 +30,7 @@ var accessMutants = []mutant{
 	},
 	{
 		"takes no decision for a refusal", "access.go",
-		"if errors.Is(err, ErrUnavailable) || errors.Is(err, errLate) {", "if errors.Is(err, ErrUnavailable) {", "", "TestRechecksAreLimited", "",
+		"case errors.Is(err, ErrUnavailable) || errors.Is(err, errLate):", "case errors.Is(err, ErrUnavailable):", "", "TestRechecksAreLimited", "",
 	},
 	{
 		"asks again without the token", "access.go",
@@ -110,7 +110,7 @@ var accessMutants = []mutant{
 	},
 	{
 		"keeps what is refused", "internal/access/enforcer.go",
-		"			k.waits = append(k.waits, c.EndMemberships(Exactly(q.group)))\n", "			_ = c\n", "", "TestRecheck", "",
+		"			k.waits.add(c.EndMemberships(Exactly(q.group)))\n", "			_ = c\n", "", "TestRecheck", "",
 	},
 	{
 		"leaves frames of a revoked group in the backlog", "internal/fanout/revoke.go",
