@@ -94,7 +94,6 @@ func assign(ctx context.Context, field *schema.Field, row reflect.Value, value a
 // looks, as the table keeps them. It returns false where only the database can tell: what it
 // computes, what it keeps otherwise, and values of other types than that of their fields.
 func (l *layout) valuesOf(ctx context.Context, t *Table, set clause.Set) (values reflect.Value, told bool) {
-	given := reflect.New(t.schema.ModelType).Elem()
 	values = reflect.New(t.schema.ModelType).Elem()
 	for _, assignment := range set {
 		c := t.byName[assignment.Column.Name]
@@ -108,7 +107,7 @@ func (l *layout) valuesOf(ctx context.Context, t *Table, set clause.Set) (values
 		if i < 0 || l.needed[i].fidelity == lost && t.interest.Rereads() != RereadNever || !fits(c.field, assignment.Value) {
 			return values, false
 		}
-		if c.field.Set(ctx, given, assignment.Value) != nil || l.keep(ctx, &l.needed[i], given, values) != nil {
+		if c.field.Set(ctx, values, assignment.Value) != nil || l.keep(ctx, &l.needed[i], values, values) != nil {
 			return values, false
 		}
 	}

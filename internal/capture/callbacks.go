@@ -176,7 +176,9 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 	if w.failure != nil {
 		return w.failure
 	}
-	g, inner := newGuard(w.ConnPool, w.dialect), w.ConnPool
+	inner := w.ConnPool
+	w.guard = newGuard(inner, w.dialect)
+	g := &w.guard // of the stand-in, which spares an allocation
 	g.isLast = w.endsTransaction()
 	w.ConnPool = g
 	err := s.fillFrom(w)

@@ -35,6 +35,7 @@ type statementConn struct {
 	moved    []Row         // with the keys that the rows will have, where the statement sets them
 	values   reflect.Value // that an update sets, where the statement tells them
 	upsert   *upsert
+	guard    guard            // of the reads after the statement
 	implicit gorm.TxCommitter // around the statement and the reads for it
 	before   []Row
 	after    []Row

@@ -20,8 +20,8 @@ type guard struct {
 	isLast  bool // the transaction ends after the statement, and the savepoint with it
 }
 
-func newGuard(pool gorm.ConnPool, d dialect) *guard {
-	g := &guard{ConnPool: pool, dialect: d}
+func newGuard(pool gorm.ConnPool, d dialect) guard {
+	g := guard{ConnPool: pool, dialect: d}
 	if tx, _ := trackedTxOf(pool); tx != nil && d.keyLocks {
 		g.tx = tx.Tx
 	}
@@ -80,6 +80,9 @@ func (e endedError) Unwrap() error { return e.error }
 
 // endOf returns the failure that has ended the caller's transaction, nil if it still runs.
 func endOf(err error) error {
+	if err == nil {
+		return nil
+	}
 	var ended endedError
 	if errors.As(err, &ended) {
 		return ended.error

@@ -110,7 +110,7 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 // endedError.
 func askFor(db *gorm.DB, pool gorm.ConnPool, d dialect, table string) (*layout, error) {
 	g := newGuard(unprepared(pool), d)
-	l, err := d.catalog.read(db, g, table)
+	l, err := d.catalog.read(db, &g, table)
 	ended := g.end(db.Statement.Context, err)
 	if tx, _ := trackedTxOf(pool); tx != nil && ended != nil {
 		return nil, endedError{ended}
