@@ -34,7 +34,7 @@ type mutant struct {
 const root = "../.." // of the module
 
 func all() []mutant {
-	return slices.Concat(fanoutMutants, hubMutants, hostileMutants, databaseMutants, orderMutants, nameMutants, viewMutants, accessMutants)
+	return slices.Concat(fanoutMutants, upstreamMutants, hubMutants, hostileMutants, databaseMutants, orderMutants, nameMutants, viewMutants, accessMutants)
 }
 
 // TestMutantsApply checks, cheaply, that each mutant still has its place in the code,

@@ -1,0 +1,78 @@
+package mutants
+
+// upstreamMutants are those of package upstream, which stands before a broker.
+var upstreamMutants = []mutant{
+	{
+		"delivers while orders are missing", "internal/upstream/listen.go",
+		"		case r.orders.isPaused():\n			// It is found missing later.\n", "", "", "TestOrdersBeforeDeliveries", "",
+	},
+	{
+		"looks for no orders after a reconnect", "internal/upstream/listen.go",
+		"		r.orders.catchUp()\n", "", "", "TestOrdersBeforeDeliveries", "",
+	},
+	{
+		"compares no position of orders", "internal/upstream/listen.go",
+		"	if known {\n		names = append(names, orderStream)\n	}\n", "	_ = known\n", "", "TestLostOrderIsFound", "",
+	},
+	{
+		"ignores orders that are gone", "internal/upstream/orders.go",
+		"missed = missed || m.Prev > at.Offset; missed {", "missed = false; missed {", "", "TestOrdersThatAreGone", "",
+	},
+	{
+		"ignores an order of a later version", "internal/upstream/orders.go",
+		"		o.setUnread()\n		return false\n", "		return true\n", "", "TestOrderOfALaterVersion", "",
+	},
+	{
+		"forgets resyncs of absent pages", "internal/upstream/kept.go",
+		"return since.Offset < r.after[group]", "return false", "", "TestResyncOfAbsentPages", "",
+	},
+	{
+		"believes no position after a resync", "internal/upstream/kept.go",
+		"r.after[group] = at.Offset + 1", "r.after[group] = 1 << 62", "", "TestResyncOfAbsentPages", "",
+	},
+	{
+		"knows no resyncs from before its start", "internal/upstream/kept.go",
+		"		if order.Kind == OrderResync {", "		if false {", "", "TestResyncOfAbsentPages", "",
+	},
+	{
+		"takes messages of another key", "internal/upstream/codec.go",
+		"if c.key != nil && !hmac.Equal", "if false && !hmac.Equal", "internal/upstream", "TestCodec", "",
+	},
+	{
+		"signs no stream", "internal/upstream/codec.go",
+		"	mac.Write([]byte(stream))\n", "	_ = stream\n", "internal/upstream", "TestCodec", "",
+	},
+	{
+		"drops what follows a refused batch", "internal/upstream/call.go",
+		"	p.batches = slices.Clone(p.batches) // a call may go on that the hub does not wait for\n",
+		"	p.batches = slices.Clone(p.batches[:1])\n", "internal/upstream", "TestRefusedBatches", "",
+	},
+	{
+		"forgets the groups of a refused resync", "internal/upstream/call.go",
+		"			r.queue.addResyncs(again)\n", "			_ = again\n", "internal/upstream", "TestRefusedBatches", "",
+	},
+	{
+		"makes one batch of many commits", "internal/upstream/queue.go",
+		"			q.number++ // only this goroutine numbers\n", "", "internal/upstream", "TestManyBatchesACall", "",
+	},
+	{
+		"waits in Flush for what comes later", "internal/upstream/queue.go",
+		"for until := q.added; q.done < until; {", "for until := q.added; q.done < q.added; {", "", "TestFlush", "",
+	},
+	{
+		"asks for groups that have ended", "internal/upstream/follower.go",
+		"return o.gone() })\n		switch", "return false })\n		switch", "", "TestPositionLeavesNothingBehind", "",
+	},
+	{
+		"listens in a worker", "internal/upstream/remote.go",
+		"	if len(batch) > 0 {\n		r.queue.add", "	if r.start(); len(batch) > 0 {\n		r.queue.add", "", "TestWorkerListensToNothing", "",
+	},
+	{
+		"says live before it has caught up", "internal/upstream/health.go",
+		"	if !paused && silent < staleAfter {", "	if silent < staleAfter {", "", "TestStatus", "",
+	},
+	{
+		"takes a number again", "internal/history/sources.go",
+		"if number <= known.taken {", "if number < known.taken {", "brokertest", "TestMemoryBroker", "",
+	},
+}
