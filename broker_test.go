@@ -23,6 +23,7 @@ type faulty struct {
 	down    atomic.Bool // every call fails
 	stuck   atomic.Bool // Publish waits for its context
 	lossy   atomic.Bool // Run delivers nothing
+	slow    atomic.Bool // orders are read slowly
 	unread  atomic.Bool // histories cannot be read
 	failing atomic.Bool // Run has lost its connection
 	end     atomic.Pointer[context.CancelFunc]
@@ -87,6 +88,9 @@ func (f *faulty) Follow(ctx context.Context, streams []string) ([]broker.Positio
 func (f *faulty) Read(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
 	if f.down.Load() || f.unread.Load() {
 		return broker.History{}, errDown
+	}
+	if f.slow.Load() && stream == "!orders" {
+		time.Sleep(time.Second)
 	}
 	return f.MemoryBroker.Read(ctx, stream, after, limit)
 }

@@ -70,6 +70,27 @@ func TestOrdersBeforeDeliveries(t *testing.T) {
 	})
 }
 
+// The first change after a reconnect waits for the orders, too.
+func TestOrdersBeforeTheFirstChange(t *testing.T) {
+	withFarHub(t, HistoryLimits{}, func(t *testing.T, h *farHub) {
+		h.broker.fail()
+		synctest.Wait()
+		h.broker.slow.Store(true)
+		h.rights.deny("ann", "g")
+		require.NoError(t, h.near.Revoke(t.Context(), "ann", "g"))
+		for h.broker.failing.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		for runs := h.broker.runs.Load(); h.broker.runs.Load() == runs; {
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		require.NoError(t, h.near.Publish(t.Context(), change(1)))
+		time.Sleep(time.Minute)
+		h.getsNothing(t)
+	})
+}
+
 // A lost order is found by its position.
 func TestLostOrderIsFound(t *testing.T) {
 	withFarHub(t, HistoryLimits{}, func(t *testing.T, h *farHub) {
@@ -118,7 +139,7 @@ func TestOrderOfALaterVersion(t *testing.T) {
 	})
 }
 
-// since subscribes with a position, and returns the reply.
+// sinceIn subscribes with a position, and returns the reply.
 func sinceIn(t *testing.T, ws *websocket.Conn, at Position) (reply clientMessage) {
 	t.Helper()
 	raw, err := json.Marshal(at)

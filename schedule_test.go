@@ -6,10 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rohrpost/rohrpost/brokertest"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,7 +52,7 @@ func (h *simpleHub) end(c, code int) {
 
 // TestSchedules plays random schedules of publishing, joining, leaving, sending, slow
 // sockets and closing to the hub and to a simpleHub. Each connection must get the same
-// messages in the same order. One that is too slow gets the first of them, and the
+// messages in the same order, also behind a broker whose offsets skip. One that is too slow gets the first of them, and the
 // close code of a slow consumer.
 func TestSchedules(t *testing.T) {
 	for i := range *schedules {
@@ -65,7 +67,12 @@ const scheduleLimit = 4000 // bytes that may wait
 
 func runSchedule(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	hub := quiet(Config{Limits: Limits{MaxSendQueueBytes: scheduleLimit, WriteTimeout: -1, MaxSendQueueAge: -1}})
+	config := Config{Limits: Limits{MaxSendQueueBytes: scheduleLimit, WriteTimeout: -1, MaxSendQueueAge: -1}}
+	behind := seed%2 == 0 // the hub is behind a broker whose offsets skip
+	if behind {
+		config.Broker = brokertest.Skipping(NewMemoryBroker(HistoryLimits{}))
+	}
+	hub := quiet(config)
 	simple := &simpleHub{groups: map[string]map[int]bool{}, gets: map[int][]string{}, closed: map[int]int{}}
 	const connections = 4
 	var conns []*Conn
@@ -89,7 +96,12 @@ func runSchedule(t *testing.T, seed uint64) {
 		switch roll := random.IntN(100); {
 		case roll < 40:
 			g, m := group(), text()
-			require.NoError(t, hub.SendRaw(g, []byte(m)))
+			if behind {
+				require.NoError(t, hub.Publish(t.Context(), Change{Group: g, Type: Create, Object: json.RawMessage(m)}))
+				settle(t, hub)
+			} else {
+				require.NoError(t, hub.SendRaw(g, []byte(m)))
+			}
 			simple.publish(g, m)
 		case roll < 45:
 			m := text()
@@ -101,6 +113,7 @@ func runSchedule(t *testing.T, seed uint64) {
 			if err := conns[c].Join(g); err == nil {
 				simple.join(c, g)
 			}
+			settle(t, hub)
 		case roll < 75:
 			g := group()
 			conns[c].Leave(g)
@@ -147,13 +160,36 @@ func runSchedule(t *testing.T, seed uint64) {
 // numbers are those of the messages, which are long.
 func numbers(messages []string) (numbers []int) {
 	for _, m := range messages {
-		var message struct{ N int }
+		var message struct {
+			N    int
+			Data struct{ Object struct{ N int } }
+		}
 		if json.Unmarshal([]byte(m), &message) != nil {
 			message.N = -1
 		}
-		numbers = append(numbers, message.N)
+		numbers = append(numbers, max(message.N, message.Data.Object.N))
 	}
 	return numbers
+}
+
+// settle waits until the broker has taken and delivered everything.
+func settle(t *testing.T, hub *Hub) {
+	require.NoError(t, hub.Flush(t.Context()))
+	for !hub.engine.Settled() || hub.config.Broker != nil && !caughtUp(t, hub) {
+		runtime.Gosched()
+	}
+}
+
+// caughtUp reports whether the groups are where their streams are.
+func caughtUp(t *testing.T, hub *Hub) bool {
+	for group, at := range hub.engine.Positions() {
+		positions, err := hub.config.Broker.Positions(t.Context(), []string{group})
+		require.NoError(t, err)
+		if positions[0] != at {
+			return false
+		}
+	}
+	return true
 }
 
 // idle waits until the workers are idle.

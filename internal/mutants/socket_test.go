@@ -141,10 +141,6 @@ var fanoutMutants = []mutant{
 		"	s.group.sequencer.sent = min(s.group.sequencer.sent, max(c.sent, s.told))\n", "", "", "TestResume", resumes,
 	},
 	{
-		"buffers no empty messages", "internal/fanout/deliver.go",
-		"	if p.isEmpty() {\n		g.buffer(p)\n", "	if p.isEmpty() {\n", "", "TestResume", resumes,
-	},
-	{
 		"ignores duplicates", "internal/fanout/sequencer.go",
 		"return duplicate", "return inOrder", "", "TestResume", resumes,
 	},

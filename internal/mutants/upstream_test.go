@@ -4,7 +4,7 @@ package mutants
 var upstreamMutants = []mutant{
 	{
 		"delivers while orders are missing", "internal/upstream/listen.go",
-		"		case r.orders.isPaused():\n			// It is found missing later.\n", "", "", "TestOrdersBeforeDeliveries", "",
+		"		case r.orders.isPaused():\n			// It is found missing later.\n", "", "", "TestOrdersBeforeTheFirstChange", "",
 	},
 	{
 		"looks for no orders after a reconnect", "internal/upstream/listen.go",
@@ -12,7 +12,7 @@ var upstreamMutants = []mutant{
 	},
 	{
 		"compares no position of orders", "internal/upstream/listen.go",
-		"	if known {\n		names = append(names, orderStream)\n	}\n", "	_ = known\n", "", "TestLostOrderIsFound", "",
+		"	if !paused && orders.Epoch != \"\" {", "	if _ = paused; false {", "", "TestLostOrderIsFound", "",
 	},
 	{
 		"ignores orders that are gone", "internal/upstream/orders.go",

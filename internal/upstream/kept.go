@@ -25,7 +25,7 @@ const (
 type keptResyncs struct {
 	remote *remote
 	keep   time.Duration // negative: for ever
-	begun  bool          // the earlier ones are known; it belongs to the task of orders
+	begun  chan struct{} // closed when the earlier ones are known
 
 	mu  sync.Mutex // guards what follows
 	all []*keptResync
@@ -43,7 +43,7 @@ type keptResync struct {
 }
 
 func (k *keptResyncs) init(r *remote) {
-	k.remote = r
+	k.remote, k.begun = r, make(chan struct{})
 	if k.keep = r.limits.Keep; k.keep == 0 {
 		k.keep = defaultKeep
 	}
@@ -109,11 +109,20 @@ func (k *keptResyncs) expire() {
 	k.all = slices.DeleteFunc(k.all, func(r *keptResync) bool { return now.After(r.until) })
 }
 
+func (k *keptResyncs) hasBegun() bool {
+	select {
+	case <-k.begun:
+		return true
+	default:
+		return false
+	}
+}
+
 // begin remembers the resyncs that were ordered before this hub has begun. Those that the
 // broker does not keep any more, and whose messages it may keep, may have been for any
 // group.
 func (k *keptResyncs) begin(h broker.History) {
-	k.begun = true
+	defer close(k.begun)
 	if len(h.Messages) == 0 {
 		return
 	}

@@ -154,8 +154,8 @@ var errPositions = errors.New("another number of positions than asked for")
 func (r *remote) checkPositions(ctx context.Context) error {
 	before := r.Receiver.Positions()
 	names := make([]string, 0, len(before)+1)
-	orders, known := r.orders.position()
-	if known {
+	orders, paused := r.orders.position()
+	if !paused && orders.Epoch != "" {
 		names = append(names, orderStream)
 	}
 	for name := range before {

@@ -37,7 +37,7 @@ type orders struct {
 }
 
 func (o *orders) init(r *remote) {
-	o.remote, o.resumed = r, make(chan struct{})
+	o.remote = r
 	o.kept.init(r)
 }
 
@@ -45,9 +45,12 @@ func (o *orders) init(r *remote) {
 // this hub.
 func (o *orders) begin(at broker.Position) bool {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept.hasBegun() { // the engine had lost the stream, and another hub may have begun it since
+		at.Offset = 0
+	}
 	o.at = at
-	o.mu.Unlock()
-	o.catchUp()
+	o.startReading() // the first time, the orders before it
 	return true
 }
 
@@ -74,17 +77,17 @@ func (o *orders) await(ctx context.Context) error {
 	return wait(ctx, resumed)
 }
 
-// position returns that of the latest order, if nothing is being read.
-func (o *orders) position() (at broker.Position, ok bool) {
+// position returns that of the latest order, and whether deliveries are paused.
+func (o *orders) position() (at broker.Position, paused bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.at, o.resumed == nil
+	return o.at, o.resumed != nil
 }
 
 // compare compares the position of the latest order with that of the stream.
 func (o *orders) compare(was, stream broker.Position) {
-	at, ok := o.position()
-	if ok && at == was && stream != was {
+	at, paused := o.position()
+	if !paused && at == was && stream != was {
 		o.catchUp()
 	}
 }
@@ -102,6 +105,10 @@ func (o *orders) receive(m *broker.Message) {
 // isNext reports whether an order is the next one. It reads what is missing before it.
 func (o *orders) isNext(m *broker.Message) bool {
 	o.mu.Lock()
+	if o.at.Epoch == "" { // begin comes later
+		o.mu.Unlock()
+		return false
+	}
 	paused, same := o.resumed != nil, m.Epoch == o.at.Epoch
 	next := !paused && same && m.Prev <= o.at.Offset && m.Offset > o.at.Offset
 	if next {
@@ -120,6 +127,11 @@ func (o *orders) catchUp() {
 	o.pause()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.startReading()
+}
+
+// startReading is called with the lock.
+func (o *orders) startReading() {
 	o.again = true
 	if !o.reading {
 		o.reading = true
@@ -130,18 +142,17 @@ func (o *orders) catchUp() {
 // read reads until nothing is missed.
 func (o *orders) read(ctx context.Context) {
 	for o.goOn() {
-		o.mu.Lock()
-		at := o.at
-		o.mu.Unlock()
-		if at.Epoch == "" {
-			continue // begin comes later
-		}
-		if !o.kept.begun {
+		if !o.kept.hasBegun() {
 			old, err := o.readAfter(ctx, 0)
 			if err != nil {
 				return
 			}
 			o.kept.begin(old)
+			continue
+		}
+		at, paused := o.position()
+		if !paused || at.Epoch == "" {
+			continue
 		}
 		missed, err := o.readAfter(ctx, at.Offset)
 		if err != nil {
@@ -176,8 +187,7 @@ func (o *orders) goOn() bool {
 		o.again = false
 		return true
 	}
-	o.reading = false
-	if o.at.Epoch != "" {
+	if o.reading = false; o.resumed != nil && o.at.Epoch != "" {
 		close(o.resumed)
 		o.resumed = nil
 		o.remote.askForCheck()

@@ -171,7 +171,7 @@ func (r *remote) History(ctx context.Context, group string, after uint64, limit 
 }
 
 func (r *remote) Outdated(ctx context.Context, group string, since, at broker.Position) bool {
-	if r.orders.await(ctx) != nil {
+	if wait(ctx, r.orders.kept.begun) != nil || r.orders.await(ctx) != nil {
 		return true
 	}
 	r.orders.kept.opened(group, at) // it may have been opened before the resyncs were known
