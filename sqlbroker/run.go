@@ -1,0 +1,316 @@
+package sqlbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rohrpost/rohrpost/broker"
+)
+
+const (
+	// maxPolled is the number of messages that one query reads.
+	maxPolled = 1000
+
+	// cleanInterval is about the time between two looks for what is to be dropped, by each
+	// hub that listens.
+	cleanInterval = time.Minute
+
+	// cleanedRows is the number of messages that one statement drops, so that no lock is
+	// held for long.
+	cleanedRows = 1000
+
+	// pollListening is the time between two looks while the Broker also listens.
+	pollListening = time.Second
+
+	// pollTimeout is the time that a look may take.
+	pollTimeout = 5 * time.Second
+)
+
+var (
+	errRunning  = errors.New("sqlbroker: this Broker serves a hub already: make one for each hub")
+	errWentBack = errors.New("sqlbroker: the database has lost messages: all groups begin anew")
+	errBehind   = errors.New("sqlbroker: messages were dropped before this hub has read them")
+)
+
+// Run implements broker.Broker.
+func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []broker.Message)) error {
+	if !b.begin() {
+		return errRunning
+	}
+	defer b.end()
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel()
+	p := &poll{broker: b, deliver: deliver, pause: b.config.PollBusy, idle: b.config.PollIdle}
+	if err := b.locked(ctx, 0, func(t *transaction) error {
+		p.cursor = t.now.Seq
+		return nil
+	}); err != nil {
+		return fmt.Errorf("sqlbroker: listen: %w", err)
+	}
+	if known := b.newest(); known.seq == p.cursor {
+		p.token = known.token
+	}
+	if b.config.Listen != "" {
+		p.idle = pollListening
+		listening.Go(func() { b.listen(ctx) })
+	}
+	ready()
+	return p.run(ctx)
+}
+
+func (b *Broker) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running {
+		return false
+	}
+	b.running = true
+	return true
+}
+
+func (b *Broker) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running = false
+}
+
+// newest returns the newest message that the Broker knows.
+func (b *Broker) newest() mark {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known
+}
+
+func (b *Broker) know(m mark) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m.seq > b.known.seq {
+		b.known = m
+	}
+}
+
+func (b *Broker) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.known = mark{}
+}
+
+func (b *Broker) follows(stream string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.followed[stream]
+}
+
+// wakeRun makes Run look at the database.
+func (b *Broker) wakeRun() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// poll looks for messages, again and again.
+type poll struct {
+	broker      *Broker
+	deliver     func(batch []broker.Message)
+	cursor      int64 // the number of the last message that was read
+	token       string
+	batch       []broker.Message // that has come in part
+	pause, idle time.Duration
+	cleaned     time.Time
+}
+
+func (p *poll) run(ctx context.Context) error {
+	p.cleaned = time.Now()
+	timer := time.NewTimer(p.pause)
+	defer timer.Stop()
+	for {
+		count, err := p.read(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if count == maxPolled {
+			continue
+		}
+		if p.pause = min(2*p.pause, p.idle); count > 0 {
+			p.pause = p.broker.config.PollBusy
+		}
+		if err := p.clean(ctx); err != nil {
+			return err
+		}
+		timer.Reset(p.pause)
+		select {
+		case <-timer.C:
+		case <-p.broker.wake:
+			p.pause = p.broker.config.PollBusy
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// read delivers what comes after the cursor. It reads the message at the cursor again,
+// which shows that the database has not gone back.
+func (p *poll) read(ctx context.Context) (count int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	var rows []message
+	db := p.broker.db.WithContext(ctx).Table(p.broker.tables.messages)
+	if err := db.Where("seq >= ?", p.cursor).Order("seq").Limit(maxPolled).Find(&rows).Error; err != nil {
+		return 0, fmt.Errorf("sqlbroker: look for messages: %w", err)
+	}
+	if p.token != "" {
+		if len(rows) == 0 || rows[0].Seq != p.cursor || rows[0].Token != p.token {
+			return 0, p.explain(ctx)
+		}
+	}
+	count = len(rows)
+	for i := range rows {
+		if m := &rows[i]; m.Seq > p.cursor {
+			p.take(m)
+			p.cursor, p.token = m.Seq, m.Token
+		}
+	}
+	if p.token != "" {
+		p.broker.know(mark{p.cursor, p.token})
+	}
+	return count, nil
+}
+
+// explain returns why the message at the cursor is not there.
+func (p *poll) explain(ctx context.Context) error {
+	p.broker.know(mark{p.cursor, p.token})
+	before := ""
+	err := p.broker.transaction(ctx, func(t *transaction) error {
+		err := t.readClock()
+		before = t.now.Era
+		return err
+	})
+	if err == nil {
+		err = p.broker.locked(ctx, 0, func(t *transaction) error {
+			if t.now.Era == before {
+				return errBehind
+			}
+			return errWentBack
+		})
+	}
+	return err
+}
+
+func (p *poll) take(m *message) {
+	if p.broker.follows(string(m.Stream)) {
+		p.batch = append(p.batch, m.message())
+	}
+	if m.Last && len(p.batch) > 0 {
+		p.deliver(p.batch)
+		p.batch = nil
+	}
+}
+
+// clean drops what is older than it must be kept, now and then.
+func (p *poll) clean(ctx context.Context) error {
+	if time.Since(p.cleaned) < cleanInterval/2+rand.N(cleanInterval) {
+		return nil
+	}
+	p.cleaned = time.Now()
+	if err := p.broker.clean(ctx); err != nil {
+		return fmt.Errorf("sqlbroker: drop old messages: %w", err)
+	}
+	return nil
+}
+
+// clean drops old messages, streams and sources. It never drops the newest message, nor
+// the newest of those that are old: a hub may have read nothing after it.
+func (b *Broker) clean(ctx context.Context) error {
+	db := b.db.WithContext(ctx)
+	now := time.Now()
+	var until int64
+	if b.config.MaxAge >= 0 {
+		err := db.Table(b.tables.messages).Select("COALESCE(MAX(seq), 0)").Where("created < ?", now.Add(-b.config.MaxAge).UnixMilli()).Scan(&until).Error
+		if err != nil {
+			return err
+		}
+	}
+	if b.config.MaxMessages >= 0 {
+		var newest []int64
+		err := db.Table(b.tables.messages).Order("seq DESC").Offset(b.config.MaxMessages).Limit(1).Pluck("seq", &newest).Error
+		if err != nil {
+			return err
+		}
+		if len(newest) > 0 {
+			until = max(until, newest[0])
+		}
+	}
+	if err := b.dropMessages(ctx, until); err != nil {
+		return err
+	}
+	if b.config.KeepUnused >= 0 {
+		old := now.Add(-b.config.KeepUnused - cleanInterval).UnixMilli()
+		if err := db.Table(b.tables.streams).Where("touched < ?", old).Delete(&stream{}).Error; err != nil {
+			return err
+		}
+	}
+	return db.Table(b.tables.sources).Where("touched < ?", now.Add(-remember).UnixMilli()).Delete(&source{}).Error
+}
+
+// dropMessages drops the messages before a number, some at a time.
+func (b *Broker) dropMessages(ctx context.Context, until int64) error {
+	for {
+		var numbers []int64
+		db := b.db.WithContext(ctx).Table(b.tables.messages)
+		err := db.Where("seq < ?", until).Order("seq").Limit(cleanedRows).Pluck("seq", &numbers).Error
+		if err != nil || len(numbers) == 0 {
+			return err
+		}
+		last := numbers[len(numbers)-1]
+		if err := b.db.WithContext(ctx).Table(b.tables.messages).Where("seq <= ?", last).Delete(&message{}).Error; err != nil {
+			return err
+		}
+	}
+}
+
+// channel returns the channel on which PostgreSQL notifies.
+func (b *Broker) channel() string { return "rohrpost_" + b.config.App }
+
+// listen wakes Run when another process has published. While it is not connected, Run
+// looks by itself.
+func (b *Broker) listen(ctx context.Context) {
+	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 5*time.Second) {
+		if b.listenOnce(ctx) {
+			pause = 100 * time.Millisecond
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// listenOnce listens until the connection ends, and reports whether there was one.
+func (b *Broker) listenOnce(ctx context.Context) bool {
+	conn, err := pgx.Connect(ctx, b.config.Listen)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{b.channel()}.Sanitize()); err != nil {
+		return false
+	}
+	for {
+		b.wakeRun()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return true
+		}
+	}
+}

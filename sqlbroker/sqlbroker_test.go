@@ -1,0 +1,129 @@
+package sqlbroker_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+
+	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/brokertest"
+	"github.com/rohrpost/rohrpost/sqlbroker"
+)
+
+func each(t *testing.T, test func(t *testing.T, e engine)) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+func TestContract(t *testing.T) {
+	each(t, func(t *testing.T, e engine) { brokertest.Run(t, contract(e, sqlbroker.Config{})) })
+}
+
+func TestConfig(t *testing.T) {
+	db, err := gorm.Open(sqlite.Open(":memory:"))
+	require.NoError(t, err)
+	for text, c := range map[string]sqlbroker.Config{
+		`Config.App is ""`:                       {},
+		`Config.App is "A"`:                      {App: "A"},
+		"Config.KeepUnused is 1s":                {App: "a", KeepUnused: time.Second},
+		"Config.PollBusy and PollIdle":           {App: "a", PollBusy: time.Second, PollIdle: time.Millisecond},
+		"Config.Listen is for PostgreSQL; the d": {App: "a", Listen: "host=x"},
+	} {
+		_, err := sqlbroker.New(db, c)
+		assert.ErrorContains(t, err, text)
+	}
+}
+
+// TestMigrate makes the tables in eight processes at once.
+func TestMigrate(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		o := open(t, e, sqlbroker.Config{})
+		var all sync.WaitGroup
+		for range 8 {
+			b := peer(t, o)
+			all.Go(func() { assert.NoError(t, b.Migrate(t.Context())) })
+		}
+		all.Wait()
+		_, err := o.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+	})
+}
+
+// TestOneProgramEach keeps two programs on one database apart.
+func TestOneProgramEach(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		a, b := open(t, e, sqlbroker.Config{}), open(t, e, sqlbroker.Config{})
+		_, err := a.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		publish(t, a, 1, "x")
+		at, err := b.Positions(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		assert.Zero(t, at[0])
+	})
+}
+
+// TestRenew gives all streams new epochs.
+func TestRenew(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		o := open(t, e, sqlbroker.Config{})
+		before, err := o.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		require.NoError(t, o.Renew(t.Context()))
+		gone, err := o.Positions(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		assert.Zero(t, gone[0])
+		after, err := o.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		assert.NotEqual(t, before[0].Epoch, after[0].Epoch)
+	})
+}
+
+// TestWentBack restores the database under a hub that only publishes, one that only reads,
+// and one that only asks for positions: each finds it before it answers.
+func TestWentBack(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		for name, call := range map[string]func(o opened) error{
+			"publish": func(o opened) error {
+				return o.Publish(t.Context(), []broker.Batch{{Source: "other", Number: 1, Messages: []broker.Message{{Stream: "g"}}}})
+			},
+			"read":      func(o opened) error { _, err := o.Read(t.Context(), "g", 0, 1); return err },
+			"follow":    func(o opened) error { _, err := o.Follow(t.Context(), []string{"other"}); return err },
+			"positions": func(o opened) error { _, err := o.Positions(t.Context(), []string{"g"}); return err },
+		} {
+			t.Run(name, func(t *testing.T) {
+				o := open(t, e, sqlbroker.Config{})
+				other := peer(t, o)
+				before, err := o.Follow(t.Context(), []string{"g"})
+				require.NoError(t, err)
+				publish(t, o, 1, "kept")
+				o.restore(t, func() { publish(t, o, 2, "lost", "lost") })
+				require.NoError(t, call(o))
+				after, err := other.Follow(t.Context(), []string{"g"}) // knows nothing
+				require.NoError(t, err)
+				assert.NotEqual(t, before[0].Epoch, after[0].Epoch)
+			})
+		}
+	})
+}
+
+// TestOvertaken restores the database, and another hub goes beyond the lost messages
+// before this one looks.
+func TestOvertaken(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		o := open(t, e, sqlbroker.Config{})
+		other := peer(t, o)
+		before, err := o.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		o.restore(t, func() { publish(t, o, 2, "lost", "lost") })
+		publish(t, other, 9, "a", "b", "c", "d", "e")
+		at, err := o.Positions(t.Context(), []string{"g"})
+		require.NoError(t, err)
+		assert.NotEqual(t, before[0].Epoch, at[0].Epoch)
+	})
+}

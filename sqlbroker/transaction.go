@@ -1,0 +1,338 @@
+package sqlbroker
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strconv"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/rohrpost/rohrpost/broker"
+)
+
+// transaction is one transaction of a Broker.
+type transaction struct {
+	*tables
+	broker *Broker
+	db     *gorm.DB
+	now    clock
+	ms     int64
+	server string // the instance of the server
+}
+
+// locked runs f in a transaction that holds the clock, and gives it some numbers. If the
+// database has gone back, all streams begin anew before f runs.
+func (b *Broker) locked(ctx context.Context, count int, f func(t *transaction) error) error {
+	return b.transaction(ctx, func(t *transaction) error {
+		update := t.db.Table(t.clock).Where("id = 1").UpdateColumn("seq", gorm.Expr("seq + ?", count))
+		if update.Error != nil {
+			return update.Error
+		}
+		if err := t.readClock(); err != nil {
+			return err
+		}
+		back, err := t.wentBack(count)
+		if err == nil && back {
+			err = t.renew()
+		}
+		if err != nil {
+			return err
+		}
+		return f(t)
+	})
+}
+
+// reading runs f in a transaction that only reads. If the database has gone back, all
+// streams begin anew before f runs.
+func (b *Broker) reading(ctx context.Context, f func(t *transaction) error) error {
+	back := false
+	err := b.transaction(ctx, func(t *transaction) (err error) {
+		if err = t.readClock(); err != nil {
+			return err
+		}
+		if back, err = t.wentBack(0); err != nil || back {
+			return err
+		}
+		return f(t)
+	})
+	if err != nil || !back {
+		return err
+	}
+	return b.locked(ctx, 0, f)
+}
+
+func (b *Broker) transaction(ctx context.Context, f func(t *transaction) error) error {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	return b.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		return f(&transaction{tables: &b.tables, broker: b, db: tx, ms: time.Now().UnixMilli()})
+	})
+}
+
+func (t *transaction) readClock() error {
+	var row struct {
+		Seq                   int64
+		Era, Instance, Server string
+	}
+	found := t.db.Table(t.clock).Select(t.broker.clock).Where("id = 1").Limit(1).Find(&row)
+	if found.Error == nil && found.RowsAffected == 0 {
+		return errNoClock
+	}
+	t.now, t.server = clock{Seq: row.Seq, Era: row.Era, Instance: row.Instance}, row.Server
+	return found.Error
+}
+
+// wentBack reports whether messages may be lost: the server has begun anew, or the
+// newest message that the Broker knows is not there. count numbers are just given.
+func (t *transaction) wentBack(count int) (bool, error) {
+	if t.now.Instance != t.server {
+		return true, nil
+	}
+	known := t.broker.newest()
+	switch {
+	case known.seq == 0:
+		return false, nil
+	case t.now.Seq-int64(count) < known.seq:
+		return true, nil
+	}
+	var rows []message
+	err := t.db.Table(t.messages).Select("seq", "token").Where("seq <= ?", known.seq).Order("seq DESC").Limit(1).Find(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return false, err // it was dropped with all before it
+	}
+	return rows[0].Seq != known.seq || rows[0].Token != known.token, nil
+}
+
+// renew makes all streams begin anew.
+func (t *transaction) renew() error {
+	t.now.Era, t.now.Instance = rand.Text(), t.server
+	t.broker.forget()
+	return t.db.Table(t.clock).Where("id = 1").Updates(map[string]any{"era": t.now.Era, "instance": t.now.Instance}).Error
+}
+
+// streamsOf returns those of some streams that exist, by name.
+func (t *transaction) streamsOf(names []string) (map[string]*stream, error) {
+	found := make(map[string]*stream)
+	for some := range slices.Chunk(names, 500) {
+		var rows []stream
+		if err := t.db.Table(t.streams).Where("name IN ? AND era = ?", bytesOf(some), t.now.Era).Find(&rows).Error; err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			found[string(rows[i].Name)] = &rows[i]
+		}
+	}
+	return found, nil
+}
+
+// bytesOf returns the values of a list in a query. GORM takes a [][]byte for tuples.
+func bytesOf(names []string) []any {
+	all := make([]any, len(names))
+	for i, name := range names {
+		all[i] = []byte(name)
+	}
+	return all
+}
+
+// begin begins those of some streams that do not exist, and returns the positions of all.
+func (t *transaction) begin(names []string) ([]broker.Position, error) {
+	found, err := t.streamsOf(names)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []stream
+	for _, name := range names {
+		if found[name] == nil {
+			s := stream{Name: []byte(name), Era: t.now.Era, Epoch: t.now.Era + "." + rand.Text()[:12], Touched: t.ms}
+			found[name] = &s
+			fresh = append(fresh, s)
+		}
+	}
+	for some := range slices.Chunk(fresh, 500) {
+		if err := t.save(t.streams, "name", some); err != nil {
+			return nil, err
+		}
+	}
+	return positionsOf(names, found), nil
+}
+
+// save writes rows, over those with the same key.
+func (t *transaction) save(table, key string, rows any) error {
+	return t.db.Table(table).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: key}}, UpdateAll: true}).Create(rows).Error
+}
+
+func positionsOf(names []string, found map[string]*stream) []broker.Position {
+	positions := make([]broker.Position, len(names))
+	for i, name := range names {
+		if s := found[name]; s != nil {
+			positions[i] = broker.Position{Epoch: s.Epoch, Offset: uint64(s.Seq)}
+		}
+	}
+	return positions
+}
+
+// positions returns the positions of streams, and which of them were touched long ago.
+func (t *transaction) positions(names []string) (positions []broker.Position, old []string, err error) {
+	found, err := t.streamsOf(names)
+	for name, s := range found {
+		if t.ms-s.Touched > t.broker.config.KeepUnused.Milliseconds()/4 {
+			old = append(old, name)
+		}
+	}
+	return positionsOf(names, found), old, err
+}
+
+func (t *transaction) history(name string, after uint64, limit int) (h broker.History, err error) {
+	found, err := t.streamsOf([]string{name})
+	s := found[name]
+	if err != nil || s == nil {
+		return h, err
+	}
+	h.Position = broker.Position{Epoch: s.Epoch, Offset: uint64(s.Seq)}
+	if limit <= 0 || after >= uint64(s.Seq) {
+		return h, nil
+	}
+	var rows []message
+	err = t.db.Table(t.messages).Where("stream = ? AND seq > ? AND seq <= ? AND epoch = ?", s.Name, int64(after), s.Seq, s.Epoch).
+		Order("seq").Limit(limit).Find(&rows).Error
+	for i := range rows {
+		h.Messages = append(h.Messages, rows[i].message())
+	}
+	return h, err
+}
+
+func (m *message) message() broker.Message {
+	payload := m.Payload
+	if len(payload) == 0 {
+		payload = nil
+	}
+	return broker.Message{
+		Stream: string(m.Stream), Payload: payload, Prev: uint64(m.Prev),
+		Position: broker.Position{Epoch: m.Epoch, Offset: uint64(m.Seq)},
+	}
+}
+
+// numbers returns the numbers of sources.
+func (t *transaction) numbers(names []string) (map[string]int64, error) {
+	var rows []source
+	err := t.db.Table(t.sources).Where("name IN ?", bytesOf(names)).Find(&rows).Error
+	numbers := make(map[string]int64)
+	for i := range rows {
+		numbers[string(rows[i].Name)] = rows[i].Number
+	}
+	return numbers, err
+}
+
+// publish appends batches, and returns the newest message.
+func (t *transaction) publish(batches []broker.Batch) (newest mark, err error) {
+	var sources, names []string
+	count := int64(0)
+	for i := range batches {
+		sources = append(sources, batches[i].Source)
+		count += int64(len(batches[i].Messages))
+		for j := range batches[i].Messages {
+			names = append(names, batches[i].Messages[j].Stream)
+		}
+	}
+	taken, err := t.numbers(compact(sources))
+	if err != nil {
+		return newest, err
+	}
+	streams, err := t.streamsOf(compact(names))
+	if err != nil {
+		return newest, err
+	}
+	a := appender{transaction: t, streams: streams, seq: t.now.Seq - count, changed: map[string]bool{}, token: rand.Text()}
+	numbers := map[string]int64{}
+	for i := range batches {
+		if b := &batches[i]; int64(b.Number) > taken[b.Source] {
+			taken[b.Source], numbers[b.Source] = int64(b.Number), int64(b.Number)
+			a.append(b.Messages)
+		}
+	}
+	return a.newest(), a.save(numbers)
+}
+
+// appender makes the rows of messages.
+type appender struct {
+	*transaction
+	streams map[string]*stream
+	seq     int64 // the last number that was used
+	token   string
+	rows    []message
+	changed map[string]bool // the streams that have messages
+}
+
+func (a *appender) append(messages []broker.Message) {
+	first := len(a.rows)
+	for i := range messages {
+		s := a.streams[messages[i].Stream]
+		if s == nil {
+			continue
+		}
+		a.seq++
+		a.rows = append(a.rows, message{
+			Seq: a.seq, Stream: s.Name, Epoch: s.Epoch, Prev: s.Seq, Token: a.token + strconv.Itoa(len(a.rows)),
+			Payload: notNil(messages[i].Payload), Created: a.ms,
+		})
+		s.Seq = a.seq
+		a.changed[string(s.Name)] = true
+	}
+	for i := first; i < len(a.rows); i++ {
+		a.rows[i].Batch, a.rows[i].Last = a.rows[first].Seq, i == len(a.rows)-1
+	}
+}
+
+func notNil(payload []byte) []byte {
+	if payload == nil {
+		return []byte{}
+	}
+	return payload
+}
+
+func (a *appender) newest() mark {
+	if len(a.rows) == 0 {
+		return mark{}
+	}
+	last := a.rows[len(a.rows)-1]
+	return mark{last.Seq, last.Token}
+}
+
+func (a *appender) save(numbers map[string]int64) error {
+	var sources []source
+	for name, number := range numbers {
+		sources = append(sources, source{Name: []byte(name), Number: number, Touched: a.ms})
+	}
+	if len(sources) > 0 {
+		if err := a.transaction.save(a.sources, "name", sources); err != nil {
+			return err
+		}
+	}
+	for some := range slices.Chunk(a.rows, 200) {
+		if err := a.db.Table(a.messages).Create(some).Error; err != nil {
+			return err
+		}
+	}
+	var streams []stream
+	for name := range a.changed {
+		streams = append(streams, *a.streams[name])
+	}
+	for some := range slices.Chunk(streams, 500) {
+		if err := a.transaction.save(a.tables.streams, "name", some); err != nil {
+			return err
+		}
+	}
+	if len(a.rows) > 0 && a.broker.config.Listen != "" {
+		return a.db.Exec("SELECT pg_notify(?, '')", a.broker.channel()).Error
+	}
+	return nil
+}
+
+func compact(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
