@@ -21,7 +21,7 @@ long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
-ADAPTERS := redisbroker
+ADAPTERS := redisbroker sqlbroker
 MODULES  := internal/integration bench doc/broker-example outbox $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes

@@ -22,6 +22,9 @@ import (
 	"github.com/rohrpost/rohrpost/sqlbroker"
 )
 
+// quiet is the log of GORM in tests.
+var quiet = logger.Discard
+
 // engine is a database on which the tests run.
 type engine struct {
 	name   string
@@ -51,7 +54,7 @@ func engines() []engine {
 
 // connect returns a database, or skips the test.
 func connect(t testing.TB, e engine, dialector gorm.Dialector) *gorm.DB {
-	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: quiet})
 	if err != nil {
 		text := fmt.Sprintf("%s is absent: %v", e.name, err)
 		if os.Getenv("CI") == "true" {
