@@ -5,6 +5,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 # SMALL=1 gives the campaigns small counts, as .ci/run does.
 COUNT     ?= $(if $(SMALL),2,50)
 PROGRAMS  ?= $(if $(SMALL),1000,10000)
+VIEWS     ?= $(if $(SMALL),300,3000)
 BURSTS    ?= $(if $(SMALL),1000,20000)
 RESUMES   ?= $(if $(SMALL),10000,100000)
 SCHEDULES ?= $(if $(SMALL),2000,10000)
@@ -62,8 +63,9 @@ portable: ## vet the library and its tests for other platforms
 mutants: ## check that tests catch planted faults; FILES=writer.go tries those of one file
 	@$(call long,internal/mutants,TestMutantsAreCaught,-files $(FILES))
 
-programs: ## compare PROGRAMS random programs of writes with what they should send
+programs: ## compare PROGRAMS random programs of writes with what they should send, and the pages of views after VIEWS commits with the database
 	$(call long,internal/writetest,TestPrograms,-race -programs $(PROGRAMS))
+	$(call long,.,TestPagesOfViews,-race -view-commits $(VIEWS))
 
 schedules: ## play RESUMES random schedules of resuming, and SCHEDULES of the hub alone
 	$(call long,.,(TestResume|TestSchedules),-resumes $(RESUMES) -schedules $(SCHEDULES))

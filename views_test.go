@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -343,4 +344,90 @@ func TestViewsCostOtherGroupsNothing(t *testing.T) {
 		return testing.AllocsPerRun(1000, func() { _ = hub.Publish(context.Background(), change) })
 	}
 	assert.Equal(t, allocations(NewHub(Config{})), allocations(viewHub(t, nil)))
+}
+
+// TestNothingOfAnotherViewFollows lets the view of a member change again and again while
+// both views get changes: between two resyncs with the reason "view", nothing of another view
+// may come, and the offsets are dense from the position in the resync on.
+func TestNothingOfAnotherViewFollows(t *testing.T) {
+	for name, config := range map[string]Config{"alone": {}, "broker": {Broker: NewMemoryBroker(HistoryLimits{})}} {
+		t.Run(name, func(t *testing.T) {
+			var role atomic.Value
+			role.Store("staff")
+			hub := viewHubOn(t, config, &role)
+			ws := dial(t, serve(t, hub))
+			send(t, ws, fmt.Sprintf(asView, 1, "x", ""))
+			receive(t, ws)
+			stop := make(chan struct{})
+			var publishing sync.WaitGroup
+			for _, view := range []string{"staff", "guest"} {
+				publishing.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+							_ = hub.Publish(context.Background(), Change{Group: "board-7", Type: Update, Object: view, View: view})
+							time.Sleep(100 * time.Microsecond)
+						}
+					}
+				})
+			}
+			const turns = 60
+			publishing.Go(func() {
+				for turn := range turns {
+					role.Store([]string{"guest", "staff"}[turn%2])
+					if err := hub.Recheck(context.Background(), "ann", ""); err != nil {
+						t.Error(err)
+					}
+				}
+				close(stop)
+				_ = hub.Publish(context.Background(), Change{Group: "board-7", Type: Update, Object: "end"})
+			})
+			checkTurns(t, ws)
+			publishing.Wait()
+			go func() { _ = closeCode(ws) }()
+			require.NoError(t, hub.Shutdown(t.Context()))
+		})
+	}
+}
+
+// checkTurns reads until the object "end". The resync of a turn is discarded with the view
+// to which it belongs, if the next turn comes before it is written.
+func checkTurns(t *testing.T, ws *websocket.Conn) {
+	type change struct {
+		Data struct {
+			Type, Epoch string
+			Object      json.RawMessage
+			Prev        *uint64
+			Offset      uint64
+		}
+	}
+	view, at, turns, changes := "staff", uint64(0), 0, 0
+	for {
+		var c change
+		require.NoError(t, json.Unmarshal([]byte(receive(t, ws)), &c))
+		if c.Data.Type == Resync {
+			require.Contains(t, string(c.Data.Object), `"reason":"view"`)
+			view, at = "guest", c.Data.Offset
+			if wire.EpochFrom("g@staff", c.Data.Epoch) != "" {
+				view = "staff"
+			}
+			turns++
+			continue
+		}
+		before := c.Data.Offset - 1
+		if c.Data.Prev != nil {
+			before = *c.Data.Prev
+		}
+		require.Equal(t, at, before, "nothing is missing")
+		at = c.Data.Offset
+		if string(c.Data.Object) == `"end"` {
+			break
+		}
+		require.Equal(t, `"`+view+`"`, string(c.Data.Object), "after %d turns", turns)
+		changes++
+	}
+	assert.Positive(t, turns)
+	assert.Positive(t, changes)
 }

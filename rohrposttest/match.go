@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rohrpost/rohrpost"
@@ -63,6 +64,33 @@ func UpdatedFields(want ...string) Matcher {
 				return ""
 			}
 			return "updated fields are " + list(c.UpdatedFields)
+		},
+	}
+}
+
+// View expects a change for a view of its group, see rohrpost.Hub.AllowViews; "" for one that
+// is for all views.
+func View(want string) Matcher {
+	return Matcher{
+		want: "view is " + strconv.Quote(want),
+		check: func(c rohrpost.Change) string {
+			if c.View == want {
+				return ""
+			}
+			return "view is " + strconv.Quote(c.View)
+		},
+	}
+}
+
+// Origin expects a change of a page, see rohrpost.WithOrigin; "" for one of no page.
+func Origin(want string) Matcher {
+	return Matcher{
+		want: "origin is " + strconv.Quote(want),
+		check: func(c rohrpost.Change) string {
+			if c.Origin == want {
+				return ""
+			}
+			return "origin is " + strconv.Quote(c.Origin)
 		},
 	}
 }

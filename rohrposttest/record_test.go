@@ -217,3 +217,18 @@ func TestRecordEnds(t *testing.T) {
 	require.NoError(t, db.Create(&article{}).Error)
 	ended.AssertNothing(t)
 }
+
+// View and Origin tell changes apart that are alike otherwise.
+func TestMatchViewAndOrigin(t *testing.T) {
+	db, _ := open(t)
+	rec := rohrposttest.Record(t, db)
+	ctx := rohrpost.WithOrigin(t.Context(), "k3j2")
+	require.NoError(t, rohrpost.Notify(db.WithContext(ctx), rohrpost.Change{Group: "g", Type: "hint", View: "staff"}))
+	rec.AssertSent(t, "g", "hint", rohrposttest.View("staff"), rohrposttest.Origin("k3j2"))
+	report := failing(t, func(t testing.TB) {
+		rec.AssertSent(t, "g", "hint", rohrposttest.View("guest"), rohrposttest.Origin(""))
+	})
+	assert.Contains(t, report, `view is "guest"`)
+	assert.Contains(t, report, `- view is "staff"`)
+	assert.Contains(t, report, `- origin is "k3j2"`)
+}
