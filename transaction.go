@@ -43,7 +43,8 @@ func Notify(tx *gorm.DB, changes ...Change) error {
 		if err != nil {
 			return err
 		}
-		encoded[i] = wire.Change{Group: change.Group, Type: change.Type, Object: object, UpdatedFields: slices.Clone(change.UpdatedFields), Partial: change.Partial, Origin: change.Origin}
+		encoded[i] = *change
+		encoded[i].Object, encoded[i].UpdatedFields = object, slices.Clone(change.UpdatedFields)
 		encoded[i].Mark(notify.OriginOf(tx.Statement.Context))
 	}
 	return afterCommit(tx, true, func(kept *notify.Tx) { kept.Add(encoded) })
