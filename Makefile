@@ -11,6 +11,7 @@ RESUMES   ?= $(if $(SMALL),10000,100000)
 SCHEDULES ?= $(if $(SMALL),2000,10000)
 FUZZTIME  ?= $(if $(SMALL),5s,30s)
 FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-network-duration 60s -network-conns 1000 -kills 100)
+ATTACK    ?= $(if $(SMALL),2s,10s)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
 ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
@@ -25,7 +26,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 ADAPTERS := redisbroker sqlbroker
 MODULES  := internal/integration bench doc/broker-example outbox $(ADAPTERS)
 
-CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes
+CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates screenshot fmt
 
@@ -85,6 +86,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	@for target in wire.FuzzRequest wire.FuzzSplitObject wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts; do \
 		go test -run '^$$' -fuzz "^$${target#*.}\$$" -fuzztime $(FUZZTIME) ./internal/$${target%.*} || exit 1; done
 	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
+	@go test -run '^$$' -fuzz '^FuzzFrames$$' -fuzztime $(FUZZTIME) ./internal/frames
 
 faults: ## break connections for a minute, and kill a server under load 100 times; print figures
 	$(call long,internal/faults,(TestNetworkFaults|TestKilled).*,-v $(FAULTS))
@@ -98,6 +100,9 @@ bursts: ## let eight writers write the same rows BURSTS times on each database, 
 
 dist: ## bundle and minify the JavaScript client, which js.Handler serves
 	js/build.sh
+
+abuse: ## attack a hub from another process for ATTACK each, without and with each defence; print figures
+	$(call long,internal/abuse,TestAttacks,-v -attack $(ATTACK))
 
 js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh

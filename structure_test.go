@@ -32,6 +32,7 @@ const (
 // that import the root package, such as test kits and programs, are not listed.
 var allowedImports = map[string]string{
 	"broker":              "",
+	"internal/abuse":      "",
 	"internal/budget":     "",
 	"internal/excess":     "internal/budget internal/wire",
 	"internal/frames":     "",
