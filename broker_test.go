@@ -20,12 +20,14 @@ import (
 // faulty is a MemoryBroker that a test can make fail.
 type faulty struct {
 	*MemoryBroker
-	down    atomic.Bool // every call fails
-	stuck   atomic.Bool // Publish waits for its context
-	lossy   atomic.Bool // Run delivers nothing
-	slow    atomic.Bool // orders are read slowly
-	unread  atomic.Bool // histories cannot be read
-	failing atomic.Bool // Run has lost its connection
+	down    atomic.Bool              // every call fails
+	stuck   atomic.Bool              // Publish waits for its context
+	lossy   atomic.Bool              // Run delivers nothing
+	slow    atomic.Bool              // orders are read slowly
+	late    atomic.Bool              // Publish takes five milliseconds
+	asked   atomic.Pointer[[]string] // the streams of the last call of Follow
+	unread  atomic.Bool              // histories cannot be read
+	failing atomic.Bool              // Run has lost its connection
 	end     atomic.Pointer[context.CancelFunc]
 
 	runs, follows atomic.Int32 // calls of Run and Follow
@@ -63,6 +65,9 @@ func (f *faulty) Publish(ctx context.Context, batches []broker.Batch) error {
 	if f.down.Load() {
 		return errDown
 	}
+	if f.late.Load() {
+		time.Sleep(5 * time.Millisecond)
+	}
 	return f.MemoryBroker.Publish(ctx, batches)
 }
 
@@ -79,6 +84,7 @@ func (f *faulty) Positions(ctx context.Context, streams []string) ([]broker.Posi
 
 func (f *faulty) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
 	f.follows.Add(1)
+	f.asked.Store(&streams)
 	if f.down.Load() {
 		return nil, errDown
 	}
@@ -289,6 +295,7 @@ func TestFlush(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "1 batches wait")
 		b.down.Store(false)
+		b.late.Store(true)
 		var busy atomic.Bool
 		busy.Store(true)
 		var publisher sync.WaitGroup
@@ -298,7 +305,10 @@ func TestFlush(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		})
-		require.NoError(t, hub.Flush(t.Context()), "what comes later is not waited for")
+		time.Sleep(10 * time.Millisecond)
+		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, hub.Flush(ctx), "what comes later is not waited for")
 		busy.Store(false)
 		publisher.Wait()
 	})
@@ -371,7 +381,8 @@ func TestBrokerIsAway(t *testing.T) {
 		synctest.Wait()
 		asked := b.follows.Load()
 		time.Sleep(time.Minute)
-		assert.LessOrEqual(t, b.follows.Load(), asked+65, "the hub's own stream")
+		assert.LessOrEqual(t, b.follows.Load(), asked+65)
+		assert.Equal(t, []string{"!orders"}, *b.asked.Load(), "no page waits any more")
 		assert.Zero(t, hub.Stats().Groups)
 		b.down.Store(false)
 		time.Sleep(2 * time.Second)

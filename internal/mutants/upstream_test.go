@@ -61,7 +61,7 @@ var upstreamMutants = []mutant{
 	},
 	{
 		"asks for groups that have ended", "internal/upstream/follower.go",
-		"return o.gone() })\n		switch", "return false })\n		switch", "", "TestPositionLeavesNothingBehind", "",
+		"return o.gone() })\n		switch", "return false })\n		switch", "", "TestBrokerIsAway", "",
 	},
 	{
 		"listens in a worker", "internal/upstream/remote.go",
@@ -69,7 +69,7 @@ var upstreamMutants = []mutant{
 	},
 	{
 		"says live before it has caught up", "internal/upstream/health.go",
-		"	if !paused && silent < staleAfter {", "	if silent < staleAfter {", "", "TestStatus", "",
+		"	if !paused && silent < staleAfter {", "	if _ = paused; silent < staleAfter {", "", "TestStatus", "",
 	},
 	{
 		"takes a number again", "internal/history/sources.go",
