@@ -85,6 +85,7 @@ race: ## repeat the tests COUNT times, also with sockets that may wait
 fuzz: ## run each fuzz target for FUZZTIME
 	@for target in wire.FuzzRequest wire.FuzzSplitObject wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts; do \
 		go test -run '^$$' -fuzz "^$${target#*.}\$$" -fuzztime $(FUZZTIME) ./internal/$${target%.*} || exit 1; done
+	@go test -run '^$$' -fuzz '^FuzzCodec$$' -fuzztime $(FUZZTIME) ./internal/upstream
 	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
 	@go test -run '^$$' -fuzz '^FuzzFrames$$' -fuzztime $(FUZZTIME) ./internal/frames
 

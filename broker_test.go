@@ -314,6 +314,26 @@ func TestFlush(t *testing.T) {
 	})
 }
 
+// Shutdown publishes what waits for a broker that answers again in time.
+func TestShutdownPublishesWhatWaits(t *testing.T) {
+	withBroker(t, Config{}, func(t *testing.T, hub *Hub, b *faulty) {
+		other := quiet(calm(Config{Broker: b.MemoryBroker.Peer()}))
+		ws := pipe(t, other)
+		join(t, ws, "g")
+		b.down.Store(true)
+		for n := range 500 {
+			require.NoError(t, hub.Publish(t.Context(), change(n)))
+		}
+		time.AfterFunc(3*time.Second, func() { b.down.Store(false) })
+		require.NoError(t, hub.Shutdown(t.Context()))
+		for n := range 500 {
+			assert.Contains(t, receive(t, ws), changed(n, n+1))
+		}
+		require.NoError(t, ws.Close())
+		require.NoError(t, other.Shutdown(context.Background()))
+	})
+}
+
 // PublishBatches takes each number once, over a broker and without one.
 func TestPublishBatches(t *testing.T) {
 	for name, config := range map[string]Config{"broker": {Broker: NewMemoryBroker(HistoryLimits{})}, "alone": {}} {

@@ -19,7 +19,8 @@ import "context"
 // for the first time. It may end some time after the last hub has stopped following it,
 // or whenever the engine loses some or all of its messages.
 //
-// All methods may be called concurrently. After an error the outcome is unknown, unless
+// All methods may be called concurrently, and all but Run without a call of Run: the hub of
+// a process that only publishes never calls it. After an error the outcome is unknown, unless
 // the error is ErrRefused; the hub calls again.
 type Broker interface {
 	// Publish appends the messages of batches to their streams, each batch whole or not at

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/rohrpost/rohrpost/broker"
 )
@@ -14,6 +15,7 @@ var hubClauses = []clause{
 	{"several hubs: each gets the messages of all in one order", hubsShareStreams},
 	{"several hubs: each follows its own streams", hubsFollowSeparately},
 	{"several hubs: the numbers of a source count for all", hubsShareNumbers},
+	{"several hubs: one that never calls Run may publish and read", hubWithoutRun},
 }
 
 // listenTwice opens the brokers of two hubs.
@@ -78,4 +80,28 @@ func hubsShareNumbers(t *testing.T, c Config) {
 	assert.Equal(t, want, found[:min(count*2, len(found))], "each once, and in the order of the numbers")
 	assertChain(t, begin, got)
 	assert.Equal(t, two.taken("relay"), one.taken("relay"))
+}
+
+// hubWithoutRun is a worker process, which has no connections.
+func hubWithoutRun(t *testing.T, c Config) {
+	if c.Peer == nil {
+		t.Skip("Config.Peer is nil")
+	}
+	b := c.Open(t)
+	l := listenTo(t, c, b)
+	begin := l.follow("s")
+	worker := guard{c.Peer(t, b)}
+	batch := broker.Batch{Source: "worker", Number: 1, Messages: []broker.Message{text("s", "1")}}
+	require.NoError(t, worker.Publish(t.Context(), []broker.Batch{batch}))
+	assert.Equal(t, []string{"1"}, texts(flatten(l.await(1))))
+	number, err := worker.Taken(t.Context(), "worker")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, number)
+	positions, err := worker.Follow(t.Context(), []string{"s"})
+	require.NoError(t, err)
+	assert.Equal(t, []broker.Position{l.position("s")}, positions)
+	h, err := worker.Read(t.Context(), "s", begin.Offset, 10)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"1"}, texts(h.Messages))
+	require.NoError(t, worker.Unfollow(t.Context(), []string{"s"}))
 }

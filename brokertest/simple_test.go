@@ -43,6 +43,7 @@ type simple struct {
 	followed map[string]bool
 	queue    [][]broker.Message // batches that Run will deliver
 	wake     chan struct{}
+	ran      bool // Run was called
 }
 
 func newStore(defect string) *store {
@@ -63,6 +64,9 @@ func (b *simple) Run(ctx context.Context, ready func(), deliver func([]broker.Me
 	if b.has("panics") {
 		panic("a defect")
 	}
+	b.mu.Lock()
+	b.ran = true
+	b.mu.Unlock()
 	if !b.has("is never ready") {
 		ready()
 	}
@@ -110,6 +114,9 @@ func (b *simple) Run(ctx context.Context, ready func(), deliver func([]broker.Me
 func (b *simple) Publish(_ context.Context, batches []broker.Batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.has("publishes only in Run") && !b.ran {
+		return errors.New("Run was not called")
+	}
 	for i := range batches {
 		if err := b.take(&batches[i]); err != nil {
 			return err
