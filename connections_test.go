@@ -160,3 +160,23 @@ func TestParamsInt64(t *testing.T) {
 		require.ErrorIs(t, err, errDenied, "one group has one name: %s", name)
 	}
 }
+
+// A client that has gone without a word is disconnected all the same, and OnDisconnect
+// learns of it.
+func TestDisconnectOfAClientThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		codes := make(chan int, 1)
+		hub := quiet(Config{Authenticate: byHeader, OnDisconnect: func(_ *Conn, code int, _ string) { codes <- code }})
+		ws := pipeAs(t, hub, "ann") // it reads nothing any more
+		join(t, ws, "g")
+		require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Update, Object: 1}))
+		synctest.Wait() // it is being written
+		start := time.Now()
+		require.NoError(t, hub.Disconnect(t.Context(), "ann", 4403, "bye"))
+		assert.LessOrEqual(t, time.Since(start), 10*time.Second, "WriteTimeout")
+		<-codes
+		assert.Empty(t, hub.Connections("ann"))
+		assert.Zero(t, hub.Stats().Memberships)
+		require.NoError(t, hub.Shutdown(context.Background()))
+	})
+}
