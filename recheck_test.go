@@ -40,6 +40,14 @@ func TestRecheck(t *testing.T) {
 	assert.EqualValues(t, 0, count("nobody", ""))
 	assert.Equal(t, 10, hub.Stats().Memberships)
 
+	for range 2 {
+		ws := dialAs(t, url, "")
+		join(t, ws, "g-9")
+		defer func() { _ = ws.Close() }()
+	}
+	assert.EqualValues(t, 2, count("", "g-9"), "anonymous clients have nothing in common")
+	require.NoError(t, hub.Revoke(t.Context(), "", "g-9"))
+
 	rights.set(func(string, string) error { return fmt.Errorf("%w: away", ErrUnavailable) })
 	require.ErrorIs(t, hub.Recheck(t.Context(), "", ""), ErrUnavailable)
 	assert.Equal(t, 10, hub.Stats().Memberships, "nothing is decided")

@@ -102,7 +102,7 @@ var accessMutants = []mutant{
 	},
 	{
 		"asks once for all anonymous clients", "internal/access/enforcer.go",
-		`q.user == "" && q.token == (TokenHash{}) {`, "false {", "", "TestRecheckInterval", "",
+		`q.user == "" && q.token == (TokenHash{}) {`, "false {", "", "TestRecheck", "",
 	},
 	{
 		"asks all at once", "internal/access/enforcer.go",
@@ -127,10 +127,6 @@ var accessMutants = []mutant{
 	{
 		"goes on with frames that are not begun", "internal/fanout/writer.go",
 		"			c.revoked = true\n", "", "internal/fanout", "TestRevokeWhileFramesAreWritten", "",
-	},
-	{
-		"goes on with a snapshot of which a part was revoked", "internal/fanout/revoke.go",
-		"			u.restart = true\n", "", "", "TestRevokeDuringParts", "",
 	},
 	{
 		"lets every page connect", "internal/origin/origin.go",
