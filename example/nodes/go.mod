@@ -1,0 +1,32 @@
+module github.com/rohrpost/rohrpost/example/nodes
+
+go 1.26
+
+require (
+	github.com/gorilla/websocket v1.5.3
+	github.com/redis/rueidis v1.0.79
+	github.com/rohrpost/rohrpost v0.0.0
+	github.com/rohrpost/rohrpost/redisbroker v0.0.0
+	github.com/rohrpost/rohrpost/sqlbroker v0.0.0
+	github.com/stretchr/testify v1.12.1
+	gorm.io/driver/sqlite v1.6.0
+	gorm.io/gorm v1.31.2
+)
+
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/pgx/v5 v5.12.0 // indirect
+	github.com/jinzhu/inflection v1.0.0 // indirect
+	github.com/jinzhu/now v1.1.5 // indirect
+	github.com/mattn/go-sqlite3 v1.14.22 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
+
+replace (
+	github.com/rohrpost/rohrpost => ../../
+	github.com/rohrpost/rohrpost/redisbroker => ../../redisbroker
+	github.com/rohrpost/rohrpost/sqlbroker => ../../sqlbroker
+)

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestNodes shows what one instance writes at pages of both, also after one was killed.
+func TestNodes(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "nodes")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, broker := range []string{"sql", "redis"} {
+		t.Run(broker, func(t *testing.T) { testNodes(t, program, broker) })
+	}
+}
+
+func testNodes(t *testing.T, program, broker string) {
+	redis := os.Getenv("ROHRPOST_REDIS")
+	if redis == "" {
+		redis = "127.0.0.1:6379"
+	}
+	command := exec.Command(program, "-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis)
+	output, err := command.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM)
+		assert.NoError(t, command.Wait(), "it ends in order")
+	})
+	lines := bufio.NewScanner(output)
+	var address string
+	var process int
+	for process == 0 && lines.Scan() {
+		if _, after, found := strings.Cut(lines.Text(), "http://"); found {
+			address = strings.TrimSuffix(after, "/")
+		}
+		_, _ = fmt.Sscanf(lines.Text(), "instance 1 is process %d", &process)
+	}
+	require.NotZero(t, process)
+	go func() {
+		for lines.Scan() { // the program must be able to write
+		}
+	}()
+	pages := []*websocket.Conn{open(t, address), open(t, address), open(t, address), open(t, address)}
+	at := map[string]bool{}
+	for _, p := range pages {
+		at[call(t, p)] = true
+	}
+	assert.Len(t, at, 2, "the pages are at two instances")
+	add(t, address, "first")
+	for _, p := range pages {
+		expect(t, p, "first")
+	}
+	require.NoError(t, syscall.Kill(process, syscall.SIGKILL))
+	left := open(t, address)
+	add(t, address, "second")
+	expect(t, left, "second")
+}
+
+// open opens a page, which subscribes to the tasks.
+func open(t *testing.T, address string) (page *websocket.Conn) {
+	require.Eventually(t, func() bool {
+		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+address+"/ws/rohrpost/", nil)
+		page = ws
+		return err == nil
+	}, 20*time.Second, 100*time.Millisecond)
+	t.Cleanup(func() { _ = page.Close() })
+	require.NoError(t, page.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"type":"subscribe","data":{"group":"tasks"}}`)))
+	expect(t, page, `"group":"tasks"`)
+	return page
+}
+
+// call returns the instance at which a page is.
+func call(t *testing.T, page *websocket.Conn) string {
+	require.NoError(t, page.WriteMessage(websocket.TextMessage, []byte(`{"id":2,"type":"instance"}`)))
+	return expect(t, page, `"type":"instance"`)
+}
+
+// expect reads until a message contains a text.
+func expect(t *testing.T, page *websocket.Conn, text string) string {
+	require.NoError(t, page.SetReadDeadline(time.Now().Add(20*time.Second)))
+	for {
+		_, message, err := page.ReadMessage()
+		require.NoError(t, err, "waiting for %s", text)
+		if bytes.Contains(message, []byte(text)) {
+			return string(message)
+		}
+	}
+}
+
+func add(t *testing.T, address, title string) {
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/tasks", strings.NewReader(fmt.Sprintf(`{"title":%q}`, title)))
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	}, 20*time.Second, 100*time.Millisecond)
+}
