@@ -24,7 +24,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker sqlbroker
-MODULES  := internal/integration bench doc/broker-example outbox $(ADAPTERS)
+MODULES  := internal/integration bench doc/broker-example outbox example/nodes $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
 
@@ -33,9 +33,9 @@ CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integrat
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: ## start the example, a shared task board, and print its address
+run: ## start the example, a shared task board, and print its address; NODES=2 BROKER=sql (or redis) starts instances behind a proxy
 	@echo "Building the example. The first build also compiles SQLite, which takes one to two minutes."
-	@go run ./example
+	@$(if $(NODES),cd example/nodes && go build -o ../../bin/nodes . && exec ../../bin/nodes -nodes $(NODES) -broker $(or $(BROKER),sql),go run ./example)
 
 quick: ## run the tests without the race detector, while you edit
 	go test ./...
@@ -117,6 +117,7 @@ life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebK
 nodes: ## test the adapters and the outbox: each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
 	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
 	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
+	cd example/nodes && go test -race ./...
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
 	@go test -count=1 -run '^TestStructure' -v .
