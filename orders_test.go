@@ -240,6 +240,9 @@ func TestStatus(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				start := time.Now()
+				for _, ws := range []*websocket.Conn{plain, wants} {
+					require.NoError(t, ws.SetReadDeadline(start.Add(time.Minute)))
+				}
 				fail(b, true)
 				assert.Contains(t, receive(t, wants), `"type":"rohrpost:status","data":{"status":"stale"}}`)
 				assert.LessOrEqual(t, time.Since(start), 8*time.Second)
