@@ -216,6 +216,9 @@ func (l *layout) fit(t *Table, d dialect) (complete bool) {
 			c = found[field]
 		}
 		complete = complete && (c != nil || !field.Creatable && !field.Updatable)
+		if c == nil && field.Readable && slices.Contains(t.interest.Reads(), field.DBName) {
+			l.err = fmt.Errorf("the table has no column %s, or the program may not read it", field.DBName)
+		}
 		if c != nil && field.Readable {
 			p := place{field: field, column: c, cast: d.cast(field, c)}
 			p.fidelity = p.findFidelity()
