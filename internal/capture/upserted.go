@@ -91,6 +91,9 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 		}
 		s.Rows = append(s.Rows, row)
 	}
+	if known := len(s.Rows) + len(s.Keyless); u.exact && !u.nothing && w.dialect.xmax && int64(known) < w.db.RowsAffected {
+		err = unreadRows(known, int(w.db.RowsAffected)) // the index takes for equal what the lookup does not
+	}
 	return errors.Join(err, freeErr)
 }
 
