@@ -12,6 +12,7 @@ SCHEDULES ?= $(if $(SMALL),2000,10000)
 FUZZTIME  ?= $(if $(SMALL),5s,30s)
 FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-network-duration 60s -network-conns 1000 -kills 100)
 ATTACK    ?= $(if $(SMALL),2s,10s)
+NAMES     ?= $(if $(SMALL),100000,1000000)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
 ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
@@ -104,6 +105,7 @@ dist: ## bundle and minify the JavaScript client, which js.Handler serves
 
 abuse: ## attack a hub from another process for ATTACK each, without and with each defence; print figures
 	$(call long,internal/abuse,TestAttacks,-v -attack $(ATTACK))
+	$(call long,internal/history,TestMemoryComesBack,-v -groups $(NAMES))
 
 js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh

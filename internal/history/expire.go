@@ -41,6 +41,9 @@ func (s *Store) Expire() {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		s.expireShard(sh)
+		if len(sh.streams) == 0 {
+			sh.streams = make(map[string]*stream) // a map keeps the room that it has needed
+		}
 		again = again || sh.keeping.Len() > 0 || sh.unused.Len() > 0 || sh.blank.Len() > 0
 		sh.mu.Unlock()
 	}
