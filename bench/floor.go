@@ -31,8 +31,7 @@ func newFloor() (*floor, http.Handler) {
 			return
 		}
 		_, _, _ = ws.ReadMessage()
-		_ = ws.WriteMessage(websocket.TextMessage, []byte(`{"id":1}`))
-		f.add(ws.NetConn())
+		f.add(ws.NetConn(), []byte("\x81\x08{\"id\":1}"))
 	})
 	return f, handler
 }
@@ -51,7 +50,8 @@ type floorWriter struct {
 	pending []byte
 }
 
-func (f *floor) add(conn net.Conn) {
+// add adds a connection and replies to its first frame.
+func (f *floor) add(conn net.Conn, reply []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn++
@@ -59,6 +59,7 @@ func (f *floor) add(conn net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns = append(w.conns, conn)
+	_, _ = conn.Write(reply)
 }
 
 func (f *floor) write(text []byte) {
@@ -79,11 +80,12 @@ func (w *floorWriter) run() {
 	for range w.wake {
 		w.mu.Lock()
 		frames, conns := w.pending, w.conns
-		w.pending = spare[:0]
-		w.mu.Unlock()
 		if len(frames) == 0 {
+			w.mu.Unlock()
 			continue
 		}
+		w.pending = spare[:0]
+		w.mu.Unlock()
 		for i, conn := range conns {
 			_, _ = conn.Write(frames)
 			if i%32 == 31 {

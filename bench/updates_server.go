@@ -45,25 +45,35 @@ func (methodArticle) TableName() string { return "articles" }
 // PushNotificationData returns what pages see.
 func (a methodArticle) PushNotificationData([]string, string) any { return a.Article }
 
+// tagArticle shows the columns that its tag lists.
+type tagArticle struct {
+	rohrpost.NotifyOnChange `rohrpost:"group:articles;payload:title,state,updated_at" gorm:"-"`
+	Article                 `gorm:"embedded"`
+}
+
+// TableName implements schema.Tabler.
+func (tagArticle) TableName() string { return "articles" }
+
 // updater updates the title of a row and tells the pages.
 type updater func(id int64, title string) error
 
 // updateServers are the servers in the race of updates. Each opens a handler for its pages.
 var updateServers = map[string]func(db *gorm.DB) (http.Handler, updater, error){
-	"method":      openMethod,
+	"tag":         openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&tagArticle{Article: Article{ID: id}}) }),
+	"method":      openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&methodArticle{Article: Article{ID: id}}) }),
 	"handwritten": besidePublish(openGorillaTexts),
 	"centrifuge":  besidePublish(openCentrifugeTexts),
 	"floor":       besidePublish(openFloorTexts),
 }
 
-// openMethod serves rohrpost with the plugin.
-func openMethod(db *gorm.DB) (http.Handler, updater, error) {
-	hub := rohrpost.NewHub(rohrpost.Config{Limits: rohrpost.Limits{IdleTimeout: -1}}) // the generator answers no pings
-	hub.Allow("{group}", rohrpost.Anyone)
-	update := func(id int64, title string) error {
-		return db.Model(&methodArticle{Article: Article{ID: id}}).Update("title", title).Error
+// openPlugin makes a server of rohrpost with the plugin, for a model.
+func openPlugin(model func(db *gorm.DB, id int64) *gorm.DB) func(*gorm.DB) (http.Handler, updater, error) {
+	return func(db *gorm.DB) (http.Handler, updater, error) {
+		hub := rohrpost.NewHub(rohrpost.Config{Limits: rohrpost.Limits{IdleTimeout: -1}}) // the generator answers no pings
+		hub.Allow("{group}", rohrpost.Anyone)
+		update := func(id int64, title string) error { return model(db, id).Update("title", title).Error }
+		return hub, update, db.Use(rohrpost.Plugin(hub))
 	}
-	return hub, update, db.Use(rohrpost.Plugin(hub))
 }
 
 // besidePublish makes a server of one that publishes texts: it encodes what the update has
