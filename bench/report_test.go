@@ -93,7 +93,7 @@ func TestAhead(t *testing.T) {
 	r := race{names: []string{"handwritten", "method", "centrifuge", "floor"}}
 	faster := [][]float64{{50, 60}, {100, 100}, {99, 101}, {1, 1}}
 	last := r.ahead(0, 7, faster)
-	if len(last) != 1 || last[0] != "handwritten with 7 pages (0.60 × the figure of method)" {
+	if len(last) != 1 || last[0] != "handwritten with 7 pages (0.60 × method)" {
 		t.Errorf("%q", last)
 	}
 	const commits = 2

@@ -154,10 +154,17 @@ func (r race) ahead(mode, members int, results [][]float64) (ahead []string) {
 		}
 		quotient := median(quotients(results[i], results[ours]))
 		if updateModes[mode].higher && quotient > 1.02 || !updateModes[mode].higher && quotient < 0.98 {
-			ahead = append(ahead, fmt.Sprintf("%s with %d pages (%.2f × the figure of %s)", name, members, quotient, r.names[ours]))
+			ahead = append(ahead, fmt.Sprintf("%s with %s (%.2f × %s)", name, pagesText(members), quotient, r.names[ours]))
 		}
 	}
 	return ahead
+}
+
+func pagesText(n int) string {
+	if n == 1 {
+		return "1 page"
+	}
+	return fmt.Sprint(n, " pages")
 }
 
 // sentences has one for each column.
