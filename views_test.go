@@ -143,6 +143,12 @@ func TestMalformedViewsPanic(t *testing.T) {
 // A position of one view says nothing about another one, although a broker may give both
 // the same epoch.
 func TestPositionsOfViews(t *testing.T) {
+	for _, stream := range []string{"g@a", "g@b", "g"} {
+		for _, other := range []string{"g@a", "g@b", "g"} {
+			back := wire.EpochFrom(other, wire.EpochFor(stream, "E"))
+			require.Equal(t, stream == other, back == "E", "%s, %s", stream, other)
+		}
+	}
 	var role atomic.Value
 	hub := viewHub(t, &role)
 	ws := dial(t, serve(t, hub))
@@ -163,13 +169,6 @@ func TestPositionsOfViews(t *testing.T) {
 	assert.Contains(t, receive(t, ws), `"recovered":false,"reason":"epoch"`)
 	send(t, ws, fmt.Sprintf(asView, 3, "staff", since(staff)))
 	assert.Contains(t, receive(t, ws), `"recovered":true,"missed":2`)
-
-	for _, stream := range []string{"g@a", "g@b", "g"} {
-		for _, other := range []string{"g@a", "g@b", "g"} {
-			back := wire.EpochFrom(other, wire.EpochFor(stream, "E"))
-			assert.Equal(t, stream == other, back == "E", "%s, %s", stream, other)
-		}
-	}
 }
 
 // A view that changes at a recheck: nothing of the former one follows, and everything of

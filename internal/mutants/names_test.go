@@ -180,7 +180,7 @@ var viewMutants = []mutant{
 	},
 	{
 		"a position of one view is one of all", "internal/wire/view.go",
-		"	return epoch + viewSuffix(view)", "	return epoch + viewSuffix(\"\")", "", "TestPositionsOfViews", "",
+		"sha256.Sum256([]byte(view))", "sha256.Sum256([]byte(view[:0]))", "", "TestPositionsOfViews", "",
 	},
 	{
 		"snapshots of views are shared", "snapshot.go",
