@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/mempipe"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -146,6 +147,11 @@ func (f *callbacks) hub() *Hub {
 		Authenticate: func(r *http.Request) (Identity, error) {
 			return Identity{ID: "ann"}, f.call(r.Context(), "Authenticate")
 		},
+		AuthenticateToken: func(ctx context.Context, _ string) (Identity, error) {
+			return Identity{ID: "ann"}, f.call(ctx, "AuthenticateToken")
+		},
+		OnConnect:    func(ctx context.Context, _ *Conn) error { return f.call(ctx, "OnConnect") },
+		OnDisconnect: func(c *Conn, _ int, _ string) { _ = f.call(c.Context(), "OnDisconnect") },
 		GroupOf: func(ctx context.Context, _ *Conn, data json.RawMessage) (string, error) {
 			var d struct{ Group string }
 			if err := f.call(ctx, "GroupOf"); err != nil {
@@ -160,25 +166,36 @@ func (f *callbacks) hub() *Hub {
 	hub.SnapshotFor("own-{n}", func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {
 		return f, f.call(ctx, "SnapshotFor")
 	})
+	hub.Use(func(next HandlerFunc) HandlerFunc {
+		return func(ctx context.Context, c *Conn, r *Request) (any, error) {
+			if err := f.call(ctx, "middleware"); err != nil {
+				return nil, err
+			}
+			return next(ctx, c, r)
+		}
+	})
 	hub.Handle("work", func(ctx context.Context, _ *Conn, _ *Request) (any, error) { return f, f.call(ctx, "handler") })
 	hub.Handle("refuse", func(context.Context, *Conn, *Request) (any, error) { return nil, refusal{f} })
 	return hub
 }
 
 // victim plays a connection that meets all code of the program. It returns the requests
-// without a reply.
-func (f *callbacks) victim(hub *Hub) (unanswered []string) {
+// without a reply, and the code with which the hub has closed the connection, else 0.
+func (f *callbacks) victim(hub *Hub) (unanswered []string, code int) {
 	ws, _, err := mempipe.Dial(hub.ServeHTTP)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
-	defer func() { _ = ws.Close() }()
 	ask := func(text string) {
 		_ = ws.WriteMessage(websocket.TextMessage, []byte(text))
 		_ = ws.SetReadDeadline(time.Now().Add(70 * time.Second))
 		for {
 			_, reply, err := ws.ReadMessage()
 			if err != nil {
+				var closed *websocket.CloseError
+				if errors.As(err, &closed) {
+					code = closed.Code
+				}
 				unanswered = append(unanswered, text)
 				return
 			}
@@ -188,7 +205,8 @@ func (f *callbacks) victim(hub *Hub) (unanswered []string) {
 		}
 	}
 	since := fmt.Sprintf(`"since":{"epoch":%q,"offset":0}`, f.epoch(hub))
-	ask(`{"id":1,"type":"work"}`)
+	ask(`{"id":0,"type":"rohrpost:hello","data":{"version":1,"token":"first"}}`)
+	ask(`{"id":1,"type":"work","auth_jwt":"second"}`)
 	ask(`{"id":2,"type":"refuse"}`)
 	ask(`{"id":3,"type":"subscribe","data":{"group":"g",` + since + `}}`)
 	ask(`{"id":4,"type":"subscribe","data":{"group":"shared-1","snapshot":true}}`)
@@ -197,7 +215,9 @@ func (f *callbacks) victim(hub *Hub) (unanswered []string) {
 	_ = hub.Send("g", Message{Data: f})
 	ask(`{"id":6,"type":"unsubscribe","data":{"group":"g"}}`)
 	time.Sleep(2 * 8 * time.Second) // the hub asks for positions
-	return unanswered
+	_ = ws.Close()
+	time.Sleep(time.Second) // the hub calls OnDisconnect
+	return unanswered, code
 }
 
 func (f *callbacks) epoch(hub *Hub) string {
@@ -225,15 +245,15 @@ func served(t *testing.T, hub *Hub, shared string) {
 	}
 }
 
-// play plays the victim beside others. It returns the calls of the program's code, and the
-// requests of the victim that got no reply.
-func (f *callbacks) play(t *testing.T, freed chan struct{}) (calls, unanswered []string) {
+// play plays the victim beside others. It returns the calls of the program's code, and what
+// victim returns.
+func (f *callbacks) play(t *testing.T, freed chan struct{}) (calls, unanswered []string, code int) {
 	hub := f.hub()
 	f.arm(true)
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		unanswered = f.victim(hub)
+		unanswered, code = f.victim(hub)
 	}()
 	select {
 	case <-f.fired:
@@ -251,8 +271,12 @@ func (f *callbacks) play(t *testing.T, freed chan struct{}) (calls, unanswered [
 	close(freed)
 	<-gone
 	require.NoError(t, hub.Shutdown(context.Background()), "everything has ended")
-	return f.called, unanswered
+	return f.called, unanswered, code
 }
+
+// endsConnection reports whether the hub closes a connection because the function of the
+// program fails: without an identity and without OnConnect it must not go on.
+func endsConnection(name string) bool { return name == "AuthenticateToken" || name == "OnConnect" }
 
 // Each call of the program's code and of its broker fails in each way once. The process
 // goes on, others are served, and Shutdown returns.
@@ -260,10 +284,10 @@ func TestEveryCallFails(t *testing.T) {
 	var calls []string
 	synctest.Test(t, func(t *testing.T) {
 		f := &callbacks{fired: make(chan struct{})}
-		calls, _ = f.play(t, make(chan struct{}))
+		calls, _, _ = f.play(t, make(chan struct{}))
 	})
 	for _, name := range []string{
-		"Authenticate", "GroupOf", "Allow", "Snapshot", "SnapshotFor", "handler", "MarshalJSON", "Error", "Unwrap", "Is", "As",
+		"Authenticate", "AuthenticateToken", "OnConnect", "OnDisconnect", "middleware", "GroupOf", "Allow", "Snapshot", "SnapshotFor", "handler", "MarshalJSON", "Error", "Unwrap", "Is", "As",
 		"log", "Run", "Publish", "Signal", "Follow", "Unfollow", "Read", "Positions",
 	} {
 		require.Contains(t, calls, name)
@@ -298,9 +322,14 @@ func TestEveryCallFails(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					freed := make(chan struct{})
 					f := &callbacks{at: at, fail: fail(freed), hangs: strings.HasPrefix(kind, "hang"), fired: make(chan struct{})}
-					_, unanswered := f.play(t, freed)
-					if !f.hangs {
+					called, unanswered, code := f.play(t, freed) // in another order, perhaps
+					switch {
+					case f.hangs:
+					case len(called) >= at && endsConnection(called[at-1]):
+						assert.Contains(t, []int{wire.CloseUnauthorized, wire.CloseInternalError}, code)
+					default:
 						assert.Empty(t, unanswered)
+						assert.Zero(t, code)
 					}
 				})
 			})
