@@ -24,7 +24,7 @@ long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
-ADAPTERS := redisbroker sqlbroker
+ADAPTERS := redisbroker sqlbroker natsbroker
 MODULES  := internal/integration bench doc/broker-example outbox example/nodes $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
