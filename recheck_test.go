@@ -28,6 +28,7 @@ func TestRecheck(t *testing.T) {
 		join(t, ws, "public-1")
 	}
 	require.NoError(t, hub.Connections("bob")[0].Join("joined"))
+	assert.ElementsMatch(t, []string{"g-1", "g-2"}, (*subject)(hub.Connections("bob")[0]).Asked(), "neither what Anyone nor what Join has admitted")
 	count := func(user, pattern string) int64 {
 		t.Helper()
 		before := rights.calls.Load()

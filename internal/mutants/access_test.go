@@ -22,7 +22,7 @@ var accessMutants = []mutant{
 	},
 	{
 		"asks about what Anyone has admitted", "access.go",
-		"slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)", "s.member.Subscribed()", "", "TestRecheckInterval", "",
+		"slices.DeleteFunc(s.member.Subscribed(), s.hub.isPublic)", "s.member.Subscribed()", "", "TestRecheck", "",
 	},
 	{
 		"asks about what Join has decided", "access.go",
@@ -119,6 +119,10 @@ var accessMutants = []mutant{
 	{
 		"leaves frames of a revoked group in a batch", "internal/fanout/revoke.go",
 		"n.frame, n.label = n.label.substitute(), nil", "_ = n", "", "TestRevokeSchedules", revocations,
+	},
+	{
+		"sends the last part after one that was taken back", "internal/fanout/subscription.go",
+		"	case s.underway.restart:\n", "	case false:\n", "internal/fanout", "TestRevokeTakesBackAPart", "",
 	},
 	{
 		"does not wait for a write", "internal/fanout/revoke.go",
