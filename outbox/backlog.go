@@ -113,7 +113,7 @@ func (r *relay) look(ctx context.Context) {
 func (r *relay) resyncOldest(ctx context.Context) (fewer int, err error) {
 	err = r.access(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		return r.table.locked(ctx, conn, func(tx *sql.Tx, s state) error {
-			rows, err := r.table.entries(ctx, tx, r.table.unnumbered, s.floor)
+			rows, _, err := r.table.unnumberedRows(ctx, tx, s.floor)
 			if err != nil || len(rows) < 2 {
 				return err
 			}

@@ -199,7 +199,7 @@ func increase(tx *gorm.DB, id uint) error {
 // followIDs is a relay as many are written: it publishes the rows behind the last id.
 func followIDs(box *Outbox) error {
 	for last := int64(0); ; {
-		rows, err := box.table.entries(context.Background(), box.table.pool, box.table.unnumbered, last)
+		rows, _, err := box.table.unnumberedRows(context.Background(), box.table.pool, last)
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,12 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// numbered are the rows that a relay has given a number.
+// numbered are rows that have a number.
 type numbered struct {
-	rows   []entry // keyed by their numbers
-	before int64   // the highest number before
-	more   bool    // rows without a number may be left
+	rows   []entry // keyed by their numbers: those that the hub has not taken
+	before int64   // the highest number before the round
+	last   int64   // and after it
+	more   bool    // other rows may be left
 }
 
 // number gives numbers to the rows that have none, in the order of their ids. Relays do that
@@ -30,9 +31,7 @@ func (r *relay) number(ctx context.Context) (found numbered, err error) {
 	if err != nil {
 		return numbered{}, err
 	}
-	if n := len(found.rows); n > 0 {
-		r.seen = found.rows[n-1].key
-	}
+	r.seen = max(r.seen, found.last)
 	return found, nil
 }
 
@@ -44,29 +43,26 @@ func (r *relay) numberIn(ctx context.Context, tx *sql.Tx, s state) (found number
 		r.source = "" // another relay has found that the database went back
 		return found, nil
 	}
-	var newestID int64
-	if err = tx.QueryRowContext(ctx, r.table.newest).Scan(&found.before, &newestID); err != nil {
-		return found, fmt.Errorf("read the last number: %w", err)
-	}
-	if found.before < max(r.taken, r.seen) {
-		return numbered{}, r.renew(ctx, tx, found.before)
-	}
-	r.seen = found.before
-	if found.before-r.taken > roundRows {
-		found.more = true
-		return found, nil // first they are published
-	}
 	if err = r.sweep(ctx, tx, s.floor); err != nil {
 		return found, err
 	}
-	rows, err := r.table.entries(ctx, tx, r.table.unnumbered, s.floor)
+	rows, last, err := r.table.unnumberedRows(ctx, tx, s.floor)
 	if err != nil {
 		return found, err
 	}
-	if found.more = isPart(rows); found.more {
-		newestID = rows[len(rows)-1].key
+	if found.before = last.number; found.before < max(r.taken, r.seen) {
+		return numbered{}, r.renew(ctx, tx, found.before)
 	}
-	if err = r.moveFloor(ctx, tx, s.floor, newestID); err != nil {
+	r.seen = found.before
+	if found.before-r.taken > roundRows { // first they are published
+		found.more = true
+		found.rows, err = r.table.entries(ctx, tx, r.table.numbered, r.taken)
+		return found, err
+	}
+	if found.more = isPart(rows); found.more {
+		last.id = rows[len(rows)-1].key
+	}
+	if err = r.moveFloor(ctx, tx, s.floor, last.id); err != nil {
 		return found, err
 	}
 	for len(rows) > 0 {
@@ -80,7 +76,11 @@ func (r *relay) numberIn(ctx context.Context, tx *sql.Tx, s state) (found number
 		}
 		rows = rows[run:]
 	}
-	return found, nil
+	found.last = found.before + int64(len(found.rows))
+	if found.before > r.taken { // other relays may not have published theirs
+		found.rows, err = r.table.entries(ctx, tx, r.table.numbered, r.taken)
+	}
+	return found, err
 }
 
 // runOf returns how many of the first rows have ids one after another.

@@ -182,21 +182,10 @@ func (r *relay) anyWaiting(ctx context.Context) (waits bool, err error) {
 	return waits, err
 }
 
-// publish publishes numbered rows, and removes them: those that this round has numbered,
-// and those that other relays have left.
+// publish publishes numbered rows, and removes them.
 func (r *relay) publish(ctx context.Context, found numbered) (more bool, err error) {
-	rows := found.rows
-	if found.before > r.taken {
-		err = r.access(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
-			rows, err = r.table.entries(ctx, conn, r.table.numbered, r.taken)
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
-	}
 	was := r.taken
-	for rest := rows; len(rest) > 0; {
+	for rest := found.rows; len(rest) > 0; {
 		var call []broker.Batch
 		call, rest = r.nextCall(rest)
 		if err = r.hub.PublishBatches(ctx, call); err != nil {

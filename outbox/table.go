@@ -14,16 +14,17 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// outboxRow is the batch of one commit.
+// outboxRow is the batch of one commit. Its columns have names, whatever the naming strategy
+// of the program.
 type outboxRow struct {
 	// The index has the rows without a number in the order of their ids.
-	ID int64 `gorm:"primaryKey;autoIncrement;index:rohrpost_outbox_numbers,priority:2"`
+	ID int64 `gorm:"column:id;primaryKey;autoIncrement;index:rohrpost_outbox_numbers,priority:2"`
 
 	// Number is the number under which relays publish the row; null until one has given it.
-	Number *int64 `gorm:"index:rohrpost_outbox_numbers,priority:1"`
+	Number *int64 `gorm:"column:number;index:rohrpost_outbox_numbers,priority:1"`
 
-	Batch   []byte `gorm:"not null"`
-	Created int64  `gorm:"not null;autoCreateTime:false"` // milliseconds since 1970
+	Batch   []byte `gorm:"column:batch;not null"`
+	Created int64  `gorm:"column:created;not null"` // milliseconds since 1970
 }
 
 // TableName implements schema.Tabler.
@@ -31,16 +32,16 @@ func (outboxRow) TableName() string { return "rohrpost_outbox" }
 
 // relayRow is the one row that relays share.
 type relayRow struct {
-	ID     int64  `gorm:"primaryKey;autoIncrement:false"`
-	Source string `gorm:"size:100;not null"` // who numbers the batches
+	ID     int64  `gorm:"column:id;primaryKey;autoIncrement:false"`
+	Source string `gorm:"column:source;size:100;not null"` // who numbers the batches
 
 	// Floor is an id that was given out long ago. Transactions that got one up to it have
 	// ended, or hang in their COMMIT.
-	Floor int64 `gorm:"not null"`
+	Floor int64 `gorm:"column:floor;not null"`
 
 	// Owner is the relay of a hub without a broker, and Beats goes up while it lives.
-	Owner string `gorm:"size:100;not null"`
-	Beats int64  `gorm:"not null"`
+	Owner string `gorm:"column:owner;size:100;not null"`
+	Beats int64  `gorm:"column:beats;not null"`
 }
 
 // TableName implements schema.Tabler.
@@ -87,6 +88,10 @@ type table struct {
 	isMySQL   bool // each argument of a statement may cost it a round trip
 	oneWriter bool // at a time
 	locks     bool // a SELECT may lock a row
+
+	// A planner that knows only few rows reads the whole table, with all deleted ones.
+	isPostgres bool
+
 	isolation sql.IsolationLevel
 	limits    bool // LIMIT has an argument
 
@@ -111,7 +116,7 @@ func newTable(db *gorm.DB) (*table, error) {
 	t := &table{pool: pool, isolation: sql.LevelReadCommitted}
 	switch db.Dialector.Name() {
 	case "postgres":
-		t.locks = true
+		t.locks, t.isPostgres = true, true
 	case "mysql":
 		t.locks, t.isMySQL = true, true
 	case "sqlite":
@@ -129,14 +134,23 @@ func (t *table) build(db *gorm.DB) {
 		t.limits = len(stmt.Vars) == 2
 		return stmt.SQL.String()
 	}
+	const newest = "(SELECT COALESCE(MAX(number), 0) FROM rohrpost_outbox), (SELECT COALESCE(MAX(id), 0) FROM rohrpost_outbox)"
 	t.insertRow = exec("INSERT INTO rohrpost_outbox (batch, created) VALUES (?, ?)", []byte{}, 0)
 	t.read = "SELECT source, floor, owner, beats FROM rohrpost_outbox_relay WHERE id = 1"
-	t.lock = "UPDATE rohrpost_outbox_relay SET beats = beats WHERE id = 1"
+	switch {
+	case t.isPostgres: // the settings are those of the transaction
+		t.lock = t.read + " AND set_config('enable_seqscan', 'off', true) || set_config('enable_bitmapscan', 'off', true) || " +
+			"set_config('enable_sort', 'off', true) <> '' FOR UPDATE"
+	case t.locks:
+		t.lock = t.read + " FOR UPDATE"
+	default:
+		t.lock = "UPDATE rohrpost_outbox_relay SET beats = beats WHERE id = 1"
+	}
 	t.claim = exec("UPDATE rohrpost_outbox_relay SET owner = ?, beats = beats + 1 WHERE id = 1 AND owner = ? AND beats = ?", "", "", 0)
 	t.release = exec("UPDATE rohrpost_outbox_relay SET owner = '' WHERE id = 1 AND owner = ?", "")
 	t.beat = exec("UPDATE rohrpost_outbox_relay SET beats = beats + 1 WHERE id = 1 AND owner = ?", "")
 
-	t.unnumbered = rows("id, batch", "id", "number IS NULL AND id > ?")
+	t.unnumbered = rows("id, batch, "+newest, "id", "number IS NULL AND id > ?")
 	t.late = rows("id, batch", "id", "number IS NULL AND id <= ?")
 	t.numbered = rows("number, batch", "number", "number > ?")
 
@@ -144,7 +158,7 @@ func (t *table) build(db *gorm.DB) {
 		"EXISTS (SELECT 1 FROM rohrpost_outbox WHERE number > ?) THEN 1 ELSE 0 END", 0, 0)
 	waiting := db.Model(&outboxRow{}).Select("id, created").Where("number IS NULL OR number > ?", 0).Limit(roundRows)
 	t.backlogOf = db.Table("(?) AS waiting", waiting).Select("COUNT(*), COALESCE(MIN(created), 0)").Find(&[]outboxRow{}).Statement.SQL.String()
-	t.newest = "SELECT COALESCE(MAX(number), 0), COALESCE(MAX(id), 0) FROM rohrpost_outbox"
+	t.newest = "SELECT " + newest
 
 	t.remove = exec("DELETE FROM rohrpost_outbox WHERE number >= ? AND number < ?", 0, 0)
 	t.forget = exec("UPDATE rohrpost_outbox SET batch = ? WHERE number <= ?", []byte{}, 0)
@@ -231,7 +245,7 @@ func (t *table) locked(ctx context.Context, conn *sql.Conn, f func(*sql.Tx, stat
 	}
 	query := t.read
 	if t.locks {
-		query += " FOR UPDATE"
+		query = t.lock
 	}
 	s, err := t.stateBy(ctx, tx, query)
 	if err == nil {
@@ -261,8 +275,27 @@ func isPart(found []entry) bool {
 	return len(found) == roundRows || bytes >= roundBytes
 }
 
+// newest are the highest number and the highest id in the table.
+type newest struct{ number, id int64 }
+
 // entries reads rows behind a key, up to the bounds of a round.
 func (t *table) entries(ctx context.Context, q queryer, query string, key int64) (found []entry, err error) {
+	return t.scan(ctx, q, query, key)
+}
+
+// unnumberedRows reads the rows without a number, and what is newest at that moment.
+func (t *table) unnumberedRows(ctx context.Context, q queryer, floor int64) (found []entry, last newest, err error) {
+	found, err = t.scan(ctx, q, t.unnumbered, floor, &last.number, &last.id)
+	if err == nil && len(found) == 0 {
+		if err = q.QueryRowContext(ctx, t.newest).Scan(&last.number, &last.id); err != nil {
+			err = fmt.Errorf("read the last number: %w", err)
+		}
+	}
+	return found, last, err
+}
+
+// scan reads rows, whose further columns are the same in each, into more.
+func (t *table) scan(ctx context.Context, q queryer, query string, key int64, more ...any) (found []entry, err error) {
 	args := []any{key}
 	if t.limits {
 		args = append(args, roundRows)
@@ -274,7 +307,7 @@ func (t *table) entries(ctx context.Context, q queryer, query string, key int64)
 	defer func() { _ = rows.Close() }() // after all rows it does nothing
 	for bytes := 0; bytes < roundBytes && rows.Next(); {
 		var e entry
-		if err = rows.Scan(&e.key, &e.batch); err != nil {
+		if err = rows.Scan(append([]any{&e.key, &e.batch}, more...)...); err != nil {
 			return nil, fmt.Errorf("read rows: %w", err)
 		}
 		bytes += len(e.batch)

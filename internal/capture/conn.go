@@ -163,7 +163,7 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 	if !w.plan.readsBefore {
 		return nil
 	}
-	if w.failure = w.becomeWriter(ctx); w.failure == nil {
+	if w.failure = becomeWriter(w.db.Statement, w.ConnPool, w.dialect); w.failure == nil {
 		w.before, w.failure = w.readBefore()
 	}
 	if w.failure == nil {

@@ -94,12 +94,11 @@ func (d dialect) lock(stmt *gorm.Statement, setsKey bool) string {
 
 // claim returns a statement that changes nothing and makes the transaction the only
 // writer, so that later reads stay true. It is empty where locks do that.
-func (d dialect) claim(stmt *gorm.Statement, l *layout) string {
+func (d dialect) claim(stmt *gorm.Statement) string {
 	if !d.writer {
 		return ""
 	}
-	column := stmt.Quote(clause.Column{Name: l.all[0].column.name})
-	return "UPDATE " + stmt.Quote(tableName(stmt)) + " SET " + column + "=" + column + " WHERE 0"
+	return "DELETE FROM " + stmt.Quote(tableName(stmt)) + " WHERE 0"
 }
 
 // currentName is the name by which the statement calls its table.

@@ -49,16 +49,16 @@ func (w *statementConn) stores() bool { return w.publisher.storeOfPool(w.outer) 
 
 // becomeWriter makes the transaction the writer before it reads, if the database allows
 // only one. Else another transaction could write in between, and both would fail.
-func (w *statementConn) becomeWriter(ctx context.Context) error {
-	tx, err := trackedTxOf(w.ConnPool)
-	if err != nil || tx.isWriter.Load() {
+func becomeWriter(stmt *gorm.Statement, pool gorm.ConnPool, d dialect) error {
+	tx, err := trackedTxOf(pool)
+	if tx == nil || err != nil || tx.isWriter.Load() {
 		return err
 	}
-	statement := w.dialect.claim(w.db.Statement, w.layout)
+	statement := d.claim(stmt)
 	if statement == "" {
 		return nil
 	}
-	if _, err = w.ConnPool.ExecContext(ctx, statement); err == nil {
+	if _, err = pool.ExecContext(stmt.Context, statement); err == nil {
 		tx.isWriter.Store(true)
 	}
 	return err

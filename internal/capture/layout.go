@@ -95,6 +95,7 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 	if name == "" {
 		return nil, errNoTable
 	}
+	_ = becomeWriter(db.Statement, pool, d) // the statement meets the same failure
 	l, err := askFor(db, pool, d, name)
 	if err != nil {
 		return nil, fmt.Errorf("read what columns the table has: %w", err)
