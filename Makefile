@@ -89,6 +89,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	@go test -run '^$$' -fuzz '^FuzzCodec$$' -fuzztime $(FUZZTIME) ./internal/upstream
 	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
 	@go test -run '^$$' -fuzz '^FuzzFrames$$' -fuzztime $(FUZZTIME) ./internal/frames
+	@cd outbox && go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) .
 
 faults: ## break connections for a minute, and kill a server under load 100 times; print figures
 	$(call long,internal/faults,(TestNetworkFaults|TestKilled).*,-v $(FAULTS))

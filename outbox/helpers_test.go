@@ -125,8 +125,8 @@ type node struct {
 	logs *logBuffer
 }
 
-// nodeOn returns a node on a database. Without a sink its hub has no broker.
-func nodeOn(t *testing.T, e engine, dsn string, s *sink, gormConfig gorm.Config, c Config) *node {
+// nodeOn returns a node on a database. The hub has no broker if b is nil.
+func nodeOn(t *testing.T, e engine, dsn string, b broker.Broker, gormConfig gorm.Config, c Config) *node {
 	t.Helper()
 	db, err := open(e.name, dsn, gormConfig)
 	require.NoError(t, err)
@@ -135,11 +135,8 @@ func nodeOn(t *testing.T, e engine, dsn string, s *sink, gormConfig gorm.Config,
 	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
 	n := &node{t: t, db: db, logs: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(n.logs, nil))
-	config := rohrpost.Config{Logger: log}
-	if s != nil {
-		config.Broker = s
-	}
-	n.hub = rohrpost.NewHub(config)
+	n.hub = rohrpost.NewHub(rohrpost.Config{Logger: log, Broker: b})
+	n.hub.Allow("item-{id}", rohrpost.Anyone)
 	require.NoError(t, db.Use(rohrpost.Plugin(n.hub)))
 	require.NoError(t, db.AutoMigrate(&item{}))
 	if c.Logger == nil {

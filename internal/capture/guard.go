@@ -89,3 +89,20 @@ func endOf(err error) error {
 	}
 	return nil
 }
+
+// becomeWriter makes the transaction the writer before it reads, if the database allows
+// only one. Else another transaction could write in between, and both would fail.
+func becomeWriter(stmt *gorm.Statement, pool gorm.ConnPool, d dialect) error {
+	tx, err := trackedTxOf(pool)
+	if tx == nil || err != nil || tx.isWriter.Load() {
+		return err
+	}
+	statement := d.claim(stmt)
+	if statement == "" {
+		return nil
+	}
+	if _, err = pool.ExecContext(stmt.Context, statement); err == nil {
+		tx.isWriter.Store(true)
+	}
+	return err
+}

@@ -47,23 +47,6 @@ func (w *statementConn) withoutImplicit(err error) error {
 // stores reports whether what the statement writes is stored in its transaction.
 func (w *statementConn) stores() bool { return w.publisher.storeOfPool(w.outer) != nil }
 
-// becomeWriter makes the transaction the writer before it reads, if the database allows
-// only one. Else another transaction could write in between, and both would fail.
-func becomeWriter(stmt *gorm.Statement, pool gorm.ConnPool, d dialect) error {
-	tx, err := trackedTxOf(pool)
-	if tx == nil || err != nil || tx.isWriter.Load() {
-		return err
-	}
-	statement := d.claim(stmt)
-	if statement == "" {
-		return nil
-	}
-	if _, err = pool.ExecContext(stmt.Context, statement); err == nil {
-		tx.isWriter.Store(true)
-	}
-	return err
-}
-
 // goOnWithout lets the statement run after a failed read, without the implicit
 // transaction, or in a new one where what it writes is stored. If the failure has ended the
 // caller's transaction, it is the statement's failure: a read locks what the statement

@@ -5,6 +5,14 @@ const programs = "-programs 1000"
 // databaseMutants are those of packages capture and notify.
 var databaseMutants = []mutant{
 	{
+		"commits what an outbox could not store", "internal/capture/tx.go",
+		"		_ = t.Tx.Rollback()\n		return err\n", "		err = nil\n", ".", "TestOutboxRefuses", "",
+	},
+	{
+		"leaves a payload that fails out of the outbox", "internal/notify/captured.go",
+		"return s.tx.outbox != nil || errors.As", "return errors.As", ".", "TestOutbox", "",
+	},
+	{
 		"sends before commit", "internal/capture/callbacks.go",
 		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context, nil)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
 	},
