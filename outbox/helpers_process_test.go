@@ -61,14 +61,14 @@ func beChild(job []string) error {
 	if err != nil {
 		return err
 	}
-	hub := rohrpost.NewHub(rohrpost.Config{Broker: &remoteSink{client: client}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	hub := rohrpost.NewHub(rohrpost.Config{Broker: &remoteSink{client: client}, Logger: childLog()})
 	if err = db.Use(rohrpost.Plugin(hub)); err != nil {
 		return err
 	}
 	if role == writesWithout {
 		return write(db)
 	}
-	box, err := New(db, hub, Config{Poll: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	box, err := New(db, hub, Config{Poll: 50 * time.Millisecond, Logger: childLog()})
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (r *remoteSink) Taken(_ context.Context, source string) (number uint64, err
 type child struct {
 	role    string
 	command *exec.Cmd
-	errors  strings.Builder
+	errors  logBuffer
 }
 
 // start starts a child process, and returns when it is ready.
@@ -297,4 +297,9 @@ func start(t *testing.T, role string, e engine, dsn, socket string) *child {
 func (c *child) kill() {
 	_ = c.command.Process.Kill()
 	_ = c.command.Wait()
+}
+
+// childLog logs to the test what goes wrong in a child process.
+func childLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
