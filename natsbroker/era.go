@@ -69,6 +69,9 @@ func (b *Broker) current(ctx context.Context) (string, error) {
 	if err := checkVersion(b.nc.ConnectedServerVersion()); err != nil {
 		return "", err
 	}
+	if cluster := b.nc.ConnectedClusterName(); cluster != "" && b.replicas() == 1 {
+		return "", fmt.Errorf("natsbroker: Config.Replicas is 1, and the server is in the cluster %s: there it must be 3, or more", cluster)
+	}
 	name, err := b.prepare(ctx, b.engine(server))
 	if err != nil {
 		return "", fmt.Errorf("natsbroker: prepare the stream %s in JetStream: %w", b.subjects.stream, explain(err))
@@ -156,7 +159,7 @@ func (b *Broker) replicas() int {
 }
 
 func (b *Broker) storage() jetstream.StorageType {
-	if b.config.Files {
+	if b.config.Files || b.replicas() > 1 {
 		return jetstream.FileStorage
 	}
 	return jetstream.MemoryStorage
@@ -187,6 +190,9 @@ func (b *Broker) adopt(ctx context.Context, stream jetstream.Stream, engine stri
 	metadata := maps.Clone(found.Metadata)
 	if metadata[metaToken] == "" {
 		return "", errors.New("it belongs to another program")
+	}
+	if b.replicas() > 1 && found.Storage == jetstream.MemoryStorage {
+		return "", errors.New("it lies in memory, which a cluster may lose without telling: delete it, so that it is made anew in files")
 	}
 	metadata[metaServer] = engine
 	name := eraName(metadata)

@@ -126,3 +126,18 @@ func connect(t testing.TB, address string) *nats.Conn {
 	t.Cleanup(nc.Close)
 	return nc
 }
+
+// startCluster starts three servers.
+func startCluster(t testing.TB) []*server {
+	routes, servers := "", make([]*server, 3)
+	ports := make([]string, len(servers))
+	for i := range servers {
+		ports[i] = strconv.Itoa(freePort(t))
+		routes += ",nats://127.0.0.1:" + ports[i]
+	}
+	for i := range servers {
+		servers[i] = startServer(t, "--jetstream", "--cluster_name", "test", "--server_name", "s"+strconv.Itoa(i),
+			"--cluster", "nats://127.0.0.1:"+ports[i], "--routes", routes[1:])
+	}
+	return servers
+}

@@ -62,13 +62,14 @@ type Config struct {
 	// long what it has taken. Defaults to 2 hours.
 	MaxAge time.Duration
 
-	// Replicas is the number of servers of a cluster that keep the messages. Defaults to 3
-	// in a cluster; a single server needs 1.
+	// Replicas is the number of servers of a cluster that keep the messages, more than one.
+	// Defaults to 3 in a cluster. A single server needs 1, which is the default there.
 	Replicas int
 
-	// Files keeps the messages in files, which is slower than memory. It is of use in a
-	// cluster: there the messages survive the end of all servers. Those of a single server
-	// do not, as it may not have written the latest ones. Defaults to false.
+	// Files makes a single server keep the messages in files, which is slower than memory,
+	// where they need no more space than Config.MaxBytes. They do not survive a restart in
+	// either: the server may not have written the latest ones. A cluster always keeps them
+	// in files, since they survive the end of all its servers. Defaults to false.
 	Files bool
 }
 
