@@ -240,6 +240,7 @@ func TestForeignMessagesReachNoClient(t *testing.T) {
 			publishTo(t, b.MemoryBroker, uint64(2*n+1), "g", payload)
 			publishTo(t, b.MemoryBroker, uint64(2*n+2), "!orders", payload)
 			assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker","spread":0},"offset":\d+}}$`, receive(t, ws))
+			synctest.Wait() // the order is obeyed: what comes meanwhile is read from the history, if that can keep it
 		}
 		stats := hub.Stats()
 		assert.EqualValues(t, 6, stats.Foreign)
@@ -260,7 +261,7 @@ func TestShutdownWithoutABroker(t *testing.T) {
 		var done sync.WaitGroup
 		done.Go(func() { _ = closeCode(ws) })
 		require.NoError(t, hub.Shutdown(t.Context()))
-		assert.LessOrEqual(t, time.Since(start), flushTimeout)
+		assert.LessOrEqual(t, time.Since(start), flushTimeout+time.Second, "a call that does not end is abandoned")
 		done.Wait()
 	})
 }
