@@ -66,12 +66,13 @@ func runRevocations(t *testing.T, seed uint64) {
 			wait := (*subject)(conns[c]).EndMemberships(access.Exactly(group))
 			done := make(chan struct{})
 			go func() { defer close(done); assert.NoError(t, wait(context.Background())) }()
-			select { // a write under way is awaited
-			case <-done:
-			case <-time.After(time.Millisecond):
-				sockets[c].setRoom(random.IntN(2)*(1<<20) - 1)
-				sockets[c].setRoom(-1)
-				<-done
+			for waiting := true; waiting; {
+				select { // a write under way is awaited, and what waits behind it is not let through
+				case <-done:
+					waiting = false
+				case <-time.After(time.Millisecond):
+					sockets[c].setRoom(random.IntN(4000))
+				}
 			}
 			spans[c] = append(spans[c], span{group, sockets[c].position(), -1})
 		default:

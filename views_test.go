@@ -194,7 +194,7 @@ func TestRecheckChangesTheView(t *testing.T) {
 		publish("secret", "staff")
 		publish("open", "guest")
 		resync := receive(t, ws)
-		assert.Contains(t, resync, `"type":"resync","group":"board-7","object":{"reason":"view","spread":0},"epoch":"`)
+		require.Contains(t, resync, `"type":"resync","group":"board-7","object":{"reason":"view","spread":0},"epoch":"`)
 		assert.Contains(t, resync, `"offset":0}}`)
 		assert.Contains(t, receive(t, ws), `"object":"open","offset":1`)
 
@@ -240,8 +240,7 @@ func TestViewChangesDuringASnapshot(t *testing.T) {
 	role.Store("staff")
 	hub := viewHub(t, &role)
 	hub.SnapshotFor("board-9", func(_ context.Context, _ *Conn, r SnapshotRequest) (any, error) {
-		if r.View == "staff" {
-			role.Store("guest")
+		if role.CompareAndSwap("staff", "guest") {
 			if err := hub.Recheck(context.Background(), "ann", ""); err != nil && !errors.Is(err, ErrUnavailable) {
 				return nil, err
 			}
