@@ -25,7 +25,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker sqlbroker natsbroker
-MODULES  := internal/integration bench doc/broker-example outbox example/nodes $(ADAPTERS)
+MODULES  := internal/integration bench doc/broker-example doc/token-example outbox example/nodes $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
 
@@ -97,6 +97,7 @@ faults: ## break connections for a minute, and kill a server under load 100 time
 integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite, and brokertest on Redis; skip services that are absent
 	cd internal/integration && go test -race -shuffle=on -timeout 60m ./... -programs $(PROGRAMS)
 	cd doc/broker-example && go test -race -shuffle=on ./...
+	cd doc/token-example && go test -race -shuffle=on ./...
 
 bursts: ## let eight writers write the same rows BURSTS times on each database, and compare the order
 	$(call long,internal/integration,TestBursts,-timeout 24h -bursts $(BURSTS))

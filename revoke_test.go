@@ -353,7 +353,7 @@ func TestRefusedResubscribeLeaves(t *testing.T) {
 		assert.Equal(t, 2, hub.Stats().Memberships, "nothing is decided")
 		rights.set(func(string, string) error { return errors.New("no") })
 		send(t, ws, `{"id":2,"type":"subscribe","data":`+data+`}`)
-		assert.Contains(t, receive(t, ws), `"type":"unsubscribed","group":"g","object":{"reason":"revoked"}`)
+		require.Contains(t, receive(t, ws), `"type":"unsubscribed","group":"g","object":{"reason":"revoked"}`)
 		assert.Contains(t, receive(t, ws), denied)
 		send(t, ws, `{"id":3,"type":"subscribe","data":{"group":"joined"}}`)
 		assert.Contains(t, receive(t, ws), denied)
