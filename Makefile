@@ -34,7 +34,7 @@ CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integrat
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: ## start the example, a shared task board, and print its address; NODES=2 BROKER=sql (or redis) starts instances behind a proxy
+run: ## start the example, a shared task board, and print its address; NODES=2 BROKER=sql (or redis, nats) starts instances behind a proxy
 	@echo "Building the example. The first build also compiles SQLite, which takes one to two minutes."
 	@$(if $(NODES),cd example/nodes && go build -o ../../bin/nodes . && exec ../../bin/nodes -nodes $(NODES) -broker $(or $(BROKER),sql),go run ./example)
 

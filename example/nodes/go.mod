@@ -1,11 +1,13 @@
 module github.com/rohrpost/rohrpost/example/nodes
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/gorilla/websocket v1.5.3
+	github.com/nats-io/nats.go v1.55.0
 	github.com/redis/rueidis v1.0.79
 	github.com/rohrpost/rohrpost v0.0.0
+	github.com/rohrpost/rohrpost/natsbroker v0.0.0
 	github.com/rohrpost/rohrpost/redisbroker v0.0.0
 	github.com/rohrpost/rohrpost/sqlbroker v0.0.0
 	github.com/stretchr/testify v1.12.1
@@ -19,14 +21,19 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0 // indirect
 	github.com/jinzhu/inflection v1.0.0 // indirect
 	github.com/jinzhu/now v1.1.5 // indirect
+	github.com/klauspost/compress v1.20.0 // indirect
 	github.com/mattn/go-sqlite3 v1.14.22 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/sys v0.47.0 // indirect
-	golang.org/x/text v0.41.0 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
 )
 
 replace (
 	github.com/rohrpost/rohrpost => ../../
+	github.com/rohrpost/rohrpost/natsbroker => ../../natsbroker
 	github.com/rohrpost/rohrpost/redisbroker => ../../redisbroker
 	github.com/rohrpost/rohrpost/sqlbroker => ../../sqlbroker
 )

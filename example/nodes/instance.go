@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/redis/rueidis"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -21,6 +22,7 @@ import (
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/js"
+	"github.com/rohrpost/rohrpost/natsbroker"
 	"github.com/rohrpost/rohrpost/redisbroker"
 	"github.com/rohrpost/rohrpost/sqlbroker"
 )
@@ -98,8 +100,15 @@ func openBroker(o options) (broker.Broker, func(), error) {
 		}
 		b, err := redisbroker.New(client, redisbroker.Config{App: "example-nodes"})
 		return b, client.Close, err
+	case "nats":
+		nc, err := nats.Connect(o.nats, nats.MaxReconnects(-1), nats.ReconnectWait(500*time.Millisecond), nats.ReconnectBufSize(-1))
+		if err != nil {
+			return nil, nil, err
+		}
+		b, err := natsbroker.New(nc, natsbroker.Config{App: "example-nodes"})
+		return b, nc.Close, err
 	}
-	return nil, nil, fmt.Errorf("the broker is %q: choose sql or redis", o.broker)
+	return nil, nil, fmt.Errorf("the broker is %q: choose sql, redis or nats", o.broker)
 }
 
 func openTasks(o options) (*gorm.DB, error) { return openSQLite(filepath.Join(o.dir, "tasks.db")) }

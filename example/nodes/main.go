@@ -35,16 +35,17 @@ func main() {
 
 // options are those of all instances.
 type options struct {
-	broker, redis, addr, dir string
-	nodes                    int
+	broker, redis, nats, addr, dir string
+	nodes                          int
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("nodes", flag.ContinueOnError)
 	flags.IntVar(&o.nodes, "nodes", 2, "`number` of instances")
-	flags.StringVar(&o.broker, "broker", "sql", "what connects the instances: sql or redis")
+	flags.StringVar(&o.broker, "broker", "sql", "what connects the instances: sql, redis or nats")
 	flags.StringVar(&o.redis, "redis", "127.0.0.1:6379", "`address` of the Redis server")
+	flags.StringVar(&o.nats, "nats", "127.0.0.1:4222", "`address` of the NATS server, 2.12 or later with JetStream")
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` of the proxy")
 	flags.StringVar(&o.dir, "dir", "", "`folder` of the database; by default a new one, which is deleted at the end")
 	if err := flags.Parse(args); err != nil {

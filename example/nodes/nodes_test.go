@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +26,7 @@ func TestNodes(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "nodes")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, broker := range []string{"sql", "redis"} {
+	for _, broker := range []string{"sql", "redis", "nats"} {
 		t.Run(broker, func(t *testing.T) { testNodes(t, program, broker) })
 	}
 }
@@ -34,7 +36,11 @@ func testNodes(t *testing.T, program, broker string) {
 	if redis == "" {
 		redis = "127.0.0.1:6379"
 	}
-	command := exec.Command(program, "-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis)
+	args := []string{"-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis}
+	if broker == "nats" {
+		args = append(args, "-nats", startNATS(t))
+	}
+	command := exec.Command(program, args...)
 	output, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
@@ -70,6 +76,40 @@ func testNodes(t *testing.T, program, broker string) {
 	left := open(t, address)
 	add(t, address, "second")
 	expect(t, left, "second")
+}
+
+// startNATS starts a NATS server with JetStream, and returns its address.
+func startNATS(t *testing.T) string {
+	dir := t.TempDir()
+	server := os.Getenv("ROHRPOST_NATS_SERVER")
+	if server == "" {
+		install := exec.CommandContext(t.Context(), "go", "install", "github.com/nats-io/nats-server/v2@v2.15.3")
+		install.Env = append(os.Environ(), "GOBIN="+dir)
+		if out, err := install.CombinedOutput(); err != nil && os.Getenv("CI") != "true" {
+			t.Skipf("nats-server cannot be had by go install: %s", out)
+		} else {
+			require.NoError(t, err, "%s", out)
+		}
+		server = filepath.Join(dir, "nats-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().(*net.TCPAddr)
+	require.NoError(t, l.Close())
+	command := exec.Command(server, "--jetstream", "--addr", "127.0.0.1", "--port", strconv.Itoa(address.Port), "--store_dir", dir)
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", address.String())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
+	return address.String()
 }
 
 // open opens a page, which subscribes to the tasks.
