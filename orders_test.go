@@ -191,6 +191,27 @@ func TestResyncOfAbsentPages(t *testing.T) {
 	})
 }
 
+// A hub that begins later recovers positions, although the broker has put empty messages
+// into the stream of orders, and keeps only the latest.
+func TestMarksAreNoResyncs(t *testing.T) {
+	withFarHub(t, HistoryLimits{MaxMessages: 1}, func(t *testing.T, h *farHub) {
+		for n := range uint64(3) {
+			mark := broker.Batch{Source: "marks", Number: n + 1, Messages: []broker.Message{{Stream: "!orders"}}}
+			require.NoError(t, h.near.config.Broker.Publish(t.Context(), []broker.Batch{mark}))
+		}
+		synctest.Wait()
+		kept, err := h.near.config.Broker.Read(t.Context(), "!orders", 0, 10)
+		require.NoError(t, err)
+		require.Len(t, kept.Messages, 1)
+		require.NotZero(t, kept.Messages[0].Prev)
+		late := quiet(calm(Config{Broker: h.broker.MemoryBroker.Peer()}))
+		ws := pipe(t, late)
+		assert.True(t, *sinceIn(t, ws, h.far.engine.Positions()["g"]).Data.Recovered)
+		require.NoError(t, ws.Close())
+		require.NoError(t, late.Shutdown(context.Background()))
+	})
+}
+
 // A signed order is not obeyed without the key.
 func TestBrokerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -59,7 +59,7 @@ type Config struct {
 
 	// MaxAge is how long a message is kept, and the history of a group after its last
 	// member at any hub has left. It is an hour at least: JetStream also remembers for this
-	// long what it has taken. Defaults to 2 hours.
+	// long what it has taken. Defaults to an hour.
 	MaxAge time.Duration
 
 	// Replicas is the number of servers of a cluster that keep the messages, more than one.
@@ -86,7 +86,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.MaxBytes = 256 << 20
 	}
 	if c.MaxAge == 0 {
-		c.MaxAge = 2 * remember
+		c.MaxAge = remember
 	}
 	if c.MaxAge < remember {
 		return c, fmt.Errorf("natsbroker: Config.MaxAge is %v: it must be an hour at least", c.MaxAge)

@@ -123,8 +123,8 @@ func (k *keptResyncs) hasBegun() bool {
 // group.
 func (k *keptResyncs) begin(h broker.History) {
 	defer close(k.begun)
-	if len(h.Messages) == 0 {
-		return
+	if !slices.ContainsFunc(h.Messages, func(m broker.Message) bool { return len(m.Payload) > 0 }) {
+		return // marks of the broker follow what is too old
 	}
 	oldest := time.Now()
 	for i := range h.Messages {
