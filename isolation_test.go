@@ -34,6 +34,7 @@ const (
 	groupsOfTenant  = 25
 	isolationHubs   = 2
 	canary          = "canary-5b1f"   // part of every token, and of what Allow's errors quote
+	secretColumn    = "secret-7c2e"   // of a row; only the view of the staff has it
 	obeyWithin      = time.Second     // the other hub
 	catchUpWithin   = time.Second / 2 // after a time without the broker
 	publishersCount = 4
@@ -61,7 +62,8 @@ type isolation struct {
 	lost      atomic.Int64 // resumes answered "revoked"
 	told      atomic.Int64 // "unsubscribed"
 	denied    atomic.Int64
-	frames    sync.Map // a frame with the canary
+	frames    sync.Map     // a text with a secret that is not for its reader
+	secrets   atomic.Int64 // frames with the secret column, for the staff
 }
 
 type right struct{ user, group int }
@@ -76,6 +78,7 @@ type gap struct {
 // when the broker had it; and when each hub got it.
 type published struct {
 	group    int
+	view     string // "": all
 	from, to time.Duration
 	at       [isolationHubs]time.Duration
 }
@@ -83,6 +86,20 @@ type published struct {
 type receipt struct {
 	right
 	hub, message int
+}
+
+var isolationViews = []string{"staff", "member", "guest"}
+
+// viewOf returns the view that a user has of all groups.
+func viewOf(user int) string { return isolationViews[user%len(isolationViews)] }
+
+// row is the object of a change for a view.
+func row(view string, number int) map[string]any {
+	object := map[string]any{"number": number}
+	if view == "staff" {
+		object["salary"] = secretColumn
+	}
+	return object
 }
 
 func (w *isolation) now() time.Duration { return time.Since(w.began) }
@@ -93,7 +110,8 @@ func groupName(group int) string {
 
 // TestIsolation plays 20 tenants, 200 users and 500 groups on two hubs, whose broker is
 // cut now and then: random grants, revocations, rechecks, disconnects, expiries, renewals,
-// reconnects, resumes and snapshots in flight.
+// reconnects, resumes and snapshots in flight. Each user has one of three views, and a secret
+// column is in that of the staff only.
 func TestIsolation(t *testing.T) {
 	w := newIsolation(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -136,10 +154,13 @@ func newIsolation(t *testing.T) *isolation {
 			Broker: c, Logger: slog.New(slog.NewTextHandler(w.log, nil)), AuthenticateToken: w.authenticate,
 			RecheckInterval: 2 * time.Second, Limits: Limits{Messages: unlimited, RefusedGroups: unlimited, MaxHandshakes: -1, MaxUserConnections: -1},
 		})
-		hub.Allow("t{tenant:int}-g{group:int}", w.allow)
-		hub.Snapshot("t{tenant:int}-g{group:int}", func(context.Context, SnapshotRequest) (any, error) {
+		hub.AllowViews("t{tenant:int}-g{group:int}", isolationViews, func(ctx context.Context, c *Conn, p Params) (string, error) {
+			user, _ := strconv.Atoi(strings.TrimPrefix(c.Identity().ID, "u"))
+			return viewOf(user), w.allow(ctx, c, p)
+		})
+		hub.Snapshot("t{tenant:int}-g{group:int}", func(_ context.Context, r SnapshotRequest) (any, error) {
 			time.Sleep(time.Duration(rand.N(5)) * time.Millisecond)
-			return []int{}, nil
+			return []any{row(r.View, -1)}, nil
 		})
 		server := httptest.NewServer(hub)
 		t.Cleanup(func() {
@@ -217,6 +238,9 @@ func (w *isolation) take(ctx context.Context, all []right, hub int, order func(c
 		trying, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := order(trying)
 		cancel()
+		if err != nil && (strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), secretColumn)) {
+			w.frames.Store(err.Error(), true)
+		}
 		if local == 0 && !errors.Is(err, ErrUnavailable) {
 			local = w.now()
 		}
@@ -286,9 +310,10 @@ func (w *isolation) publish(ctx context.Context, t *testing.T, random *rand.Rand
 			group := random.IntN(tenants * groupsOfTenant)
 			w.mu.Lock()
 			number := len(w.messages)
-			w.messages = append(w.messages, published{group: group, from: w.now()})
+			view := append([]string{""}, isolationViews...)[random.IntN(4)]
+			w.messages = append(w.messages, published{group: group, view: view, from: w.now()})
 			w.mu.Unlock()
-			changes = append(changes, Change{Group: groupName(group), Type: Update, Object: map[string]int{"number": number}})
+			changes = append(changes, Change{Group: groupName(group), Type: Update, Object: row(view, number), View: view})
 		}
 		assert.NoError(t, hub.Publish(ctx, changes...))
 		time.Sleep(time.Duration(random.IntN(1000)) * time.Microsecond)
@@ -381,6 +406,7 @@ func (w *isolation) judge(t *testing.T) {
 		m := &w.messages[got.message]
 		arrived := w.arrival(m, got.hub)
 		require.Equal(t, m.group, got.group)
+		require.Contains(t, []string{"", viewOf(got.user)}, m.view, "user %d got message %d of another view", got.user, got.message)
 		for _, g := range w.gaps[got.right] {
 			if m.to > 0 && g.from[got.hub] <= m.from && (g.to == 0 || arrived <= g.to) {
 				if leaks++; leaks <= 5 {
@@ -392,13 +418,18 @@ func (w *isolation) judge(t *testing.T) {
 		}
 	}
 	stats := fmt.Sprintf("%+v%+v", w.hubs[0].Stats(), w.hubs[1].Stats())
-	assert.NotContains(t, stats, canary)
-	assert.Empty(t, w.log.lines(canary), "no log line has a token")
-	w.frames.Range(func(frame, _ any) bool { return assert.Fail(t, "a token in a frame", frame) })
+	for _, secret := range []string{canary, secretColumn} {
+		assert.NotContains(t, stats, secret)
+		assert.Empty(t, w.log.lines(secret), "no log line has a secret")
+	}
+	w.frames.Range(func(frame, _ any) bool {
+		return assert.Fail(t, "a secret in a frame, a close reason or an error", frame)
+	})
 	t.Logf("%d deliveries, %d leaks; %d messages, %d resumes, %d of them revoked, %d unsubscribed, %d refused, in %v",
 		len(w.receipts), leaks, len(w.messages), w.resumed.Load(), w.lost.Load(), w.told.Load(), w.denied.Load(), w.now().Round(time.Second))
 	assert.Positive(t, w.resumed.Load())
 	assert.Positive(t, w.denied.Load())
+	assert.Positive(t, w.secrets.Load())
 }
 
 // isolatedPage is a page of one user. It does not care whether it may.
@@ -504,6 +535,11 @@ func (p *isolatedPage) read(ws *websocket.Conn, hub int) {
 				w.frames.Store(closed.Text, true)
 			}
 			return
+		}
+		if staff := viewOf(p.user) == "staff"; staff && bytes.Contains(text, []byte(secretColumn)) {
+			w.secrets.Add(1)
+		} else if !staff && bytes.Contains(text, []byte(secretColumn)) {
+			w.frames.Store(string(text), true)
 		}
 		if bytes.Contains(text, []byte(canary)) {
 			w.frames.Store(string(text), true)
