@@ -45,8 +45,10 @@ type Conn struct {
 	beside chan struct{} // a place for each request that is answered beside the queue; nil: there was none
 	batch  []inbound     // taken from the inbox, and not handled yet
 
-	denied    budget.Distinct // groups
-	malformed budget.Bucket   // messages, in seconds
+	malformed budget.Bucket // messages, in seconds
+
+	refusals sync.Mutex      // guards denied: a snapshot beside the requests is refused too
+	denied   budget.Distinct // groups
 
 	ctx    context.Context // ends with the connection, for handlers
 	cancel context.CancelFunc

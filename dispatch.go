@@ -133,7 +133,10 @@ func (c *Conn) refuseMalformed(id json.RawMessage, err error) {
 // countRefusal closes the connection of a client that asks for too many groups that it is
 // refused.
 func (c *Conn) countRefusal(group string) {
-	if c.denied.Take(c.hub.now(), group, budget.Rate(c.hub.config.Limits.RefusedGroups)) {
+	c.refusals.Lock()
+	exceeded := c.denied.Take(c.hub.now(), group, budget.Rate(c.hub.config.Limits.RefusedGroups))
+	c.refusals.Unlock()
+	if exceeded {
 		_ = c.cut(excess.RefusedGroups)
 	}
 }
