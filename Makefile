@@ -15,6 +15,7 @@ ATTACK    ?= $(if $(SMALL),2s,10s)
 NAMES     ?= $(if $(SMALL),100000,1000000)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
+EVERY     ?= $(if $(SMALL),4,1)
 ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 KILLS     ?= $(if $(SMALL),2,100)
 
@@ -62,8 +63,8 @@ campaign: ## run all long tests below one after another; SMALL=1 runs them with 
 portable: ## vet the library and its tests for other platforms
 	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
 
-mutants: ## check that tests catch planted faults; FILES=writer.go tries those of one file
-	@$(call long,internal/mutants,TestMutantsAreCaught,-files $(FILES))
+mutants: ## check that tests catch planted faults; FILES=writer.go tries those of one file, EVERY=4 a sample
+	@$(call long,internal/mutants,TestMutantsAreCaught,-files $(FILES) -every $(EVERY))
 
 programs: ## compare PROGRAMS random programs of writes with what they should send, and the pages of views after VIEWS commits with the database
 	$(call long,internal/writetest,TestPrograms,-race -programs $(PROGRAMS))

@@ -20,7 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var files = flag.String("files", "", "try the mutants of these files (names or paths, separated by commas), or of all; empty: of none")
+var (
+	files = flag.String("files", "", "try the mutants of these files (names or paths, separated by commas), or of all; empty: of none")
+	every = flag.Int("every", 1, "try each mutant of this number, as a sample")
+)
 
 // mutant is one wrong variant of a file, and the test that fails for it.
 type mutant struct {
@@ -77,6 +80,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		}
 		require.Greater(t, len(chosen), before, "%s has no mutants", file)
 	}
+	chosen = sampled(chosen)
 	var done atomic.Int64
 	for _, m := range chosen {
 		t.Run(m.name, func(t *testing.T) {
@@ -90,6 +94,14 @@ func TestMutantsAreCaught(t *testing.T) {
 			fmt.Printf("%3d of %d  %-8s %3.0f s  %s: %s\n", done.Add(1), len(chosen), result, time.Since(start).Seconds(), m.file, m.name)
 		})
 	}
+}
+
+// sampled returns every -every-th of some mutants.
+func sampled(all []mutant) (sample []mutant) {
+	for i := 0; i < len(all); i += *every {
+		sample = append(sample, all[i])
+	}
+	return sample
 }
 
 // run runs the test of the mutant on the wrong variant, and returns the output.
