@@ -62,10 +62,21 @@ func TestExcessIsCut(t *testing.T) {
 		atMost     time.Duration
 		retryAfter float64
 	}{
-		"pings":     {func(ws *websocket.Conn, _ int) error { return ws.WriteMessage(websocket.PingMessage, nil) }, "control_frames", 4029, 100, 102, 0, 0, 5},
-		"pongs":     {func(ws *websocket.Conn, _ int) error { return ws.WriteMessage(websocket.PongMessage, nil) }, "control_frames", 4029, 100, 102, 0, 0, 5},
-		"messages":  {sendText(ping), "messages", 4029, 1024, 1024 + 120, 900 * time.Millisecond, 1150 * time.Millisecond, 5},
-		"bytes":     {sendText(`{"id":1,"type":"ping","data":"` + strings.Repeat("x", 32<<10) + `"}`), "bytes", 4029, 31, 42, 800 * time.Millisecond, 1150 * time.Millisecond, 5},
+		"pings":    {func(ws *websocket.Conn, _ int) error { return ws.WriteMessage(websocket.PingMessage, nil) }, "control_frames", 4029, 100, 102, 0, 0, 5},
+		"pongs":    {func(ws *websocket.Conn, _ int) error { return ws.WriteMessage(websocket.PongMessage, nil) }, "control_frames", 4029, 100, 102, 0, 0, 5},
+		"messages": {sendText(ping), "messages", 4029, 1024, 1024 + 120, 900 * time.Millisecond, 1150 * time.Millisecond, 5},
+		"bytes":    {sendText(`{"id":1,"type":"ping","data":"` + strings.Repeat("x", 32<<10) + `"}`), "bytes", 4029, 31, 42, 800 * time.Millisecond, 1150 * time.Millisecond, 5},
+		"empty continuation frames": {
+			func(ws *websocket.Conn, i int) error {
+				next := frame{first: cont}
+				if i == 0 {
+					next = frame{first: text, payload: []byte(`{`)}
+				}
+				_, err := ws.NetConn().Write(next.bytes())
+				return err
+			},
+			"messages", 4029, 1024, 1024 + 120, 900 * time.Millisecond, 1150 * time.Millisecond, 5,
+		},
 		"malformed": {sendText(`{`), "protocol_errors", 1008, 10, 200, 0, 0, 0},
 		"empty":     {sendText(``), "protocol_errors", 1008, 10, 200, 0, 0, 0},
 		"binary":    {func(ws *websocket.Conn, _ int) error { return ws.WriteMessage(websocket.BinaryMessage, nil) }, "protocol_errors", 1008, 10, 200, 0, 0, 0},

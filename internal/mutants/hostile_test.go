@@ -24,10 +24,6 @@ var hostileMutants = []mutant{
 		"	if a.begun && !a.opened {", "	if false {", "", "TestFailingHijack", "",
 	},
 	{
-		"reads on after a budget is exceeded", "reader.go",
-		"		return c.cut(excess.Of(over))", "		_ = c.cut(excess.Of(over))", "", "TestExcessIsCut", "",
-	},
-	{
 		"forgets the deadline of a message with each ping", "keepalive.go",
 		"if c.closing || !c.messageBy.IsZero() {\n		return nil", "if c.closing {\n		return nil", "", "TestExcessIsCut", "",
 	},
@@ -69,7 +65,7 @@ var hostileMutants = []mutant{
 	},
 	{
 		"lets one address hold all handshakes", "internal/places/shares.go",
-		"return s.taken < s.max && s.held.within(names, partOf(s.max))", "return s.taken < s.max", "", "TestHandshakesOfOneAddress", "",
+		"return s.taken < s.max && s.held.within(names, partOf(s.max))", "return s.taken < s.max", "internal/places", "TestSharesAreBounded", "",
 	},
 	{
 		"keeps the place of a connection while functions run", "reader.go",

@@ -130,6 +130,15 @@ func TestSharesAreBounded(t *testing.T) {
 		require.ErrorIs(t, s.Take(ctx, places.Names{}), context.DeadlineExceeded)
 		assert.Equal(t, 2, s.Held())
 
+		many := places.NewShares(16, -1)
+		for range 2 {
+			require.NoError(t, many.Take(t.Context(), places.Names{"a"}))
+		}
+		late, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		require.ErrorIs(t, many.Take(late, places.Names{"a"}), context.DeadlineExceeded, "an address holds an eighth")
+		require.NoError(t, many.Take(t.Context(), places.Names{"b"}))
+
 		none := places.NewShares(-1, -1)
 		for range 100 {
 			require.NoError(t, none.Take(t.Context(), places.Names{"a"}))
