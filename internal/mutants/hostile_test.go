@@ -57,7 +57,7 @@ var hostileMutants = []mutant{
 	},
 	{
 		"drops the replies before a violation", "reader.go",
-		"c.member.End(v.Code, v.Reason, false)", "c.member.End(v.Code, v.Reason, true)", "", "TestRFC6455", "",
+		"	case <-c.inbox.idle():\n	case <-c.ctx.Done():\n	case <-time.After(settleTimeout):", "	default:", "", "TestRFC6455", "",
 	},
 	{
 		"believes the first address of X-Forwarded-For", "internal/places/address.go",
