@@ -56,11 +56,13 @@ func TestOnConnectAndOnDisconnect(t *testing.T) {
 		require.NoError(t, hub.Connections("ann")[0].Close(4321, "bye"))
 		assert.Equal(t, 4321, closeCode(ws))
 		_ = ws.Close()
+		synctest.Wait()
 
 		client := pipeAs(t, hub, "bob")
 		receive(t, client)
 		require.NoError(t, client.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "done"), time.Now().Add(time.Second)))
 		assert.Equal(t, 1000, closeCode(client))
+		synctest.Wait()
 		lost := pipeAs(t, hub, "cyd")
 		receive(t, lost)
 		_ = lost.NetConn().Close()

@@ -116,6 +116,7 @@ func FuzzPattern(f *testing.F) {
 		{"{a}2{b}", "~2D2~22x"},
 		{"{a:int}-{b:int}", "-1--2"},
 		{"{a}D{b}", "~DD~4D~DDD"},
+		{"{0}0", "~00"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -125,14 +126,17 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		m := patternOracle(p).FindStringSubmatch(asRunes(group))
-		if ok := p.Matches(group); ok != (m != nil) {
-			t.Fatalf("%q matches %q: %v", text, group, ok)
+		want, matches := map[string]string{}, m != nil
+		for i, ph := range p.placeholders {
+			value, read := unescape(fromRunes(m, i+1))
+			want[ph.name], matches = value, matches && read
 		}
 		got, ok := p.Match(group)
-		for i, ph := range p.placeholders {
-			if want, read := unescape(fromRunes(m, i+1)); ok && (!read || got[ph.name] != want) {
-				t.Fatalf("%q on %q: %s is %q, want %q", text, group, ph.name, got[ph.name], want)
-			}
+		if ok != matches || ok && !maps.Equal(got, want) {
+			t.Fatalf("%q on %q: %v %v, want %v %v", text, group, ok, got, matches, want)
+		}
+		if (ok || m != nil) && !p.Matches(group) {
+			t.Fatalf("%q must match %q", text, group)
 		}
 	})
 }
