@@ -15,7 +15,7 @@ ATTACK    ?= $(if $(SMALL),2s,10s)
 NAMES     ?= $(if $(SMALL),100000,1000000)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
-EVERY     ?= $(if $(SMALL),4,1)
+EVERY     ?= $(if $(SMALL),8,1)
 ENGINES   ?= chromium firefox $(if $(SMALL),,webkit)
 KILLS     ?= $(if $(SMALL),2,100)
 
