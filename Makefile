@@ -120,7 +120,7 @@ life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebK
 	example/e2e/life/run.sh $(ENGINES)
 
 nodes: ## test the adapters and the outbox: each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
-	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
+	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -parallel 3 -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
 	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
 	cd example/nodes && go test -race ./...
 

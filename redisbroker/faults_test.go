@@ -37,6 +37,7 @@ func TestFaults(t *testing.T) {
 		"back in time": func(s *server, meanwhile func()) { s.restore(connect(s.t, s.address()), meanwhile) },
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			for range *faultRuns {
 				s := startServer(t)
 				app := "test-" + rand.Text()

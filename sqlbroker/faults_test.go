@@ -50,6 +50,7 @@ func TestFaults(t *testing.T) {
 			},
 		} {
 			t.Run(name+"/"+strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+				t.Parallel()
 				for range *faultRuns {
 					s, c := start(t)
 					runFault(t, s, c, func(meanwhile func()) { fault(s, meanwhile) })

@@ -17,7 +17,10 @@ import (
 
 func each(t *testing.T, test func(t *testing.T, e engine)) {
 	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) { test(t, e) })
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, e)
+		})
 	}
 }
 

@@ -95,7 +95,9 @@ func (t *Table) layoutOf(db *gorm.DB, pool gorm.ConnPool, d dialect) (*layout, e
 	if name == "" {
 		return nil, errNoTable
 	}
-	_ = becomeWriter(db.Statement, pool, d) // the statement meets the same failure
+	if err := becomeWriter(db.Statement, pool, d); d.endsTransaction(err) {
+		return nil, endedError{err}
+	} // the statement meets any other failure itself
 	l, err := askFor(db, pool, d, name)
 	if err != nil {
 		return nil, fmt.Errorf("read what columns the table has: %w", err)

@@ -113,7 +113,7 @@ func TestOwnFailures(t *testing.T) {
 			for mode, config := range map[string]gorm.Config{"default tx": {}, "no default tx": {SkipDefaultTransaction: true}, "prepared": {PrepareStmt: true}} {
 				bare, with := e.open(t, &faults{}, config), e.open(t, f, config)
 				logs := &strings.Builder{}
-				hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
+				hub := rohrpost.NewHub(rohrpost.Config{Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 				require.NoError(t, with.Use(rohrpost.Plugin(hub)))
 				for name, program := range failingPrograms {
 					for _, explicit := range []bool{false, true} {
