@@ -117,6 +117,7 @@ test("useCall follows the last call", async () => {
     return h("p", null, `${calls.pending}|${calls.data}|${calls.error?.message}`);
   };
   await render(h(Sum, { name: "add" }));
+  await shows("false|undefined|undefined");
   const result = calls.call([1, 2]);
   await shows("true|undefined|undefined");
   await vi.waitFor(() => release());
