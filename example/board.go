@@ -21,7 +21,7 @@ import (
 const (
 	boardGroup = "board" // the group that receives every change of a card
 	maxTitle   = 120     // characters
-	maxCards   = 200     // a card that moves changes all below it
+	maxCards   = 500     // a card that moves changes all below it
 )
 
 // Card is a task on the board. The marker publishes its changes. The tag raises the
