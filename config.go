@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -126,8 +127,8 @@ func (c Config) withDefaults() Config {
 	if c.GroupOf == nil {
 		c.GroupOf = func(_ context.Context, _ *Conn, data json.RawMessage) (string, error) { return handlers.GroupOf(data) }
 	}
-	setDefault(&c.PingInterval, 25*time.Second)
-	setDefault(&c.RecheckInterval, 5*time.Minute)
+	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.RecheckInterval = cmp.Or(c.RecheckInterval, 5*time.Minute)
 	c.Limits = c.Limits.withDefaults()
 	for _, o := range c.Origins {
 		if problem := origin.Problem(o); problem != "" {

@@ -1,6 +1,7 @@
 package rohrpost
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -134,42 +135,35 @@ type Limits struct {
 type Rate struct{ PerSecond, Burst int }
 
 func (r *Rate) setDefault(perSecond, burst int) {
-	setDefault(&r.PerSecond, perSecond)
-	setDefault(&r.Burst, burst)
+	r.PerSecond = cmp.Or(r.PerSecond, perSecond)
+	r.Burst = cmp.Or(r.Burst, burst)
 }
 
 func (l Limits) withDefaults() Limits {
-	setDefault(&l.MaxMessageBytes, 64<<10)
-	setDefault(&l.MaxDepth, 64)
-	setDefault(&l.MaxGroups, 128)
-	setDefault(&l.MaxConnections, 10_000)
-	setDefault(&l.MaxUserConnections, 128)
-	setDefault(&l.MaxHandshakes, 512)
-	setDefault(&l.HandshakeTimeout, 5*time.Second)
-	setDefault(&l.MaxFunctions, 1024)
-	setDefault(&l.MaxSendQueueBytes, 1<<20)
-	setDefault(&l.MaxQueuedBytes, 256<<20)
-	setDefault(&l.MaxSendQueueAge, 30*time.Second)
-	setDefault(&l.IdleTimeout, 60*time.Second)
-	setDefault(&l.WriteTimeout, 10*time.Second)
-	setDefault(&l.MaxSnapshotBytes, 16<<20)
-	setDefault(&l.MaxSnapshots, 32)
-	setDefault(&l.RequestTimeout, 30*time.Second)
-	setDefault(&l.AuthorizeTimeout, 5*time.Second)
+	l.MaxMessageBytes = cmp.Or(l.MaxMessageBytes, 64<<10)
+	l.MaxDepth = cmp.Or(l.MaxDepth, 64)
+	l.MaxGroups = cmp.Or(l.MaxGroups, 128)
+	l.MaxConnections = cmp.Or(l.MaxConnections, 10_000)
+	l.MaxUserConnections = cmp.Or(l.MaxUserConnections, 128)
+	l.MaxHandshakes = cmp.Or(l.MaxHandshakes, 512)
+	l.HandshakeTimeout = cmp.Or(l.HandshakeTimeout, 5*time.Second)
+	l.MaxFunctions = cmp.Or(l.MaxFunctions, 1024)
+	l.MaxSendQueueBytes = cmp.Or(l.MaxSendQueueBytes, 1<<20)
+	l.MaxQueuedBytes = cmp.Or(l.MaxQueuedBytes, 256<<20)
+	l.MaxSendQueueAge = cmp.Or(l.MaxSendQueueAge, 30*time.Second)
+	l.IdleTimeout = cmp.Or(l.IdleTimeout, 60*time.Second)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, 10*time.Second)
+	l.MaxSnapshotBytes = cmp.Or(l.MaxSnapshotBytes, 16<<20)
+	l.MaxSnapshots = cmp.Or(l.MaxSnapshots, 32)
+	l.RequestTimeout = cmp.Or(l.RequestTimeout, 30*time.Second)
+	l.AuthorizeTimeout = cmp.Or(l.AuthorizeTimeout, 5*time.Second)
 	l.InboundBytes.setDefault(256<<10, 1<<20)
 	l.Messages.setDefault(100, 1024)
 	l.ControlFrames.setDefault(10, 100)
 	l.RefusedGroups.setDefault(1, 50)
-	setDefault(&l.MaxProtocolErrors, 10)
-	setDefault(&l.MessageTimeout, 10*time.Second)
+	l.MaxProtocolErrors = cmp.Or(l.MaxProtocolErrors, 10)
+	l.MessageTimeout = cmp.Or(l.MessageTimeout, 10*time.Second)
 	return l
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // over reports whether n is more than a limit allows.

@@ -8,6 +8,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -51,17 +52,10 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	setDefault(&c.Poll, 250*time.Millisecond)
-	setDefault(&c.MaxRows, 1_000_000)
-	setDefault(&c.MaxAge, time.Minute)
+	c.Poll = cmp.Or(c.Poll, 250*time.Millisecond)
+	c.MaxRows = cmp.Or(c.MaxRows, 1_000_000)
+	c.MaxAge = cmp.Or(c.MaxAge, time.Minute)
 	return c
-}
-
-func setDefault[T comparable](value *T, byDefault T) {
-	var zero T
-	if *value == zero {
-		*value = byDefault
-	}
 }
 
 // Outbox stores the changes of one database, and publishes them. Its methods may be called

@@ -13,6 +13,7 @@
 package redisbroker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -71,20 +72,14 @@ func (c Config) withDefaults() (Config, error) {
 	if !appGrammar.MatchString(c.App) {
 		return c, fmt.Errorf("redisbroker: Config.App is %q: name the program by 1 to 100 letters, digits, \"_\", \".\" and \"-\"", c.App)
 	}
-	setDefault(&c.MaxMessages, 1000)
-	setDefault(&c.MaxBytes, 512<<10)
-	setDefault(&c.MaxAge, 5*time.Minute)
-	setDefault(&c.KeepUnused, 5*time.Minute)
+	c.MaxMessages = cmp.Or(c.MaxMessages, 1000)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 512<<10)
+	c.MaxAge = cmp.Or(c.MaxAge, 5*time.Minute)
+	c.KeepUnused = cmp.Or(c.KeepUnused, 5*time.Minute)
 	if 0 < c.KeepUnused && c.KeepUnused < time.Minute {
 		return c, fmt.Errorf("redisbroker: Config.KeepUnused is %v: it must be a minute at least, or negative", c.KeepUnused)
 	}
 	return c, nil
-}
-
-func setDefault[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 var (

@@ -11,6 +11,7 @@
 package sqlbroker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,13 +71,11 @@ func (c Config) withDefaults() (Config, error) {
 	if !appGrammar.MatchString(c.App) {
 		return c, fmt.Errorf("sqlbroker: Config.App is %q: name the program by 1 to 30 lower-case letters, digits and \"_\", a letter first", c.App)
 	}
-	if c.MaxMessages == 0 {
-		c.MaxMessages = 100_000
-	}
-	setDefault(&c.MaxAge, 5*time.Minute)
-	setDefault(&c.KeepUnused, 5*time.Minute)
-	setDefault(&c.PollBusy, 25*time.Millisecond)
-	setDefault(&c.PollIdle, 250*time.Millisecond)
+	c.MaxMessages = cmp.Or(c.MaxMessages, 100_000)
+	c.MaxAge = cmp.Or(c.MaxAge, 5*time.Minute)
+	c.KeepUnused = cmp.Or(c.KeepUnused, 5*time.Minute)
+	c.PollBusy = cmp.Or(c.PollBusy, 25*time.Millisecond)
+	c.PollIdle = cmp.Or(c.PollIdle, 250*time.Millisecond)
 	if 0 < c.KeepUnused && c.KeepUnused < time.Minute {
 		return c, fmt.Errorf("sqlbroker: Config.KeepUnused is %v: it must be a minute at least, or negative", c.KeepUnused)
 	}
@@ -84,12 +83,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("sqlbroker: Config.PollBusy and PollIdle must be positive, and PollIdle not the shorter one")
 	}
 	return c, nil
-}
-
-func setDefault(field *time.Duration, value time.Duration) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 var (

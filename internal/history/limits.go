@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Limits is rohrpost.HistoryLimits, which documents the fields.
 type Limits struct {
@@ -14,25 +17,18 @@ type Limits struct {
 
 // WithDefaults returns the limits with the default in place of each zero.
 func (l Limits) WithDefaults() Limits {
-	setDefault(&l.MaxMessages, 1000)
-	setDefault(&l.MaxBytes, 512<<10)
-	setDefault(&l.MaxAge, 5*time.Minute)
-	setDefault(&l.KeepUnused, 5*time.Minute)
-	setDefault(&l.MaxUnused, 100_000)
-	setDefault(&l.MaxTotalBytes, 64<<20)
+	l.MaxMessages = cmp.Or(l.MaxMessages, 1000)
+	l.MaxBytes = cmp.Or(l.MaxBytes, 512<<10)
+	l.MaxAge = cmp.Or(l.MaxAge, 5*time.Minute)
+	l.KeepUnused = cmp.Or(l.KeepUnused, 5*time.Minute)
+	l.MaxUnused = cmp.Or(l.MaxUnused, 100_000)
+	l.MaxTotalBytes = cmp.Or(l.MaxTotalBytes, 64<<20)
 	return l
 }
 
 // overhead is what counts of each message besides its bytes: about the memory of its place
 // in a stream.
 const overhead = 128
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
 
 // over reports whether n is more than a limit allows. A negative limit means none.
 func over(n, limit int) bool { return limit >= 0 && n > limit }
