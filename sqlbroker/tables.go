@@ -34,8 +34,7 @@ type message struct {
 	Stream  []byte `gorm:"size:250"`
 	Epoch   string `gorm:"size:64"`
 	Prev    int64
-	Batch   int64  // the number of the first message that was published with it
-	Last    bool   // no message of the batch follows
+	Last    bool   // no message of its batch follows
 	Token   string `gorm:"size:40"` // tells it from another message with the same number
 	Payload []byte
 	Created int64 // in ms

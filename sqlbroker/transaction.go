@@ -282,8 +282,8 @@ func (a *appender) append(messages []broker.Message) {
 		s.Seq = a.seq
 		a.changed[string(s.Name)] = true
 	}
-	for i := first; i < len(a.rows); i++ {
-		a.rows[i].Batch, a.rows[i].Last = a.rows[first].Seq, i == len(a.rows)-1
+	if len(a.rows) > first {
+		a.rows[len(a.rows)-1].Last = true
 	}
 }
 

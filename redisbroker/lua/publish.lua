@@ -10,15 +10,15 @@ local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local streams = {} -- those that were touched, by name; false: it does not exist
 
 -- load reads what is known of a stream: its position, the average size of its
--- messages, and two marks, each a time and the offset of the last message at that time.
+-- messages, a time and the offset at that time, and the offset one max_age earlier.
 local function load(stream)
-	local m = redis.call('HMGET', prefix .. 'm:' .. stream, 'era', 'epoch', 'offset', 'size', 't1', 'o1', 't0', 'o0')
+	local m = redis.call('HMGET', prefix .. 'm:' .. stream, 'era', 'epoch', 'offset', 'size', 't1', 'o1', 'o0')
 	if m[1] ~= now then
 		return false
 	end
 	return {
 		epoch = m[2], offset = tonumber(m[3]), size = tonumber(m[4] or 0),
-		t1 = tonumber(m[5] or ms), o1 = tonumber(m[6] or 0), o0 = tonumber(m[8] or 0),
+		t1 = tonumber(m[5] or ms), o1 = tonumber(m[6] or 0), o0 = tonumber(m[7] or 0),
 	}
 end
 
