@@ -44,7 +44,7 @@ func TestCluster(t *testing.T) {
 	for n := range uint64(30) {
 		publish(t, o, n+1, "x")
 	}
-	s[0].kill()
+	s[0].Kill()
 	b := open(t, s[1], o.config)
 	require.Eventually(t, func() bool {
 		at, err := b.Positions(t.Context(), []string{"g"})
@@ -75,11 +75,11 @@ func TestClusterFaults(t *testing.T) {
 					},
 					Fault: func(func()) {
 						for i := range count {
-							s[i].kill()
+							s[i].Kill()
 						}
 						time.Sleep(time.Second)
 						for i := range count {
-							s[i].start()
+							s[i].Start()
 						}
 					},
 					Cut: true,

@@ -158,7 +158,7 @@ func TestServerWithout(t *testing.T) {
 	t.Run("connection", func(t *testing.T) {
 		s := startServer(t)
 		b := open(t, s, natsbroker.Config{})
-		s.kill()
+		s.Kill()
 		require.Eventually(t, func() bool { return !b.nc.IsConnected() }, 20*time.Second, time.Millisecond)
 		require.ErrorContains(t, b.Migrate(t.Context()), "there is no connection")
 		require.ErrorContains(t, b.Signal(t.Context(), nil), "there is no connection")

@@ -2,18 +2,18 @@ package natsbroker_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 )
 
 // serverVersion is the server of the tests. It is built once into a folder of the user.
@@ -43,16 +43,15 @@ var serverProgram = sync.OnceValues(func() (string, error) {
 
 // server is a private NATS server, which a test may stop, kill, and put back in time.
 type server struct {
-	t       testing.TB
-	dir     string
-	port    int
-	options []string
-	command *exec.Cmd
+	*enginefaults.Server
+	dir  string
+	port int
 }
 
 // startServer starts a server with JetStream, or as options say.
 func startServer(t testing.TB, options ...string) *server {
-	if _, err := serverProgram(); err != nil {
+	program, err := serverProgram()
+	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("nats-server %s cannot be had by go install: %v", serverVersion, err)
 		}
@@ -61,61 +60,31 @@ func startServer(t testing.TB, options ...string) *server {
 	if len(options) == 0 {
 		options = []string{"--jetstream"}
 	}
-	s := &server{t: t, dir: t.TempDir(), port: freePort(t), options: options}
-	s.start()
-	t.Cleanup(s.kill)
+	s := &server{dir: t.TempDir(), port: enginefaults.FreePort(t)}
+	port := strconv.Itoa(s.port)
+	args := append([]string{"--addr", "127.0.0.1", "--port", port, "--store_dir", filepath.Join(s.dir, "store")}, options...)
+	s.Server = &enginefaults.Server{
+		T:       t,
+		Command: func() *exec.Cmd { return exec.Command(program, args...) },
+		Answers: func() bool { return enginefaults.Listens("127.0.0.1:" + port) },
+	}
+	s.Start()
 	return s
-}
-
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) address() string { return "nats://127.0.0.1:" + strconv.Itoa(s.port) }
 
-func (s *server) start() {
-	program, err := serverProgram()
-	require.NoError(s.t, err)
-	args := append([]string{"--addr", "127.0.0.1", "--port", strconv.Itoa(s.port), "--store_dir", filepath.Join(s.dir, "store")}, s.options...)
-	s.command = exec.Command(program, args...)
-	require.NoError(s.t, s.command.Start())
-	require.Eventually(s.t, func() bool {
-		c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, 30*time.Second, 5*time.Millisecond)
-}
-
-// kill kills the server with SIGKILL.
-func (s *server) kill() {
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait()
-}
-
-// end lets the server end as it wants.
-func (s *server) end() {
-	s.signal(syscall.SIGTERM)
-	_ = s.command.Wait()
-}
-
-func (s *server) signal(what syscall.Signal) { require.NoError(s.t, s.command.Process.Signal(what)) }
-
-// restore copies the data, calls meanwhile, and starts the server with the copy.
-func (s *server) restore(meanwhile func()) {
+// Restore implements enginefaults.Engine.
+func (s *server) Restore(meanwhile func()) {
 	store, copied := filepath.Join(s.dir, "store"), filepath.Join(s.dir, "copy")
-	s.end()
-	require.NoError(s.t, os.CopyFS(copied, os.DirFS(store)))
-	s.start()
+	s.End()
+	require.NoError(s.T, os.CopyFS(copied, os.DirFS(store)))
+	s.Start()
 	meanwhile()
-	s.kill()
-	require.NoError(s.t, os.RemoveAll(store))
-	require.NoError(s.t, os.Rename(copied, store))
-	s.start()
+	s.Kill()
+	require.NoError(s.T, os.RemoveAll(store))
+	require.NoError(s.T, os.Rename(copied, store))
+	s.Start()
 }
 
 // connect returns a connection as the README advises.
@@ -132,7 +101,7 @@ func startCluster(t testing.TB) []*server {
 	routes, servers := "", make([]*server, 3)
 	ports := make([]string, len(servers))
 	for i := range servers {
-		ports[i] = strconv.Itoa(freePort(t))
+		ports[i] = strconv.Itoa(enginefaults.FreePort(t))
 		routes += ",nats://127.0.0.1:" + ports[i]
 	}
 	for i := range servers {

@@ -71,7 +71,7 @@ func TestContract(t *testing.T) {
 				Peer: func(t *testing.T, b broker.Broker) broker.Broker { return open(t, s, b.(opened).config) },
 				Restore: func(t *testing.T, b broker.Broker, meanwhile func()) {
 					connected := func() { require.Eventually(t, b.(opened).nc.IsConnected, 20*time.Second, 10*time.Millisecond) }
-					s.restore(func() { connected(); meanwhile() })
+					s.Restore(func() { connected(); meanwhile() })
 					connected()
 				},
 			})

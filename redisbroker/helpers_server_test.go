@@ -8,21 +8,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 )
 
 // server is a private Redis server, which a test may stop, kill, and put back in time.
 type server struct {
-	t       testing.TB
-	dir     string
-	port    int
-	options []string
-	command *exec.Cmd
+	*enginefaults.Server
+	dir  string
+	port int
 }
 
 // startServer starts a server that saves its data only when told.
@@ -33,53 +32,33 @@ func startServer(t testing.TB, options ...string) *server {
 		}
 		t.Skip("redis-server is not installed")
 	}
-	s := &server{t: t, dir: t.TempDir(), port: freePort(t), options: options}
-	s.start()
-	t.Cleanup(s.kill)
+	s := &server{dir: t.TempDir(), port: enginefaults.FreePort(t)}
+	args := append([]string{"--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--bind", "127.0.0.1"}, options...)
+	s.Server = &enginefaults.Server{
+		T:       t,
+		Command: func() *exec.Cmd { return exec.Command("redis-server", args...) },
+		Answers: func() bool { return enginefaults.Listens(s.address()) },
+	}
+	s.Start()
 	return s
-}
-
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func (s *server) address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
-func (s *server) start() {
-	args := append([]string{"--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--bind", "127.0.0.1"}, s.options...)
-	s.command = exec.Command("redis-server", args...)
-	require.NoError(s.t, s.command.Start())
-	require.Eventually(s.t, func() bool {
-		c, err := net.Dial("tcp", s.address())
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 5*time.Millisecond)
-}
+// Restore implements enginefaults.Engine.
+func (s *server) Restore(meanwhile func()) { s.restore(connect(s.T, s.address()), meanwhile) }
 
-// kill kills the server with SIGKILL.
-func (s *server) kill() {
-	_ = s.command.Process.Kill()
-	_ = s.command.Wait()
-}
-
-func (s *server) signal(what syscall.Signal) { require.NoError(s.t, s.command.Process.Signal(what)) }
-
-// restore copies the data, calls meanwhile, and starts the server with the copy.
+// restore is Restore that returns when a client is connected again.
 func (s *server) restore(client rueidis.Client, meanwhile func()) {
 	ctx := context.Background()
-	require.NoError(s.t, client.Do(ctx, client.B().Save().Build()).Error())
+	require.NoError(s.T, client.Do(ctx, client.B().Save().Build()).Error())
 	copied, err := os.ReadFile(filepath.Join(s.dir, "dump.rdb"))
-	require.NoError(s.t, err)
+	require.NoError(s.T, err)
 	meanwhile()
-	s.kill()
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "dump.rdb"), copied, 0o600))
-	s.start()
-	require.Eventually(s.t, func() bool { return client.Do(ctx, client.B().Ping().Build()).Error() == nil }, 20*time.Second, 10*time.Millisecond)
+	s.Kill()
+	require.NoError(s.T, os.WriteFile(filepath.Join(s.dir, "dump.rdb"), copied, 0o600))
+	s.Start()
+	require.Eventually(s.T, func() bool { return client.Do(ctx, client.B().Ping().Build()).Error() == nil }, 20*time.Second, 10*time.Millisecond)
 }
 
 // connect returns a client of a server.

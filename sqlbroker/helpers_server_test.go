@@ -2,7 +2,6 @@ package sqlbroker_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,24 +15,18 @@ import (
 	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 )
 
 // server is a private database server, which a test may stop, kill, and put back in time.
 type server struct {
-	t       testing.TB
-	name    string
-	dir     string
-	port    int
-	command func() *exec.Cmd
-	dial    gorm.Dialector
-	running *exec.Cmd
-}
+	*enginefaults.Server
+	dir  string
+	port int
+	dial gorm.Dialector
 
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
+	processes bool // it has processes of its own, which follow it
 }
 
 // program returns the path of a program, or skips the test.
@@ -80,15 +73,14 @@ func folder(t testing.TB, owner string) string {
 
 func newPostgres(t testing.TB) *server {
 	bin := "/usr/lib/postgresql/*/bin"
-	initdb, postgresPath := program(t, "initdb", bin), program(t, "postgres", bin)
-	s := &server{t: t, name: "postgres", dir: folder(t, "postgres"), port: freePort(t)}
+	initdb, path := program(t, "initdb", bin), program(t, "postgres", bin)
+	s := &server{dir: folder(t, "postgres"), port: enginefaults.FreePort(t), processes: true}
 	out, err := as(t, "postgres", exec.Command(initdb, "-D", s.dir+"/data", "-U", "postgres", "--auth=trust", "--no-sync")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	s.command = func() *exec.Cmd {
-		return as(t, "postgres", exec.Command(postgresPath, "-D", s.dir+"/data", "-p", strconv.Itoa(s.port), "-k", s.dir, "-h", "127.0.0.1"))
-	}
 	s.dial = postgres.Open(s.dsn())
-	s.start()
+	s.run(t, syscall.SIGINT, func() *exec.Cmd { // which does not wait for clients
+		return as(t, "postgres", exec.Command(path, "-D", s.dir+"/data", "-p", strconv.Itoa(s.port), "-k", s.dir, "-h", "127.0.0.1"))
+	})
 	return s
 }
 
@@ -98,65 +90,66 @@ func (s *server) dsn() string {
 
 func newMariaDB(t testing.TB) *server {
 	install, path := program(t, "mariadb-install-db"), program(t, "mariadbd")
-	s := &server{t: t, name: "mariadb", dir: folder(t, "mysql"), port: freePort(t)}
+	s := &server{dir: folder(t, "mysql"), port: enginefaults.FreePort(t)}
 	out, err := as(t, "mysql", exec.Command(install, "--no-defaults", "--datadir="+s.dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	s.command = func() *exec.Cmd {
+	s.dial = mysql.Open(fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql?parseTime=true&timeout=2s", s.port))
+	s.run(t, syscall.SIGTERM, func() *exec.Cmd {
 		return as(t, "mysql", exec.Command(path, "--no-defaults", "--datadir="+s.dir+"/data", "--port="+strconv.Itoa(s.port),
 			"--bind-address=127.0.0.1", "--socket="+s.dir+"/s", "--innodb-buffer-pool-size=32M"))
-	}
-	s.dial = mysql.Open(fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql?parseTime=true&timeout=2s", s.port))
-	s.start()
+	})
 	return s
 }
 
-func (s *server) start() {
-	s.running = s.command()
-	require.NoError(s.t, s.running.Start())
-	s.t.Cleanup(s.kill)
-	require.Eventually(s.t, func() bool {
-		db, err := gorm.Open(s.dial, &gorm.Config{Logger: quiet})
-		if err != nil {
-			return false
-		}
-		pool, err := db.DB()
-		if err == nil {
-			err = pool.Close()
-		}
-		return err == nil
-	}, time.Minute, 50*time.Millisecond)
+func (s *server) run(t testing.TB, endsBy syscall.Signal, command func() *exec.Cmd) {
+	s.Server = &enginefaults.Server{T: t, Command: command, Answers: s.answers, EndsBy: endsBy}
+	s.Start()
 }
 
-// kill kills the server with SIGKILL. A PostgreSQL server then ends its processes itself.
-func (s *server) kill() {
-	_ = s.running.Process.Kill()
-	_ = s.running.Wait()
-	if s.name == "postgres" {
+func (s *server) answers() bool {
+	db, err := gorm.Open(s.dial, &gorm.Config{Logger: quiet})
+	if err != nil {
+		return false
+	}
+	pool, err := db.DB()
+	if err == nil {
+		err = pool.Close()
+	}
+	return err == nil
+}
+
+// Kill kills the server with SIGKILL. A PostgreSQL server leaves its processes, which notice
+// its end, and a file that keeps the next one from starting.
+func (s *server) Kill() {
+	s.Server.Kill()
+	if s.processes {
 		_ = os.Remove(s.dir + "/data/postmaster.pid")
-		time.Sleep(300 * time.Millisecond) // the processes of the old server notice its end
+		time.Sleep(300 * time.Millisecond)
 	}
 }
 
-// end ends the server in order.
-func (s *server) end() {
-	what := syscall.SIGTERM
-	if s.name == "postgres" {
-		what = syscall.SIGINT // without waiting for clients
+// Signal sends a signal to the server, and to its processes if it stops or goes on.
+func (s *server) Signal(what syscall.Signal) {
+	s.Server.Signal(what)
+	if s.processes {
+		_ = exec.Command("pkill", "-"+strconv.Itoa(int(what)), "-P", strconv.Itoa(s.Pid())).Run()
 	}
-	require.NoError(s.t, s.running.Process.Signal(what))
-	_ = s.running.Wait()
+}
+
+// Restore implements enginefaults.Engine.
+func (s *server) Restore(meanwhile func()) {
+	s.End()
+	s.copyData("data", "copy")
+	s.Start()
+	meanwhile()
+	s.Kill()
+	s.copyData("copy", "data")
+	s.Start()
 }
 
 // copyData copies the data of a server that does not run.
 func (s *server) copyData(from, to string) {
-	require.NoError(s.t, os.RemoveAll(s.dir+"/"+to))
+	require.NoError(s.T, os.RemoveAll(s.dir+"/"+to))
 	out, err := exec.Command("cp", "-a", s.dir+"/"+from, s.dir+"/"+to).CombinedOutput()
-	require.NoError(s.t, err, "%s", out)
-}
-
-func (s *server) signal(what syscall.Signal) {
-	require.NoError(s.t, s.running.Process.Signal(what))
-	if s.name == "postgres" { // also its processes
-		_ = exec.Command("pkill", "-"+strconv.Itoa(int(what)), "-P", strconv.Itoa(s.running.Process.Pid)).Run()
-	}
+	require.NoError(s.T, err, "%s", out)
 }

@@ -90,7 +90,7 @@ func run(t testing.TB, c Config) Result {
 	for _, p := range e.pages {
 		pages.Go(func() { p.Run(ctx) })
 	}
-	require.Eventually(t, e.subscribed, time.Minute, 20*time.Millisecond, "all pages subscribe")
+	require.Eventually(t, func() bool { return faults.AllSubscribed(e.pages) }, time.Minute, 20*time.Millisecond, "all pages subscribe")
 	publishing, stopPublishing := context.WithCancel(ctx)
 	publisher.Go(func() { e.publish(publishing) })
 	time.Sleep(c.Quiet)
@@ -140,17 +140,6 @@ func (e *test) connect(t testing.TB) {
 		}
 		e.proxies, e.pages = append(e.proxies, proxy), append(e.pages, page)
 	}
-}
-
-func (e *test) subscribed() bool {
-	for _, p := range e.pages {
-		for _, group := range p.Groups {
-			if len(p.Events(group)) == 0 {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // rows is the truth: the numbers of all changes of a group.

@@ -73,6 +73,18 @@ func (c *Client) Last(group string) int64 {
 	return c.last[group]
 }
 
+// AllSubscribed reports whether clients have subscribed to all their groups.
+func AllSubscribed(clients []*Client) bool {
+	for _, c := range clients {
+		for _, group := range c.Groups {
+			if len(c.Events(group)) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // connect opens one connection and reads from it until it ends. It reports whether
 // the client subscribed to all groups.
 func (c *Client) connect(ctx context.Context, timeout time.Duration) (subscribed bool, err error) {

@@ -74,7 +74,7 @@ func runNetworkTest(t *testing.T, config rohrpost.Config, duration time.Duration
 	for _, c := range nt.clients {
 		running.Go(func() { c.Run(ctx) })
 	}
-	require.Eventually(t, nt.allSubscribed, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return AllSubscribed(nt.clients) }, time.Minute, 20*time.Millisecond)
 
 	nt.publish(duration)
 	published := nt.hub.Stats().Published
@@ -113,18 +113,6 @@ func (nt *networkTest) connect(t *testing.T, conns int, target string, loadSnaps
 		}
 		nt.proxies, nt.clients = append(nt.proxies, proxy), append(nt.clients, c)
 	}
-}
-
-// allSubscribed reports whether all clients have subscribed to all their groups.
-func (nt *networkTest) allSubscribed() bool {
-	for _, c := range nt.clients {
-		for _, group := range c.Groups {
-			if len(c.Events(group)) == 0 {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func (nt *networkTest) load(_ context.Context, group string) ([]int64, error) {
