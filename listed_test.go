@@ -1,6 +1,7 @@
 package rohrpost_test
 
 import (
+	"database/sql"
 	"strings"
 	"testing"
 	"time"
@@ -127,4 +128,24 @@ func TestJSONNamesOfListedColumns(t *testing.T) {
 	require.NoError(t, db.Create(&chosen{}).Error)
 	require.NoError(t, db.Model(&chosen{ID: 1}).Update("state", "x").Error)
 	assert.Equal(t, []string{`create chosen {"id":1,"Title":"","State":""}`, `update chosen {"id":1,"State":"x"} State partial`}, rec.take())
+}
+
+// The pointers that a write is given are the program's: what the plugin makes of their values,
+// such as a time without its monotonic reading, it keeps in memory of its own.
+func TestListedColumnsLeaveTheProgramsMemory(t *testing.T) {
+	type dated struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:dated;payload:due,seen"`
+		ID                      uint
+		Due                     *time.Time
+		Seen                    *sql.NullTime
+	}
+	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &dated{})
+	given := time.Now() // with a monotonic reading, which no table keeps
+	due, seen := given, sql.NullTime{Time: given, Valid: true}
+	require.NoError(t, db.Create(&dated{Due: &due, Seen: &seen}).Error)
+	require.NoError(t, db.Model(&dated{ID: 1}).Updates(map[string]any{"due": &due, "seen": &seen}).Error)
+	require.NoError(t, db.Model(&dated{ID: 1}).Updates(dated{Due: &due, Seen: &seen}).Error)
+	assert.Len(t, rec.Sent(), 3)
+	assert.Equal(t, given, due)
+	assert.Equal(t, given, seen.Time)
 }

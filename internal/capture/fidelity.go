@@ -165,5 +165,6 @@ func rescan(ctx context.Context, field *schema.Field, value any, row reflect.Val
 			return fmt.Errorf("scan %s: %w", field.Name, err)
 		}
 	}
+	field.ReflectValueOf(ctx, row).SetZero()
 	return field.Set(ctx, row, kept.Interface())
 }

@@ -337,12 +337,14 @@ func (l *layout) stored(ctx context.Context, row, kept reflect.Value) error {
 	return nil
 }
 
-// keep copies one column.
+// keep copies one column. What a read would give otherwise gets memory of its own: a pointer
+// in the row is one to the program's memory, and kept may be the row.
 func (l *layout) keep(ctx context.Context, p *place, row, kept reflect.Value) error {
 	switch p.fidelity {
 	case timed:
 		value, isZero := p.field.ValueOf(ctx, row)
 		if t, ok := timeOf(value); ok && !isZero {
+			p.field.ReflectValueOf(ctx, kept).SetZero()
 			return p.field.Set(ctx, kept, l.clock.keep(t, p.column.kind, p.column.precision))
 		}
 	case scanned:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,8 @@ func (o *oracle) run(t *testing.T) {
 	require.NoError(t, o.subject.fresh(o.withoutNotify()))
 	o.recorder.Reset()
 	o.page = o.subject.truth(o.db)
+	given := slices.Clone(moments)
+	defer func() { assert.Equal(t, given, moments, "a value that a write was given has changed") }()
 	for range programSteps {
 		s := o.subject.steps[o.rng.IntN(len(o.subject.steps))]
 		shape := o.step(s, o.subject.steps[o.rng.IntN(len(o.subject.steps))])
