@@ -6,23 +6,6 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// label says to which group a frame belongs, so that a revocation finds it in the send
-// queue. nil is the label of frames of no group.
-type label struct {
-	group   string
-	instead func() wire.Frame // returns the frame in place of one that is discarded; nil: none
-}
-
-func (l *label) matches(match func(group string) bool) bool { return l != nil && match(l.group) }
-
-// substitute returns the frame in place of a frame that is discarded, nil for none.
-func (l *label) substitute() wire.Frame {
-	if l == nil || l.instead == nil {
-		return nil
-	}
-	return l.instead()
-}
-
 // Revoke removes the member from the groups that match, and discards what of these groups
 // waits to be written, except the rest of a frame that is begun. Subscriptions to them
 // that have sent a part of a snapshot begin anew; their decisions must not hold any more.

@@ -24,17 +24,9 @@ const (
 	// time. It drops longer lists: what a flood has needed is let go.
 	maxSpare = 1 << 11
 
-	// segment is the bytes that one member is written before the next one, unless a frame
-	// is larger: whatever waits, all members get it by and by, and can read meanwhile.
-	segment = 256 << 10
-
 	// maxPace is how long a worker waits between two segments for members that still have a
 	// backlog. One that never reads makes it wait until its send queue is full.
 	maxPace = 20 * time.Millisecond
-
-	// overhead is what counts for each frame that waits, besides its bytes: about the
-	// memory of its places in lists.
-	overhead = 128
 )
 
 // worker writes to its share of the members. All that concerns a member goes through

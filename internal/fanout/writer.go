@@ -5,20 +5,12 @@ import (
 	"errors"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
-)
-
-const (
-	// maxSlice is the bytes of a backlog that are written at once. The deadline begins
-	// anew with each slice, since some sockets do not tell what they have taken of one
-	// that was not finished: TLS takes a record of this size or nothing.
-	maxSlice = 16 << 10
 )
 
 // socketWriter writes frames to the socket of one member. The worker writes what the
@@ -35,50 +27,12 @@ type socketWriter struct {
 	draining bool       // the goroutine exists
 	stopped  bool       // nothing more is written
 	closing  bool       // the worker has written the close frame, which nothing may follow
-	bytes    int        // of the backlog
-	backlog  []chunk
-	pong     wire.Frame    // the latest one, not written yet; the backlog has none
-	ponging  bool          // the worker is to take it
-	flying   int           // chunks, the first ones, that are being written
-	landed   chan struct{} // closed when they are not any more; nil: nobody waits
+	backlog  backlog
+	pong     wire.Frame // the latest one, not written yet; the backlog has none
+	ponging  bool       // the worker is to take it
 
 	awaited atomic.Bool   // drained is not nil
 	drained chan struct{} // closed when something was written; guarded by mu
-}
-
-// outgoing are frames for a member.
-type outgoing struct {
-	frames []wire.Frame
-	size   int      // of frames, with the overhead
-	joined []byte   // the same bytes, in one piece
-	labels []*label // of each frame
-	close  bool     // the last frame is the close frame
-}
-
-// add appends a frame, unless a segment has no room for it beside others.
-func (o *outgoing) add(f wire.Frame, l *label) bool {
-	size := o.size + len(f) + overhead
-	if o.size > 0 && size > segment {
-		return false
-	}
-	o.frames, o.labels, o.size = append(o.frames, f), append(o.labels, l), size
-	return true
-}
-
-// chunk is a frame, or the rest of one, in a backlog.
-type chunk struct {
-	bytes   []byte
-	since   time.Time // it waits
-	label   *label    // nil: it is of no group
-	rest    bool      // its beginning is written already
-	close   bool      // it is the close frame
-	revoked bool      // it is discarded unless its beginning gets written
-}
-
-func (o *outgoing) reset() {
-	clear(o.frames)
-	clear(o.labels)
-	o.frames, o.labels, o.size, o.joined, o.close = o.frames[:0], o.labels[:0], 0, nil, false
 }
 
 func (s *socketWriter) init(m *Member, socket net.Conn, raw syscall.RawConn) {
@@ -184,27 +138,14 @@ func (s *socketWriter) writeNow(o *outgoing) {
 }
 
 func (s *socketWriter) overflows() bool {
-	return exceeds(int64(s.queued()), s.member.engine.config.MaxSendQueueBytes)
+	return exceeds(int64(s.backlog.queued()), s.member.engine.config.MaxSendQueueBytes)
 }
-
-// queued returns what counts of the backlog.
-func (s *socketWriter) queued() int { return s.bytes + overhead*len(s.backlog) }
 
 // append appends to the backlog what is not written yet.
 func (s *socketWriter) append(o *outgoing, written int) {
-	now, before := time.Now(), s.queued()
-	defer func() { s.member.engine.countQueued(s.queued() - before) }()
-	for i, f := range o.frames {
-		if written >= len(f) {
-			written -= len(f)
-			continue
-		}
-		s.backlog = append(s.backlog, chunk{
-			bytes: f[written:], since: now, label: o.labels[i], rest: written > 0, close: o.close && i == len(o.frames)-1,
-		})
-		s.bytes += len(f) - written
-		written = 0
-	}
+	before := s.backlog.queued()
+	s.backlog.append(o, written)
+	s.member.engine.countQueued(s.backlog.queued() - before)
 }
 
 // drain writes the backlog, and waits for the socket.
@@ -243,99 +184,33 @@ func (s *socketWriter) drain() {
 func (s *socketWriter) takeOff(joined *[]byte) (p []byte, since time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.insertPong()
-	if len(s.backlog) == 0 || s.stopped {
-		s.backlog, s.draining = nil, false
+	if s.pong != nil && !s.stopped && !s.closing {
+		s.backlog.insertPong(s.pong)
+	}
+	s.pong = nil
+	if len(s.backlog.chunks) == 0 || s.stopped {
+		s.backlog.chunks, s.draining = nil, false
 		_ = s.socket.SetWriteDeadline(time.Time{})
 		return nil, since, false
 	}
-	first := &s.backlog[0]
-	p, s.flying = first.bytes[:min(len(first.bytes), maxSlice)], 1
-	if len(p) < maxSlice && len(s.backlog) > 1 {
-		*joined = append((*joined)[:0], p...)
-		for _, c := range s.backlog[1:] {
-			if len(*joined)+len(c.bytes) > maxSlice {
-				break
-			}
-			*joined = append(*joined, c.bytes...)
-			s.flying++
-		}
-		p = *joined
-	}
-	return p, first.since, true
+	p, since = s.backlog.takeOff(joined)
+	return p, since, true
 }
 
-// insertPong puts the pong after what may be the rest of a frame, before what may be much.
-func (s *socketWriter) insertPong() {
-	pong := s.pong
-	if s.pong = nil; pong == nil || s.stopped || s.closing {
-		return
-	}
-	s.backlog = slices.Insert(s.backlog, min(1, len(s.backlog)), chunk{bytes: pong, since: time.Now()})
-	s.bytes += len(pong)
-}
-
-// land removes from the backlog what was written, and what was revoked while it was being
-// written and is not begun. It reports whether more waits, and whether the close frame was
-// written.
+// land removes from the backlog what was written. It reports whether more waits, and
+// whether the close frame was written.
 func (s *socketWriter) land(written int) (more, closed bool) {
 	s.mu.Lock()
-	s.bytes -= written
-	flown := s.backlog[:s.flying]
-	for len(flown) > 0 && written >= len(flown[0].bytes) {
-		written -= len(flown[0].bytes)
-		closed = closed || flown[0].close
-		flown[0] = chunk{}
-		flown = flown[1:]
-	}
-	if written > 0 {
-		c := &flown[0]
-		c.bytes, c.since, c.rest = c.bytes[written:], time.Now(), true
-	}
-	s.backlog = s.backlog[s.flying-len(flown):]
-	s.flying = 0
-	s.keep(func(c *chunk) bool { return !c.revoked })
-	more = len(s.backlog) > 0
-	if s.landed != nil {
-		close(s.landed)
-		s.landed = nil
-	}
+	more, closed = s.backlog.land(written)
 	s.mu.Unlock()
 	s.signalDrain()
 	return more, closed
 }
 
-// keep discards the chunks for which wanted does not hold, except the close frame and the
-// rest of a frame. What is being written is marked.
-func (s *socketWriter) keep(wanted func(c *chunk) bool) {
-	kept := s.backlog[:0]
-	for i := range s.backlog {
-		c := s.backlog[i]
-		switch {
-		case c.rest || c.close || wanted(&c):
-		case i < s.flying:
-			c.revoked = true
-		default:
-			s.bytes -= len(c.bytes)
-			if c.bytes = c.label.substitute(); c.bytes == nil {
-				continue
-			}
-			s.bytes += len(c.bytes)
-			c.label, c.revoked = nil, false
-		}
-		kept = append(kept, c)
-	}
-	clear(s.backlog[len(kept):])
-	s.backlog = kept
-}
-
 // discard empties the backlog, except for the close frame and the rest of a frame.
 func (s *socketWriter) discard() {
 	s.mu.Lock()
-	for i := range s.backlog {
-		s.backlog[i].label = nil // no reply is needed any more
-	}
-	s.keep(func(*chunk) bool { return false })
+	s.backlog.discard()
 	s.mu.Unlock()
 	s.signalDrain()
 }
@@ -343,7 +218,7 @@ func (s *socketWriter) discard() {
 // revoke discards what of the backlog has a label that matches.
 func (s *socketWriter) revoke(match func(group string) bool) {
 	s.mu.Lock()
-	s.keep(func(c *chunk) bool { return !c.revoked && !c.label.matches(match) })
+	s.backlog.revoke(match)
 	s.mu.Unlock()
 	s.signalDrain()
 }
@@ -351,15 +226,11 @@ func (s *socketWriter) revoke(match func(group string) bool) {
 // awaitLanding waits until what is being written has been written, or until ctx ends.
 func (s *socketWriter) awaitLanding(ctx context.Context) error {
 	s.mu.Lock()
-	if s.flying == 0 {
-		s.mu.Unlock()
+	landed := s.backlog.awaitLanding()
+	s.mu.Unlock()
+	if landed == nil {
 		return nil
 	}
-	if s.landed == nil {
-		s.landed = make(chan struct{})
-	}
-	landed := s.landed
-	s.mu.Unlock()
 	select {
 	case <-landed:
 		return nil
@@ -419,7 +290,7 @@ func (s *socketWriter) hasBacklog() bool {
 func (s *socketWriter) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queued() + int(s.direct.Load())
+	return s.backlog.queued() + int(s.direct.Load())
 }
 
 // stop ends all writing.

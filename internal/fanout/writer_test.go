@@ -113,7 +113,7 @@ func TestOnePongWaits(t *testing.T) {
 		}
 		assert.NoError(t, e.Wait(t.Context()))
 		assert.Equal(t, before, m.Waiting())
-		assert.Len(t, m.writer.backlog, 3, "one is being written")
+		assert.Len(t, m.writer.backlog.chunks, 3, "one is being written")
 		read(message, message, wire.PongFrame("9999"), message)
 
 		synctest.Wait()

@@ -129,7 +129,7 @@ var accessMutants = []mutant{
 		"return m.writer.awaitLanding(ctx)", "return nil", "internal/fanout", "TestRevokeWhileFramesAreWritten", "",
 	},
 	{
-		"goes on with frames that are not begun", "internal/fanout/writer.go",
+		"goes on with frames that are not begun", "internal/fanout/backlog.go",
 		"			c.revoked = true\n", "", "internal/fanout", "TestRevokeWhileFramesAreWritten", "",
 	},
 	{

@@ -32,7 +32,7 @@ var fanoutMutants = []mutant{
 		"busy, stopped := s.draining, s.stopped", "busy, stopped := false, s.stopped", "", "TestSchedules", schedules,
 	},
 	{
-		"repeats the beginning of a frame", "internal/fanout/writer.go",
+		"repeats the beginning of a frame", "internal/fanout/backlog.go",
 		"bytes: f[written:], since", "bytes: f, since", "", "TestSchedules", schedules,
 	},
 	{
@@ -40,7 +40,7 @@ var fanoutMutants = []mutant{
 		"if n == len(o.joined) {", "if n > 0 {", "", "TestSchedules", schedules,
 	},
 	{
-		"discards the rest of a frame", "internal/fanout/writer.go",
+		"discards the rest of a frame", "internal/fanout/backlog.go",
 		"case c.rest || c.close || wanted(&c):", "case c.close || wanted(&c):", "", "TestSchedules", schedules,
 	},
 	{
@@ -48,7 +48,7 @@ var fanoutMutants = []mutant{
 		"ops[0].kind == opPost && sameList(ops)", "ops[0].kind == opPost", "", "TestSchedules", schedules,
 	},
 	{
-		"writes all that waits at once", "internal/fanout/writer.go",
+		"writes all that waits at once", "internal/fanout/outgoing.go",
 		"if o.size > 0 && size > segment {", "if false {", "internal/fanout", "TestBurstsLeaveFastReaders", "",
 	},
 	{
@@ -76,8 +76,8 @@ var fanoutMutants = []mutant{
 		"	s.pong = f\n", "	if s.pong == nil {\n		s.pong = f\n	}\n", "internal/fanout", "TestOnePongWaits", "",
 	},
 	{
-		"counts no overhead of a backlog", "internal/fanout/writer.go",
-		"return s.bytes + overhead*len(s.backlog)", "return s.bytes", "internal/fanout", "TestSendQueueCountsOverhead", "",
+		"counts no overhead of a backlog", "internal/fanout/backlog.go",
+		"return b.bytes + overhead*len(b.chunks)", "return b.bytes", "internal/fanout", "TestSendQueueCountsOverhead", "",
 	},
 	{
 		"leaves no processor to others", "internal/fanout/runners.go",
