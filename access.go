@@ -45,9 +45,7 @@ func (h *Hub) Allow(pattern string, allow func(ctx context.Context, c *Conn, p P
 	if allow == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
 	}
-	h.setup.Lock()
-	defer h.setup.Unlock()
-	h.rules = define(h.log, h.rules, pattern, &rule{allow: allow})
+	define(&h.setup, h.log, &h.rules, pattern, &rule{allow: allow})
 }
 
 // AllowViews stands in place of Allow for the groups that match the pattern. Each member
@@ -73,10 +71,8 @@ func (h *Hub) AllowViews(pattern string, views []string, choose func(ctx context
 	if err := wire.CheckViews(views); err != nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: %v", pattern, err))
 	}
-	h.setup.Lock()
-	defer h.setup.Unlock()
-	h.rules = define(h.log, h.rules, pattern, &rule{views: slices.Clone(views), choose: choose})
 	h.hasViews.Store(true)
+	define(&h.setup, h.log, &h.rules, pattern, &rule{views: slices.Clone(views), choose: choose})
 }
 
 // rule decides about the groups of a pattern.

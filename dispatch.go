@@ -92,7 +92,7 @@ func (c *Conn) handleMessage(in inbound) {
 		return
 	}
 	handler := c.hub.handler(received.Name)
-	if handler.do == nil {
+	if !handler.isDefined() {
 		err := codedError(wire.CodeUnknownHandler, "No registered handler called '%s'.", wire.SafeName(received.Name))
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
 		return
@@ -173,7 +173,7 @@ func (c *Conn) handle(handler registered, r *Request) {
 // call calls a handler. While it may wait, others decode.
 func (c *Conn) call(ctx *lazyctx.Context, handler registered, r *Request) (result any, err error) {
 	call := func() (err error) {
-		result, err = handler.do(ctx, c, r)
+		result, err = handler.call(ctx, c, r)
 		return err
 	}
 	if handler.quick {
@@ -181,7 +181,7 @@ func (c *Conn) call(ctx *lazyctx.Context, handler registered, r *Request) (resul
 	}
 	c.hub.decoders.Leave()
 	defer c.hub.decoders.Take()
-	if handler.bare == nil { // the hub's own
+	if handler.own != nil {
 		err = panics.Call(call)
 	} else {
 		err = c.run(ctx, call)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // Handlers are closed to anonymous connections where the hub authenticates, and those of the
@@ -89,4 +91,70 @@ func TestUse(t *testing.T) {
 	assert.Panics(t, func() { hub.Use(nil) })
 	assert.Panics(t, func() { hub.Use(func(HandlerFunc) HandlerFunc { return nil }) })
 	assert.Panics(t, func() { hub.HandlePublic("public", nil) })
+}
+
+// A middleware may call the hub while it is built: no lock is held then. A name that it
+// registers has it as well.
+func TestMiddlewareMayCallTheHub(t *testing.T) {
+	answer := func(context.Context, *Conn, *Request) (any, error) { return 1, nil }
+	for name, setUp := range map[string]func(hub *Hub, m func(HandlerFunc) HandlerFunc){
+		"in Use":    func(hub *Hub, m func(HandlerFunc) HandlerFunc) { hub.HandlePublic("first", answer); hub.Use(m) },
+		"in Handle": func(hub *Hub, m func(HandlerFunc) HandlerFunc) { hub.Use(m); hub.HandlePublic("first", answer) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := quiet(Config{})
+			began := false
+			middleware := func(next HandlerFunc) HandlerFunc {
+				if !began {
+					began = true
+					hub.HandlePublic("second", answer)
+					hub.Use(func(next HandlerFunc) HandlerFunc { return next })
+					hub.Allow("of-the-middleware", Anyone)
+				}
+				return func(ctx context.Context, c *Conn, r *Request) (any, error) {
+					result, err := next(ctx, c, r)
+					return fmt.Sprintf("in(%v)", result), err
+				}
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				setUp(hub, middleware)
+			}()
+			select {
+			case <-done:
+			case <-time.After(10 * time.Second):
+				require.FailNow(t, "a deadlock")
+			}
+			ws := dial(t, serve(t, hub))
+			for _, name := range []string{"first", "second"} {
+				send(t, ws, `{"id":1,"type":"`+name+`"}`)
+				assert.Contains(t, receive(t, ws), `"data":"in(1)"`)
+			}
+		})
+	}
+}
+
+// A handler whose middleware could not be built stays closed.
+func TestMiddlewareThatFails(t *testing.T) {
+	for name, middleware := range map[string]func(HandlerFunc) HandlerFunc{
+		"panics": func(HandlerFunc) HandlerFunc { panic("no") },
+		"nil":    func(HandlerFunc) HandlerFunc { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := quiet(Config{})
+			hub.HandlePublic("early", func(context.Context, *Conn, *Request) (any, error) { return 1, nil })
+			assert.Panics(t, func() { hub.Use(middleware) })
+			assert.Panics(t, func() {
+				hub.HandlePublic("late", func(context.Context, *Conn, *Request) (any, error) { return 1, nil })
+			})
+			ws := dial(t, serve(t, hub))
+			for _, name := range []string{"early", "late"} {
+				send(t, ws, `{"id":1,"type":"`+name+`"}`)
+				assert.Contains(t, receive(t, ws), `"error":"internal error"`)
+			}
+			send(t, ws, `{"id":1,"type":"ping"}`)
+			assert.Equal(t, `{"id":1,"type":"pong"}`, receive(t, ws))
+		})
+	}
 }

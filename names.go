@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -50,16 +51,22 @@ func FormatGroup(pattern string, p Params) (string, error) {
 	return name, nil
 }
 
-// define returns the rules with one more. It warns of patterns that match one name. It
-// panics if the pattern is malformed or defined already.
-func define[F any](log *slog.Logger, rules wire.Rules[F], pattern string, do F) wire.Rules[F] {
+// define adds one to the rules that setup guards. It warns of patterns that match one name.
+// It panics if the pattern is malformed or defined already.
+func define[F any](setup *sync.RWMutex, log *slog.Logger, rules *wire.Rules[F], pattern string, do F) {
+	for _, c := range addRule(setup, rules, pattern, do) {
+		log.Warn("rohrpost: two patterns match one group: the one with more literal bytes decides, of equals the first one defined",
+			"decides", c.Decides, "other", c.Other, "group", c.Name)
+	}
+}
+
+func addRule[F any](setup *sync.RWMutex, rules *wire.Rules[F], pattern string, do F) []wire.Conflict {
+	setup.Lock()
+	defer setup.Unlock()
 	more, conflicts, err := rules.With(pattern, do)
 	if err != nil {
 		panic(fmt.Sprintf("rohrpost: %v", err))
 	}
-	for _, c := range conflicts {
-		log.Warn("rohrpost: two patterns match one group: the one with more literal bytes decides, of equals the first one defined",
-			"decides", c.Decides, "other", c.Other, "group", c.Name)
-	}
-	return more
+	*rules = more
+	return conflicts
 }

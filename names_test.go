@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
@@ -127,4 +129,35 @@ func TestResyncReachesAnyName(t *testing.T) {
 	receive(t, ws)
 	require.NoError(t, hub.Publish(t.Context(), Change{Group: wire.AnyGroup, Type: Resync}))
 	assert.Contains(t, receive(t, ws), `"type":"resync","group":"a~b"`)
+}
+
+// The log handler of the program may call the hub, about two patterns too.
+func TestLogHandlerMayCallTheHub(t *testing.T) {
+	var hub *Hub
+	log := slog.New(callingHandler{slog.DiscardHandler, func() { hub.Allow("own-"+strconv.Itoa(int(time.Now().UnixNano())), Anyone) }})
+	hub = NewHub(Config{Logger: log})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		hub.Allow("wiki-{id}", Anyone)
+		hub.Allow("wiki-{team}-{wiki}", Anyone)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "a deadlock")
+	}
+}
+
+// callingHandler calls a function for each record.
+type callingHandler struct {
+	slog.Handler
+	do func()
+}
+
+func (h callingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h callingHandler) Handle(context.Context, slog.Record) error {
+	h.do()
+	return nil
 }

@@ -49,7 +49,7 @@ func (h *Hub) Snapshot(pattern string, snapshot func(ctx context.Context, r Snap
 	if snapshot == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
 	}
-	h.defineSnapshot(pattern, snapshotFuncs{shared: snapshot})
+	define(&h.setup, h.log, &h.snapshots, pattern, snapshotFuncs{shared: snapshot})
 }
 
 // SnapshotFor is Snapshot for a function that depends on the connection. It is called for
@@ -58,13 +58,7 @@ func (h *Hub) SnapshotFor(pattern string, snapshot func(ctx context.Context, c *
 	if snapshot == nil {
 		panic(fmt.Sprintf("rohrpost: pattern %q: no function", pattern))
 	}
-	h.defineSnapshot(pattern, snapshotFuncs{forConn: snapshot})
-}
-
-func (h *Hub) defineSnapshot(pattern string, f snapshotFuncs) {
-	h.setup.Lock()
-	defer h.setup.Unlock()
-	h.snapshots = define(h.log, h.snapshots, pattern, f)
+	define(&h.setup, h.log, &h.snapshots, pattern, snapshotFuncs{forConn: snapshot})
 }
 
 // readSnapshot reads the snapshot of a group as fanout.Subscription.Snapshot describes it.
