@@ -210,6 +210,7 @@ type sink struct {
 	lost     bool // batches are taken, but the answer is an error
 	refuses  string
 	pause    time.Duration
+	asked    func() // called by Taken, after it has looked
 }
 
 func (s *sink) Publish(ctx context.Context, batches []broker.Batch) error {
@@ -248,7 +249,11 @@ func (s *sink) Taken(_ context.Context, source string) (uint64, error) {
 	if s.away {
 		return 0, errAway
 	}
-	return s.taken[source], nil
+	taken := s.taken[source]
+	if s.asked != nil {
+		s.asked()
+	}
+	return taken, nil
 }
 
 func (s *sink) Follow(_ context.Context, streams []string) ([]broker.Position, error) {

@@ -203,6 +203,35 @@ func TestRestoredDatabase(t *testing.T) {
 	})
 }
 
+// A call whose outcome is unknown takes effect after the relay has asked what has been taken,
+// and the database was restored meanwhile. What was seen before the failure still counts.
+func TestRestoredAfterAFailure(t *testing.T) {
+	onEach(t, func(t *testing.T, e engine) {
+		s := &sink{}
+		n := nodeOn(t, e, e.create(t), s, gorm.Config{}, Config{})
+		r := relayOf(n)
+		n.notify("kept")
+		r.rounds(t)
+		var backup []outboxRow
+		require.NoError(t, n.db.Find(&backup).Error)
+		n.notify("undone")
+		n.notify("undone")
+		s.set(func(s *sink) { s.away = true })
+		_, err := r.round(t.Context())
+		require.ErrorIs(t, err, errAway)
+		source := r.source
+		r.failed(t.Context(), err)
+		s.take()
+		require.NoError(t, n.db.Where("1 = 1").Delete(&outboxRow{}).Error)
+		require.NoError(t, n.db.Create(&backup).Error)
+		n.notify("after")
+		s.set(func(s *sink) { s.away, s.asked = false, func() { s.taken[source] = max(s.taken[source], 3) } })
+		r.rounds(t)
+		assert.Equal(t, []string{`g update "after"`, `{any} {"reason":"unknown"}`}, s.take())
+		assert.NotEqual(t, source, r.source)
+	})
+}
+
 // While a session holds a snapshot the database keeps deleted rows. The relay reads only
 // rows behind a position that it knows.
 func TestHeldSnapshot(t *testing.T) {

@@ -58,7 +58,8 @@ type relay struct {
 
 	source   string // who numbers the batches; "": it is not known what the hub has taken
 	taken    int64  // the number up to which the hub has taken them
-	seen     int64  // the highest number that it has seen in the table
+	seen     int64  // the highest number that it has seen in the table, also before a failure
+	seenOf   string // the source of that number
 	checked  time.Time
 	floors   floors
 	failures int
@@ -148,8 +149,8 @@ func (r *relay) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.source != r.source {
-		r.seen = 0
+	if s.source != r.seenOf {
+		r.seen, r.seenOf = 0, s.source
 	}
 	r.source, r.taken = s.source, taken
 	return nil
