@@ -49,14 +49,11 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 	defer listening.Wait()
 	defer cancel()
 	p := &poll{broker: b, deliver: deliver, pause: b.config.PollBusy, idle: b.config.PollIdle}
-	if err := b.locked(ctx, 0, func(t *transaction) error {
-		p.cursor = t.now.Seq
-		return nil
+	if err := b.locked(ctx, 0, func(t *transaction) (err error) {
+		p.last, err = t.newest()
+		return err
 	}); err != nil {
 		return fmt.Errorf("sqlbroker: listen: %w", err)
-	}
-	if known := b.newest(); known.seq == p.cursor {
-		p.token = known.token
 	}
 	if b.config.Listen != "" {
 		p.idle = pollListening
@@ -89,18 +86,13 @@ func (b *Broker) newest() mark {
 	return b.known
 }
 
+// know remembers a message, unless the Broker knows a newer one.
 func (b *Broker) know(m mark) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if m.seq > b.known.seq {
+	if m.newer(b.known) {
 		b.known = m
 	}
-}
-
-func (b *Broker) forget() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.known = mark{}
 }
 
 func (b *Broker) follows(stream string) bool {
@@ -121,8 +113,7 @@ func (b *Broker) wakeRun() {
 type poll struct {
 	broker      *Broker
 	deliver     func(batch []broker.Message)
-	cursor      int64 // the number of the last message that was read
-	token       string
+	last        mark             // the message that was read last
 	batch       []broker.Message // that has come in part
 	pause, idle time.Duration
 	cleaned     time.Time
@@ -160,52 +151,45 @@ func (p *poll) run(ctx context.Context) error {
 	}
 }
 
-// read delivers what comes after the cursor. It reads the message at the cursor again,
-// which shows that the database has not gone back.
+// read delivers what comes after the last message. It reads that one again, which shows
+// that the database has not gone back.
 func (p *poll) read(ctx context.Context) (count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	var rows []message
 	db := p.broker.db.WithContext(ctx).Table(p.broker.tables.messages)
-	if err := db.Where("seq >= ?", p.cursor).Order("seq").Limit(maxPolled).Find(&rows).Error; err != nil {
+	if err := db.Where("seq >= ?", p.last.seq).Order("seq").Limit(maxPolled).Find(&rows).Error; err != nil {
 		return 0, fmt.Errorf("sqlbroker: look for messages: %w", err)
 	}
-	if p.token != "" {
-		if len(rows) == 0 || rows[0].Seq != p.cursor || rows[0].Token != p.token {
-			return 0, p.explain(ctx)
-		}
+	if p.last.seq > 0 && (len(rows) == 0 || !p.last.is(&rows[0])) {
+		return 0, p.explain(ctx)
 	}
-	count = len(rows)
 	for i := range rows {
-		if m := &rows[i]; m.Seq > p.cursor {
+		if m := &rows[i]; m.Seq > p.last.seq {
 			p.take(m)
-			p.cursor, p.token = m.Seq, m.Token
+			p.last = m.mark()
 		}
 	}
-	if p.token != "" {
-		p.broker.know(mark{p.cursor, p.token})
-	}
-	return count, nil
+	p.broker.know(p.last)
+	return len(rows), nil
 }
 
-// explain returns why the message at the cursor is not there.
+// explain returns why the last message is not there. If the database has gone back, all
+// streams have begun anew by then: an error in the transaction would undo that.
 func (p *poll) explain(ctx context.Context) error {
-	p.broker.know(mark{p.cursor, p.token})
-	before := ""
-	err := p.broker.transaction(ctx, func(t *transaction) error {
-		err := t.readClock()
-		before = t.now.Era
-		return err
+	p.broker.know(p.last)
+	var now string
+	err := p.broker.locked(ctx, 0, func(t *transaction) error {
+		now = t.now.Era
+		return nil
 	})
-	if err == nil {
-		err = p.broker.locked(ctx, 0, func(t *transaction) error {
-			if t.now.Era == before {
-				return errBehind
-			}
-			return errWentBack
-		})
+	switch {
+	case err != nil:
+		return fmt.Errorf("sqlbroker: look for lost messages: %w", err)
+	case now == p.last.era:
+		return errBehind
 	}
-	return err
+	return errWentBack
 }
 
 func (p *poll) take(m *message) {

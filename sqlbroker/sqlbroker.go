@@ -110,13 +110,6 @@ type Broker struct {
 	known    mark
 }
 
-// mark is the newest message that a Broker knows. It is there as long as the database has
-// not gone back.
-type mark struct {
-	seq   int64
-	token string
-}
-
 // New returns a Broker that uses a database, which may be that of the program. On SQLite
 // use a file of its own, else the Broker and the program wait for each other's writes.
 // New fails if the Config is not valid. It makes no query: the tables are made at the
@@ -147,7 +140,8 @@ func (b *Broker) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the tables at the first use.
+// prepare makes the tables at the first use, and looks for them again after an error: the
+// database may have been restored to before they were made.
 func (b *Broker) prepare(ctx context.Context) error {
 	b.mu.Lock()
 	migrated := b.migrated
@@ -164,10 +158,14 @@ func (b *Broker) prepare(ctx context.Context) error {
 	if err := b.tables.migrate(ctx, b.db); err != nil {
 		return err
 	}
-	b.mu.Lock()
-	b.migrated = true
-	b.mu.Unlock()
+	b.setMigrated(true)
 	return nil
+}
+
+func (b *Broker) setMigrated(migrated bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.migrated = migrated
 }
 
 // Follow implements broker.Broker.

@@ -1,12 +1,14 @@
 package sqlbroker_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
@@ -129,4 +131,109 @@ func TestOvertaken(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEqual(t, before[0].Epoch, at[0].Epoch)
 	})
+}
+
+// TestWentBackWhileItRuns restores the database under three hubs that only listen: each
+// finds it by itself, and all begin the same epoch.
+func TestWentBackWhileItRuns(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		hubs := []opened{open(t, e, sqlbroker.Config{})}
+		hubs = append(hubs, peer(t, hubs[0]), peer(t, hubs[0]))
+		before := epoch(t, hubs[0])
+		publish(t, hubs[0], 1, "kept")
+		ends := make(chan error, len(hubs))
+		var came sync.WaitGroup
+		for _, hub := range hubs {
+			came.Add(1)
+			epoch(t, hub)
+			ready := make(chan struct{})
+			go func() { ends <- hub.Run(t.Context(), func() { close(ready) }, func([]broker.Message) { came.Done() }) }()
+			<-ready
+		}
+		hubs[0].restore(t, func() {
+			publish(t, hubs[0], 2, "lost", "lost")
+			came.Wait()
+		})
+		for range hubs {
+			require.ErrorContains(t, <-ends, "the database has lost messages")
+		}
+		after := epoch(t, hubs[0])
+		assert.NotEqual(t, before, after)
+		for _, hub := range append(hubs, peer(t, hubs[0])) {
+			assert.Equal(t, after, epoch(t, hub))
+		}
+	})
+}
+
+// TestWentBackBeforeAnEra restores the database to a copy of an earlier era. Its epochs
+// were used for messages that are lost now.
+func TestWentBackBeforeAnEra(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		for name, inNewEra := range map[string]bool{"with messages": true, "without": false} {
+			t.Run(name, func(t *testing.T) {
+				o := open(t, e, sqlbroker.Config{})
+				seen := []string{epoch(t, o)}
+				publish(t, o, 1, "kept")
+				o.restore(t, func() {
+					publish(t, o, 2, "lost")
+					require.NoError(t, o.Renew(t.Context()))
+					seen = append(seen, epoch(t, o))
+					if inNewEra {
+						publish(t, o, 3, "lost")
+					}
+				})
+				publish(t, peer(t, o), 9, "a", "b", "c", "d", "e") // goes beyond what was lost
+				after := epoch(t, o)
+				assert.NotContains(t, seen, after)
+				assert.Equal(t, after, epoch(t, peer(t, o)))
+			})
+		}
+	})
+}
+
+// TestTablesAreGone restores the database to before the tables were made.
+func TestTablesAreGone(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		o := open(t, e, sqlbroker.Config{})
+		before := epoch(t, o)
+		publish(t, o, 1, "lost")
+		ended := make(chan error, 1)
+		ready := make(chan struct{})
+		go func() { ended <- o.Run(t.Context(), func() { close(ready) }, func([]broker.Message) {}) }()
+		<-ready
+		for _, name := range []string{"clock", "streams", "messages", "sources"} {
+			require.NoError(t, o.db.Migrator().DropTable(o.table(name)))
+		}
+		require.Error(t, <-ended)
+		_, err := o.Positions(t.Context(), []string{"g"})
+		require.Error(t, err)
+		assert.NotEqual(t, before, epoch(t, o))
+	})
+}
+
+// TestLargestCommit publishes a batch of the bytes that may wait in a hub at most. An engine
+// that refused it would refuse it again for ever, with all that waits behind it.
+func TestLargestCommit(t *testing.T) {
+	maria := engine{"MariaDB with interpolateParams", func(testing.TB) gorm.Dialector { return mysql.Open(maria() + "&interpolateParams=true") }, ""}
+	for _, e := range append(engines(), maria) {
+		t.Run(e.name, func(t *testing.T) {
+			o := open(t, e, sqlbroker.Config{})
+			epoch(t, o)
+			payloads := make([]string, 30)
+			for i := range payloads {
+				payloads[i] = strings.Repeat("x", o.Limits().PayloadBytes)
+			}
+			publish(t, o, 1, payloads...)
+			h, err := o.Read(t.Context(), "g", 0, len(payloads))
+			require.NoError(t, err)
+			assert.Len(t, h.Messages, len(payloads))
+		})
+	}
+}
+
+// epoch follows the group g, and returns its epoch.
+func epoch(t testing.TB, b broker.Broker) string {
+	at, err := b.Follow(t.Context(), []string{"g"})
+	require.NoError(t, err)
+	return at[0].Epoch
 }

@@ -2,7 +2,6 @@ package sqlbroker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -15,7 +14,7 @@ import (
 type clock struct {
 	ID       int    `gorm:"primaryKey;autoIncrement:false"`
 	Seq      int64  // the last number that was given
-	Era      string `gorm:"size:40"` // another one whenever messages may be lost
+	Era      string `gorm:"size:40"` // a later one whenever messages may be lost
 	Instance string `gorm:"size:64"` // of the server, where it tells
 }
 
@@ -69,7 +68,7 @@ func (t *tables) migrate(ctx context.Context, db *gorm.DB) error {
 	if err := t.createIndex(db); err != nil {
 		return fmt.Errorf("create the index of the table %s: %w", t.messages, err)
 	}
-	first := clock{ID: 1, Era: rand.Text()}
+	first := clock{ID: 1, Era: nextEra(0)}
 	if err := db.Table(t.clock).Clauses(clause.OnConflict{DoNothing: true}).Create(&first).Error; err != nil {
 		return fmt.Errorf("fill the table %s: %w", t.clock, err)
 	}

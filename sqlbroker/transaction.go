@@ -68,9 +68,13 @@ func (b *Broker) transaction(ctx context.Context, f func(t *transaction) error) 
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	return b.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err := b.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		return f(&transaction{tables: &b.tables, broker: b, db: tx, ms: time.Now().UnixMilli()})
 	})
+	if err != nil {
+		b.setMigrated(false)
+	}
+	return err
 }
 
 func (t *transaction) readClock() error {
@@ -84,34 +88,6 @@ func (t *transaction) readClock() error {
 	}
 	t.now, t.server = clock{Seq: row.Seq, Era: row.Era, Instance: row.Instance}, row.Server
 	return found.Error
-}
-
-// wentBack reports whether messages may be lost: the server has begun anew, or the
-// newest message that the Broker knows is not there. count numbers are just given.
-func (t *transaction) wentBack(count int) (bool, error) {
-	if t.now.Instance != t.server {
-		return true, nil
-	}
-	known := t.broker.newest()
-	switch {
-	case known.seq == 0:
-		return false, nil
-	case t.now.Seq-int64(count) < known.seq:
-		return true, nil
-	}
-	var rows []message
-	err := t.db.Table(t.messages).Select("seq", "token").Where("seq <= ?", known.seq).Order("seq DESC").Limit(1).Find(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return false, err // it was dropped with all before it
-	}
-	return rows[0].Seq != known.seq || rows[0].Token != known.token, nil
-}
-
-// renew makes all streams begin anew.
-func (t *transaction) renew() error {
-	t.now.Era, t.now.Instance = rand.Text(), t.server
-	t.broker.forget()
-	return t.db.Table(t.clock).Where("id = 1").Updates(map[string]any{"era": t.now.Era, "instance": t.now.Instance}).Error
 }
 
 // streamsOf returns those of some streams that exist, by name.
@@ -298,8 +274,7 @@ func (a *appender) newest() mark {
 	if len(a.rows) == 0 {
 		return mark{}
 	}
-	last := a.rows[len(a.rows)-1]
-	return mark{last.Seq, last.Token}
+	return a.rows[len(a.rows)-1].mark()
 }
 
 func (a *appender) save(numbers map[string]int64) error {
@@ -312,10 +287,12 @@ func (a *appender) save(numbers map[string]int64) error {
 			return err
 		}
 	}
-	for some := range slices.Chunk(a.rows, 200) {
-		if err := a.db.Table(a.messages).Create(some).Error; err != nil {
+	for rest := a.rows; len(rest) > 0; {
+		n := oneStatement(rest)
+		if err := a.db.Table(a.messages).Create(rest[:n]).Error; err != nil {
 			return err
 		}
+		rest = rest[n:]
 	}
 	var streams []stream
 	for name := range a.changed {
@@ -330,6 +307,18 @@ func (a *appender) save(numbers map[string]int64) error {
 		return a.db.Exec("SELECT pg_notify(?, '')", a.broker.channel()).Error
 	}
 	return nil
+}
+
+// oneStatement returns how many of the first rows one INSERT takes: MySQL and MariaDB refuse,
+// for ever, a statement that is larger than max_allowed_packet, which is 4 MiB or more.
+func oneStatement(rows []message) int {
+	bytes := 0
+	for n := range rows {
+		if bytes += len(rows[n].Payload); n == 200 || n > 0 && bytes > maxPayload {
+			return n
+		}
+	}
+	return len(rows)
 }
 
 func compact(names []string) []string {
