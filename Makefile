@@ -30,7 +30,7 @@ MODULES  := internal/integration bench doc/broker-example doc/token-example outb
 
 CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
 
-.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates screenshot fmt
+.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates bench-nodes screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -146,6 +146,9 @@ bench-compare: ## compare rohrpost with other WebSocket servers and write the re
 
 bench-updates: ## race servers from the request that updates a row to the last page, and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	cd bench && go run . updates $(if $(QUICK),-quick,-write)
+
+bench-nodes: ## compare hubs that share Redis, NATS or PostgreSQL with one hub and with centrifuge on Redis, and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
+	cd bench && go run . nodes $(if $(QUICK),-quick,-write)
 
 screenshot: ## take the screenshot of the example for the README
 	example/e2e/run.sh screenshot.mjs ../../doc/board.png

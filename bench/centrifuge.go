@@ -12,14 +12,18 @@ import (
 // openCentrifuge serves centrifugal/centrifuge with its memory broker and JSON
 // protocol. The server subscribes each connection when it connects.
 func openCentrifuge(history int) (http.Handler, func(string) error) {
-	handler, publish := newCentrifuge(history)
+	handler, publish := newCentrifuge(history, nil)
 	return handler, func(group string) error { return publish(group, message(group)) }
 }
 
-func newCentrifuge(history int) (http.Handler, func(group string, text []byte) error) {
+// newCentrifuge connects the node to others by what connect sets; nil: it is alone.
+func newCentrifuge(history int, connect func(*centrifuge.Node) error) (http.Handler, func(group string, text []byte) error) {
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogLevelError})
+	if err == nil && connect != nil {
+		err = connect(node)
+	}
 	if err != nil {
-		panic(err) // the configuration is constant
+		panic(err) // the configuration is constant, or the engine is gone
 	}
 	type groupsKey struct{}
 	node.OnConnecting(func(ctx context.Context, _ centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {

@@ -25,6 +25,7 @@ type generator struct {
 	received int
 	ready    []int32 // connections that the last poll has read
 	writers  map[int32]*updateWriter
+	arrived  func(read []byte) // gets what comes on the connections; may be nil
 }
 
 // connState is the parser state of a connection.
@@ -37,8 +38,9 @@ type connState struct {
 	timed    int // messages whose latency has been recorded
 }
 
-// newGenerator opens connections, subscribes on each and waits for the replies.
-func newGenerator(address string, count int, subscribe func(connection int) subscription) (*generator, error) {
+// newGenerator opens connections, to each address in turn, subscribes on each and waits
+// for the replies.
+func newGenerator(addresses []string, count int, subscribe func(connection int) subscription) (*generator, error) {
 	poller, err := syscall.EpollCreate1(0)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,7 @@ func newGenerator(address string, count int, subscribe func(connection int) subs
 	answers := 0
 	for i := range count {
 		sub := subscribe(i)
-		if err := g.connect(address, sub); err != nil {
+		if err := g.connect(addresses[i%len(addresses)], sub); err != nil {
 			g.close()
 			return nil, err
 		}
@@ -144,6 +146,9 @@ func (g *generator) poll(timeout time.Duration) error {
 				return err
 			}
 			continue
+		}
+		if g.arrived != nil {
+			g.arrived(g.buffer[:read])
 		}
 		m, before := g.states[event.Fd], g.received
 		g.countMessages(m, g.buffer[:read])

@@ -8,6 +8,11 @@
 // shows it, on SQLite and PostgreSQL.
 //
 //	go run . updates [-quick] [-write] [-databases SQLite] [-procs 1] [-pages 1,100] [-before binary]
+//
+// The command nodes compares two hubs that share an engine with one hub, and with two
+// nodes of centrifuge on Redis.
+//
+//	go run . nodes [-quick] [-write] [-only redis,centrifuge] [-scenario burst]
 package main
 
 import (
@@ -36,8 +41,16 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) > 1 && os.Args[1] == "updates" {
-		if err := runUpdates(os.Args[2:]); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == "serve-node" {
+		if err := serveNode(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, os.Args[2]+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	commands := map[string]func(arguments []string) error{"updates": runUpdates, "nodes": runNodes}
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

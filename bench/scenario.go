@@ -103,7 +103,7 @@ func (s scenario) measure(name string) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	g, err := newGenerator(server.address, s.members, func(i int) subscription { return implementations[name].subscription(s.groupsOf(i)) })
+	g, err := newGenerator([]string{server.address}, s.members, func(i int) subscription { return implementations[name].subscription(s.groupsOf(i)) })
 	if err != nil {
 		return r, err
 	}

@@ -50,7 +50,7 @@ func newRacer(r race, name string, members int, dsn string) (*racer, error) {
 	if strings.HasPrefix(name, "centrifuge") {
 		p = implementations["centrifuge"]
 	}
-	racer.pages, err = newGenerator(s.address, members, func(int) subscription { return p.subscription([]string{updatesGroup}) })
+	racer.pages, err = newGenerator([]string{s.address}, members, func(int) subscription { return p.subscription([]string{updatesGroup}) })
 	if err != nil {
 		s.stop()
 		return nil, err

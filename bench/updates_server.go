@@ -118,7 +118,7 @@ func openGorillaTexts() (http.Handler, func([]byte) error) {
 }
 
 func openCentrifugeTexts() (http.Handler, func([]byte) error) {
-	handler, node := newCentrifuge(1000)
+	handler, node := newCentrifuge(1000, nil)
 	return handler, func(text []byte) error { return node(updatesGroup, text) }
 }
 
