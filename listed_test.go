@@ -2,6 +2,8 @@ package rohrpost_test
 
 import (
 	"database/sql"
+	"database/sql/driver"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -148,4 +150,45 @@ func TestListedColumnsLeaveTheProgramsMemory(t *testing.T) {
 	assert.Len(t, rec.Sent(), 3)
 	assert.Equal(t, given, due)
 	assert.Equal(t, given, seen.Time)
+}
+
+// A nil pointer of a type whose Value method is that of the value is a null.
+func TestNilValuer(t *testing.T) {
+	type dated struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:dated;payload:seen"`
+		ID                      uint
+		Seen                    *sql.NullTime
+	}
+	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &dated{})
+	require.NoError(t, db.Create(&dated{}).Error)
+	assert.Equal(t, []string{`create dated {"id":1,"Seen":null}`}, rec.take())
+}
+
+// loud is a key whose text panics.
+type loud struct{ text string }
+
+func (loud) MarshalText() ([]byte, error) { panic("no text today") }
+
+func (l loud) Value() (driver.Value, error) { return l.text, nil }
+
+func (l *loud) Scan(value any) error {
+	l.text = fmt.Sprint(value)
+	return nil
+}
+
+// A method of a key's type is the user's code: its panic is not that of the write.
+func TestPanicOfKey(t *testing.T) {
+	type cry struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:cries"`
+		ID                      loud `gorm:"primaryKey;type:text"`
+		Text                    string
+	}
+	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &cry{})
+	require.NoError(t, db.Create(&cry{ID: loud{"a"}}).Error)
+	require.NoError(t, db.Model(&cry{}).Where("1 = 1").Update("text", "x").Error)
+	require.NoError(t, db.Delete(&cry{ID: loud{"a"}}).Error)
+	assert.Empty(t, rec.take())
+	var count int64
+	require.NoError(t, db.Model(&cry{}).Count(&count).Error)
+	assert.Zero(t, count)
 }

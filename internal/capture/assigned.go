@@ -107,6 +107,7 @@ func (l *layout) valuesOf(ctx context.Context, t *Table, set clause.Set) (values
 		if i < 0 || l.needed[i].fidelity == lost && t.interest.Rereads() != RereadNever || !fits(c.field, assignment.Value) {
 			return values, false
 		}
+		c.field.ReflectValueOf(ctx, values).SetZero() // a column that is set twice: the first pointer is to the program's memory
 		if c.field.Set(ctx, values, assignment.Value) != nil || l.keep(ctx, &l.needed[i], values, values) != nil {
 			return values, false
 		}

@@ -141,7 +141,9 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	case detail >= Keys && failure != nil:
 		s.Unknown = failure
 	case detail >= Keys:
-		s.Unknown = s.fill(db, w, l)
+		if s.Unknown = s.fill(db, w, l); errors.As(s.Unknown, new(*panics.Error)) {
+			p.consumer.Missed(t, op, s.Unknown)
+		}
 	default:
 		s.rowless = true
 	}
@@ -166,10 +168,11 @@ func (p *Plugin) deliver(db *gorm.DB, t *Table, op Operation, w *statementConn, 
 	return nil
 }
 
-// fill sets the rows of the statement. The error says why some of them are unknown.
+// fill sets the rows of the statement. The error says why some of them are unknown; it may
+// be a panic of a model's method.
 func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 	if w == nil {
-		return fillCreated(s, db, db.Statement.ConnPool, l)
+		return panics.Guard(func() error { return fillCreated(s, db, db.Statement.ConnPool, l) })
 	}
 	s.Set, s.Named, s.SetsKey = w.set, w.named, w.setsKey
 	s.Values = w.values
@@ -181,7 +184,7 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 	g := &w.guard // of the stand-in, which spares an allocation
 	g.isLast = w.endsTransaction()
 	w.ConnPool = g
-	err := s.fillFrom(w)
+	err := panics.Guard(func() error { return s.fillFrom(w) })
 	w.ConnPool, s.ended = inner, g.end(s.Context, err)
 	return err
 }

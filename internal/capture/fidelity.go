@@ -138,6 +138,9 @@ func timeOf(value any) (time.Time, bool) {
 		}
 		return *value, true
 	case driver.Valuer:
+		if v := reflect.ValueOf(value); v.Kind() == reflect.Pointer && v.IsNil() { // its method may be that of the value
+			return time.Time{}, false
+		}
 		plain, err := value.Value()
 		t, ok := plain.(time.Time)
 		return t, ok && err == nil

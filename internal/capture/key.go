@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rohrpost/rohrpost/internal/panics"
 	"gorm.io/gorm/schema"
 )
 
@@ -74,11 +75,11 @@ func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) Key {
 	return key
 }
 
-func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (Key, error) {
+func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (key Key, err error) {
+	defer panics.Recover(&err) // the methods of a key's type are the user's code
 	if len(s.PrimaryFields) == 0 {
 		return Key{}, errNoKey
 	}
-	var key Key
 	if len(s.PrimaryFields) > 1 {
 		key.more = &keyDetails{}
 	}

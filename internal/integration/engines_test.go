@@ -170,3 +170,9 @@ func TestRaces(t *testing.T) { onEach(t, writetest.Races) }
 func TestPayloads(t *testing.T) { onEach(t, writetest.Payloads) }
 
 func TestUnreadable(t *testing.T) { onEach(t, writetest.Unreadable) }
+
+var given = flag.Int("given", 400, "random writes, on each database, of which the program keeps what it gave")
+
+func TestGiven(t *testing.T) {
+	onEach(t, func(t *testing.T, e writetest.Engine) { writetest.Given(t, e, *given, *programsSeed) })
+}

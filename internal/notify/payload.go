@@ -74,10 +74,10 @@ func (s *statement) payload(op capture.Operation, fields []string, view string, 
 	var data any
 	switch {
 	case m.makesPayloadTx != nil:
-		data, err = s.payloadTx(PayloadQuery{Type: op.String(), UpdatedFields: fields, View: view}, row)
+		data, err = s.payloadTx(PayloadQuery{Type: op.String(), UpdatedFields: slices.Clone(fields), View: view}, row)
 	case m.makesPayload:
 		if row, err = s.loaded(row); err == nil {
-			data = row.Addr().Interface().(payloadProvider).PushNotificationData(fields, op.String())
+			data = row.Addr().Interface().(payloadProvider).PushNotificationData(slices.Clone(fields), op.String())
 		}
 	case key.Err() != nil:
 		return object, key.Err()

@@ -26,6 +26,10 @@ var oraclePrograms = flag.Int("oracle-programs", 200, "random programs of the or
 
 func TestOracle(t *testing.T) { Oracle(t, engine, *oraclePrograms, *programsSeed) }
 
+var given = flag.Int("given", 400, "random writes of which the program keeps what it gave")
+
+func TestGiven(t *testing.T) { Given(t, engine, *given, *programsSeed) }
+
 func TestTables(t *testing.T) { Tables(t, engine) }
 
 func TestAltering(t *testing.T) { Altering(t, engine) }
