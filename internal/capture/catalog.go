@@ -12,7 +12,7 @@ import (
 
 // catalog is how a database describes its tables.
 type catalog struct {
-	columns string // name, type, precision, loose, fills, relation, a sample of an instant, one of a time without a zone
+	columns string // name, type, precision, loose, fills, relation, whether rows may be locked, a sample of an instant, one of a time without a zone
 	unique  string // a row for each column of a unique index: index, column or "", loose
 	args    func(db *gorm.DB, table string) (columns, unique []any)
 	ignores bool // the case of names
@@ -29,7 +29,7 @@ var postgresCatalog = &catalog{
 		WHEN COALESCE(pg_get_expr(d.adbin, d.adrelid), 'NULL') LIKE 'NULL%' THEN '' ELSE 'value' END,
 	CASE WHEN c.relkind IN ('r', 'p') THEN 'table' WHEN NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = c.oid AND tgtype & 64 <> 0)
 		AND NOT EXISTS (SELECT 1 FROM pg_rewrite WHERE ev_class = c.oid AND ev_type <> '1') THEN 'plain view' ELSE 'view' END,
-	$2::timestamptz, localtimestamp
+	has_any_column_privilege(c.oid, 'UPDATE'), $2::timestamptz, localtimestamp
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype
 	LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation l ON l.oid = a.attcollation
 WHERE c.oid = to_regclass($1::text) AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege(c.oid, a.attnum, 'SELECT') ORDER BY a.attnum`,
@@ -48,7 +48,7 @@ var mysqlCatalog = &catalog{
 	CASE WHEN c.COLLATION_NAME IS NULL OR c.COLLATION_NAME = 'binary' OR c.COLLATION_NAME LIKE '%nopad\_bin' OR c.COLLATION_NAME LIKE '%0900\_bin' THEN 0 ELSE 1 END,
 	CASE WHEN c.EXTRA LIKE '%auto_increment%' OR c.COLUMN_DEFAULT LIKE '%(%' THEN 'new'
 		WHEN c.IS_NULLABLE = 'YES' AND (c.COLUMN_DEFAULT IS NULL OR c.COLUMN_DEFAULT = 'NULL') THEN '' ELSE 'value' END,
-	CASE WHEN t.TABLE_TYPE LIKE '%VIEW%' THEN 'plain view' ELSE 'table' END, CAST(? AS DATETIME(3)), NULL
+	CASE WHEN t.TABLE_TYPE LIKE '%VIEW%' THEN 'plain view' ELSE 'table' END, 1, CAST(? AS DATETIME(3)), NULL
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE c.TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`,
 	unique: `SELECT INDEX_NAME, CASE WHEN SUB_PART IS NULL THEN COALESCE(COLUMN_NAME, '') ELSE '' END, 0 FROM information_schema.STATISTICS
@@ -68,7 +68,7 @@ var sqliteCatalog = &catalog{
 	CASE WHEN x.dflt_value IS NULL OR UPPER(x.dflt_value) = 'NULL' THEN '' WHEN x.dflt_value LIKE '%(%' THEN 'new' ELSE 'value' END,
 	COALESCE((SELECT CASE WHEN m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' THEN 'table' ELSE 'view' END
 		FROM (SELECT name, type, sql FROM sqlite_master UNION ALL SELECT name, type, sql FROM sqlite_temp_master) m
-		WHERE m.name = ? COLLATE NOCASE AND m.type IN ('table', 'view') LIMIT 1), 'table'), NULL, NULL
+		WHERE m.name = ? COLLATE NOCASE AND m.type IN ('table', 'view') LIMIT 1), 'table'), 1, NULL, NULL
 FROM pragma_table_xinfo(?) x WHERE x.hidden <> 1`,
 	unique: `SELECT l.name, COALESCE(i.name, ''), CASE WHEN i.coll = 'BINARY' THEN 0 ELSE 1 END FROM pragma_index_list(?) l, pragma_index_xinfo(l.name) i
 WHERE l."unique" = 1 AND i.key = 1 UNION ALL SELECT '', name, 0 FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY 1`,
@@ -136,7 +136,7 @@ func (c *catalog) readColumns(ctx context.Context, pool gorm.ConnPool, l *layout
 		var read column
 		var relation string
 		var loose int
-		if err := rows.Scan(&read.name, &read.typeName, &read.precision, &loose, &read.fills, &relation, &instantSample, &wallSample); err != nil {
+		if err := rows.Scan(&read.name, &read.typeName, &read.precision, &loose, &read.fills, &relation, &l.locks, &instantSample, &wallSample); err != nil {
 			return err
 		}
 		read.loose, l.relation = loose != 0, relation

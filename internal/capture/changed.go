@@ -5,11 +5,15 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gorm.io/gorm/clause"
 )
 
-var errLateRows = errors.New("the statement changed rows that were not there before it")
+var (
+	errLateRows = errors.New("the statement changed rows that were not there before it")
+	errCursor   = errors.New("no read meets the row of a cursor")
+)
 
 // readMet reads the rows that an update or a delete will meet, by its own conditions,
 // and holds them until the transaction ends.
@@ -32,6 +36,9 @@ func (w *statementConn) readMet() ([]Row, error) {
 		q.Clauses["FROM"] = clause.Clause{Name: "FROM", Expression: from}
 	}
 	q.Build("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT")
+	if w.dialect.keyLocks && strings.Contains(strings.ToUpper(q.SQL.String()), "WHERE CURRENT OF ") {
+		return nil, errCursor
+	}
 	if _, limited := q.Clauses["LIMIT"]; !limited { // a literal: the statement may have all parameters that there can be
 		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
 	}

@@ -163,7 +163,10 @@ func (w *statementConn) prepare(ctx context.Context) (err error) {
 	if !w.plan.readsBefore {
 		return nil
 	}
-	if w.failure = becomeWriter(w.db.Statement, w.ConnPool, w.dialect); w.failure == nil {
+	if w.failure = becomeWriter(w.db.Statement, w.ConnPool, w.dialect); w.failure == nil && w.dialect.keyLocks && !w.layout.locks {
+		w.failure = errLocks // the database would refuse the read, and end the transaction
+	}
+	if w.failure == nil {
 		w.before, w.failure = w.readBefore()
 	}
 	if w.failure == nil {

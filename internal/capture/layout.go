@@ -17,6 +17,7 @@ import (
 
 var (
 	errNoTable = errors.New("the database does not describe the table")
+	errLocks   = errors.New("the program may not lock rows of the table")
 	errView    = errors.New("the database does not tell the rows that it writes through a view or a virtual table")
 )
 
@@ -29,6 +30,7 @@ type layout struct {
 	// relation is "table", "plain view" for one that the database itself writes through, or
 	// "view" for any other, also for virtual tables.
 	relation string
+	locks    bool    // the program may lock its rows
 	all      []place // the columns that the model reads
 	needed   []place // those of them at which the consumer looks, and those of the key
 	keys     []place // those of the primary key

@@ -61,6 +61,10 @@ The limits of the table:
 - On PostgreSQL an update that may move rows, and that meets one which another transaction has just brought into its condition, is a resync: the
   former group of the row cannot be known.
 - On PostgreSQL the plugin does not read a column that the program may not SELECT. If that column belongs to the key, a write is a resync.
+- On PostgreSQL a write whose rows must be read before it is a resync where the program may not lock them, for which it needs the right to UPDATE
+  some column, and where it names the row of a cursor (WHERE CURRENT OF).
+- A model without a primary key needs a marker whose tag names the group by other columns, and a PushNotificationData method. Else none of its writes
+  is sent: the plugin logs that once, and counts each of them in Stats.Skipped.
 
 If a statement of the plugin fails, the write is done as without the plugin, and a resync is sent. The caller gets an error of the plugin's
 statement only where the server has ended the transaction, or where the write would have met it too:
@@ -68,8 +72,10 @@ statement only where the server has ended the transaction, or where the write wo
 - MySQL: a deadlock (1213, 1020, 1206) and a lock time-out (1205). The server has rolled back, or may have. If the caller commits nevertheless, the
   groups of the transaction get a resync.
 - SQLite: a full disk, an I/O error, and a lack of memory, which roll back.
-- PostgreSQL: any error of the SELECT … FOR NO KEY UPDATE before a write, which locks what the write locks. The reads after a write are under a
-  savepoint: SAVEPOINT is one of the counted statements. In a transaction of the program RELEASE is one more.
+- PostgreSQL: any error of the SELECT … FOR NO KEY UPDATE before a write, which locks what the write locks. The errors that the write itself would
+  not meet are a statement_timeout that the SELECT exceeds and the write does not, a value of a view that cannot be computed, and a column that was
+  dropped or renamed meanwhile. A function in the condition that has effects has them twice. The reads after a write are under a savepoint:
+  SAVEPOINT is one of the counted statements. In a transaction of the program RELEASE is one more.
 `
 
 // Document renders doc/WRITES.md from what the engines do.
