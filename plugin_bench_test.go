@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/sqlitetest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 )
@@ -144,4 +145,35 @@ func benchmarkPair(b *testing.B, config gorm.Config, write func(*gorm.DB) error)
 func median(values []float64) float64 {
 	slices.Sort(values)
 	return values[len(values)/2]
+}
+
+// TestAllocationsOfWrites compares writes with those without the plugin, where nobody
+// subscribes and no row must be read.
+func TestAllocationsOfWrites(t *testing.T) {
+	open := func() *gorm.DB {
+		db := sqlitetest.Open(t, gorm.Config{})
+		require.NoError(t, db.AutoMigrate(&plain{}, &keyed{}, &told{}))
+		return db
+	}
+	bare, with := open(), open()
+	require.NoError(t, with.Use(Plugin(NewHub(Config{}))))
+	for name, row := range map[string]struct {
+		write func(db *gorm.DB) error
+		most  float64
+	}{
+		"unmarked update": {func(db *gorm.DB) error { return db.Model(&plain{ID: 1}).Update("title", "y").Error }, 1},
+		"marked create":   {func(db *gorm.DB) error { return db.Create(&keyed{Title: "x"}).Error }, 4},
+		"marked update":   {func(db *gorm.DB) error { return db.Model(&keyed{ID: 1}).Update("title", "y").Error }, 4},
+		"listed create":   {func(db *gorm.DB) error { return db.Create(&told{Title: "x"}).Error }, 5},
+		"listed update":   {func(db *gorm.DB) error { return db.Model(&told{ID: 1}).Update("title", "y").Error }, 4},
+	} {
+		allocations := func(db *gorm.DB) float64 {
+			for _, value := range []any{&plain{}, &keyed{}, &told{}} {
+				require.NoError(t, db.Create(value).Error)
+			}
+			return testing.AllocsPerRun(500, func() { _ = row.write(db) })
+		}
+		const tolerance = 1 // the race detector drops some of what pools keep
+		assert.LessOrEqual(t, allocations(with)-allocations(bare), row.most+tolerance, name)
+	}
 }

@@ -16,7 +16,7 @@ import (
 // a connection, that connection gets one Resync for each of its groups instead. An error
 // of one change does not stop the others. After Shutdown Publish returns ErrClosed.
 func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
-	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
+	p := publication{hub: h, count: len(changes)}
 	origin := notify.OriginOf(ctx)
 	for i := range changes {
 		change := (*wire.Change)(&changes[i])
@@ -122,7 +122,7 @@ func (h *Hub) Flush(ctx context.Context) error {
 // publishCaptured is Publish for the changes of a committed transaction, which were
 // checked when they were captured.
 func (h *Hub) publishCaptured(changes []wire.Change) error {
-	p := publication{hub: h, batch: make([]broker.Message, 0, len(changes))}
+	p := publication{hub: h, count: len(changes)}
 	for i := range changes {
 		p.add(&changes[i])
 	}
@@ -132,6 +132,7 @@ func (h *Hub) publishCaptured(changes []wire.Change) error {
 // publication encodes the changes of one Publish.
 type publication struct {
 	hub   *Hub
+	count int // of the changes
 	batch []broker.Message
 	errs  []error
 }
@@ -187,6 +188,9 @@ func (p *publication) encodeFor(ch *wire.Change, streams ...string) error {
 			if payload, err = p.payload(ch); payload == nil {
 				return err
 			}
+		}
+		if p.batch == nil {
+			p.batch = make([]broker.Message, 0, p.count)
 		}
 		p.batch = append(p.batch, broker.Message{Stream: stream, Payload: payload})
 	}

@@ -182,9 +182,9 @@ func (s *Statement) fill(db *gorm.DB, w *statementConn, l *layout) error {
 	inner := w.ConnPool
 	w.guard = newGuard(inner, w.dialect)
 	g := &w.guard // of the stand-in, which spares an allocation
-	g.isLast = w.endsTransaction()
 	w.ConnPool = g
 	err := panics.Guard(func() error { return s.fillFrom(w) })
+	g.isLast = g.isSet && w.endsTransaction() // which allocates
 	w.ConnPool, s.ended = inner, g.end(s.Context, err)
 	return err
 }

@@ -42,6 +42,7 @@ type statementConn struct {
 	failure  error // why the rows are unknown
 
 	space [8]string // most statements set few columns: no further allocations
+	one   [1]Row    // and change one row
 }
 
 // newStatementConn returns nil where the statement needs no stand-in: for a plain create
@@ -92,12 +93,12 @@ func (w *statementConn) exec(ctx context.Context, query string, args []any) (sql
 	if !w.plan.returning {
 		return w.ConnPool.ExecContext(ctx, query, args...)
 	}
-	returning := query + w.dialect.returning(w.db.Statement, w.layout, w.plan.extent())
+	returning := w.dialect.returning(query, w.db.Statement, w.layout, w.plan.extent())
 	rows, err := w.ConnPool.QueryContext(ctx, returning, args...)
 	if err != nil {
 		return w.execWithout(ctx, query, args, err)
 	}
-	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.extent(), nil)
+	scanned, count, err := scanRows(ctx, rows, w.table, w.layout, w.plan.extent(), w.one[:0])
 	if isChangedTable(err) {
 		return w.execWithout(ctx, query, args, err)
 	}

@@ -50,12 +50,12 @@ func dialectOf(db *gorm.DB) dialect {
 
 // returning asks a statement for columns of the rows that it changes. Names
 // instead of "*": PostgreSQL refuses a prepared statement whose result gets another type.
-func (d dialect) returning(stmt *gorm.Statement, l *layout, e extent) string {
+func (d dialect) returning(query string, stmt *gorm.Statement, l *layout, e extent) string {
 	table := ""
 	if d.qualified {
 		table = currentName(stmt)
 	}
-	return " RETURNING " + l.list(stmt, table, e)
+	return query + " RETURNING " + l.list(stmt, table, e)
 }
 
 // cast keeps the type of a result where ALTER TYPE makes a column wider: PostgreSQL

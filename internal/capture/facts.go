@@ -135,7 +135,7 @@ func meetsOneKey(stmt *gorm.Statement) bool {
 // hasKey reports whether every part of the row's primary key is set in memory.
 func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {
 	for _, field := range s.PrimaryFields {
-		if _, isZero := field.ValueOf(ctx, row); isZero {
+		if value := fieldOf(field, row); !value.IsValid() || value.IsZero() {
 			return false
 		}
 	}

@@ -148,6 +148,19 @@ func timeOf(value any) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// keepTime is keep for a plain time. It returns false for any other field.
+func (l *layout) keepTime(p *place, row, kept reflect.Value) bool {
+	from, to := fieldOf(p.field, row), fieldOf(p.field, kept)
+	if !from.IsValid() || !from.CanAddr() || !to.IsValid() || from.IsZero() {
+		return false
+	}
+	t, isTime := from.Addr().Interface().(*time.Time)
+	if isTime {
+		*to.Addr().Interface().(*time.Time) = l.clock.keep(*t, p.column.kind, p.column.precision)
+	}
+	return isTime
+}
+
 // rescan sets a field to what its own Scan makes of its value. Drivers give a text as a
 // string or as bytes.
 func rescan(ctx context.Context, field *schema.Field, value any, row reflect.Value) (err error) {

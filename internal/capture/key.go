@@ -84,8 +84,7 @@ func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (key Key,
 		key.more = &keyDetails{}
 	}
 	for i, field := range s.PrimaryFields {
-		value, _ := field.ValueOf(ctx, row)
-		text, isNumber, err := keyText(value)
+		text, isNumber, err := fieldText(ctx, field, row)
 		if errors.Is(err, errNull) {
 			err = errNoKey
 		}
@@ -134,16 +133,55 @@ func (k Key) compare(other Key) int {
 
 func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
+// fieldText is keyText for a field of a row.
+func fieldText(ctx context.Context, field *schema.Field, row reflect.Value) (text string, isNumber bool, err error) {
+	if field.Serializer == nil {
+		if text, isNumber, isPlain := plainText(fieldOf(field, row)); isPlain {
+			return text, isNumber, nil
+		}
+	}
+	value, _ := field.ValueOf(ctx, row)
+	return keyText(value)
+}
+
+// fieldOf returns a field of a row. It is not valid behind a nil pointer. GORM's functions
+// for that allocate the value.
+func fieldOf(field *schema.Field, row reflect.Value) reflect.Value {
+	for _, i := range field.StructField.Index {
+		if row.Kind() == reflect.Pointer {
+			if row.IsNil() {
+				return reflect.Value{}
+			}
+			row = row.Elem()
+		}
+		if i < 0 { // GORM marks an embedded pointer so
+			i = -i - 1
+		}
+		row = row.Field(i)
+	}
+	return row
+}
+
+// plainText is keyText for numbers and strings.
+func plainText(v reflect.Value) (text string, isNumber, isPlain bool) {
+	switch v.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(v.Int(), 10), true, true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return strconv.FormatUint(v.Uint(), 10), true, true
+	case reflect.String:
+		return v.String(), false, true
+	}
+	return "", false, false
+}
+
 // keyText renders a value as text, and reports whether it is a number in JSON.
 func keyText(value any) (text string, isNumber bool, err error) {
 	v := reflect.ValueOf(value)
+	if text, isNumber, isPlain := plainText(v); isPlain {
+		return text, isNumber, nil
+	}
 	switch v.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return strconv.FormatInt(v.Int(), 10), true, nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return strconv.FormatUint(v.Uint(), 10), true, nil
-	case reflect.String:
-		return v.String(), false, nil
 	case reflect.Invalid:
 		return "", false, errNull
 	case reflect.Pointer, reflect.Slice:

@@ -344,6 +344,9 @@ func (l *layout) stored(ctx context.Context, row, kept reflect.Value) error {
 func (l *layout) keep(ctx context.Context, p *place, row, kept reflect.Value) error {
 	switch p.fidelity {
 	case timed:
+		if l.keepTime(p, row, kept) {
+			return nil
+		}
 		value, isZero := p.field.ValueOf(ctx, row)
 		if t, ok := timeOf(value); ok && !isZero {
 			p.field.ReflectValueOf(ctx, kept).SetZero()

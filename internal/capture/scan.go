@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"reflect"
+	"slices"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
 )
@@ -15,6 +16,7 @@ type scanner struct {
 	value  reflect.Value // of the struct that is filled
 
 	structs structs
+	space   [8]any // most statements read few columns: no further allocation for cells
 }
 
 // structs makes structs of one type. Those of many rows lie together, so that the memory
@@ -70,9 +72,10 @@ func scanRows(ctx context.Context, rows *sql.Rows, t *Table, l *layout, e extent
 }
 
 func newScanner(places []place) *scanner {
-	sc := &scanner{places: places, cells: make([]any, len(places))}
+	sc := &scanner{places: places}
+	sc.cells = slices.Grow(sc.space[:0], len(places))
 	for i := range places {
-		sc.cells[i] = places[i].field.NewValuePool.Get()
+		sc.cells = append(sc.cells, places[i].field.NewValuePool.Get())
 	}
 	return sc
 }

@@ -117,8 +117,7 @@ func (t *Table) Hidden(ctx context.Context, row reflect.Value) bool {
 // Text renders the column of a row as a group name can carry it. It is not there where
 // the column is null.
 func (c *Column) Text(ctx context.Context, row reflect.Value) (text string, there bool, err error) {
-	value, _ := c.field.ValueOf(ctx, row)
-	text, _, err = keyText(value)
+	text, _, err = fieldText(ctx, c.field, row)
 	if errors.Is(err, errNull) {
 		return "", false, nil
 	}
@@ -138,21 +137,7 @@ func (c *Column) NamesGroups() error {
 }
 
 // Value returns the column's field in a row. It is not valid behind a nil pointer.
-func (c *Column) Value(row reflect.Value) reflect.Value {
-	for _, i := range c.field.StructField.Index {
-		if row.Kind() == reflect.Pointer {
-			if row.IsNil() {
-				return reflect.Value{}
-			}
-			row = row.Elem()
-		}
-		if i < 0 { // GORM marks an embedded pointer so
-			i = -i - 1
-		}
-		row = row.Field(i)
-	}
-	return row
-}
+func (c *Column) Value(row reflect.Value) reflect.Value { return fieldOf(c.field, row) }
 
 // needs reports whether the consumer looks at a field, or the plugin itself does.
 func (t *Table) needs(field *schema.Field) bool {

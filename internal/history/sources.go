@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ func (s *Store) Take(batches []broker.Batch) {
 	defer s.sources.mu.Unlock()
 	for i := range batches {
 		if b := &batches[i]; s.sources.take(b.Source, b.Number, s.config.Now()) {
-			s.Publish(b.Messages)
+			s.Publish(slices.Clone(b.Messages))
 		}
 	}
 }

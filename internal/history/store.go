@@ -97,7 +97,8 @@ func (s *Store) changeListeners(f func([]*Listener) []*Listener) {
 }
 
 // Publish appends messages to their streams, together and in order, and delivers them
-// before it returns. It drops messages of streams that do not exist.
+// before it returns. It drops messages of streams that do not exist. The batch belongs to
+// it from then on.
 func (s *Store) Publish(batch []broker.Message) {
 	if len(batch) == 1 { // most commits change one row
 		sh := s.shard(batch[0].Stream)
@@ -112,7 +113,7 @@ func (s *Store) Publish(batch []broker.Message) {
 		l.Lock()
 		defer l.Unlock()
 	}
-	delivered := make([]broker.Message, 0, len(batch))
+	delivered := batch[:0]
 	for i := range batch {
 		if message, ok := s.append(&batch[i]); ok {
 			delivered = append(delivered, message)
@@ -168,9 +169,13 @@ func (s *Store) framed(m *broker.Message) []byte {
 // keep keeps a message, and drops old ones that exceed the limits.
 func (s *Store) keep(sh *shard, st *stream, message *broker.Message) {
 	now := s.config.Now()
-	if st.unused != nil { // it has a message now
+	switch {
+	case st.unused == nil:
+	case st.among == &sh.blank: // it has a message now
 		sh.use(st)
 		sh.disuse(st)
+	default:
+		st.among.MoveToBack(st.unused)
 	}
 	st.kept = append(st.kept, kept{payload: message.Payload, at: now})
 	st.bytes += len(message.Payload) + overhead

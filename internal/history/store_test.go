@@ -163,3 +163,33 @@ func TestUnusedStreamsAreBounded(t *testing.T) {
 	assert.True(t, s.Has("s-9999"), "the latest stream stays")
 	assert.False(t, s.Has("s-0"))
 }
+
+// A message keeps a stream that nobody has subscribed to.
+func TestMessagesKeepUnusedStreams(t *testing.T) {
+	s := New(Config{Limits: Limits{MaxUnused: shards.Count * 4}})
+	defer s.Close()
+	begin := func(stream string) {
+		s.Subscribe(stream)
+		put(t, s, stream, 1, 10)
+		s.Unsubscribe(stream)
+	}
+	begin("kept")
+	begin("left")
+	for i := range 1000 {
+		put(t, s, "kept", 1, 10)
+		begin(fmt.Sprint("s-", i))
+	}
+	assert.True(t, s.Has("kept"))
+	assert.False(t, s.Has("left"))
+}
+
+// A batch that is taken stays as it is: its source may repeat it elsewhere.
+func TestTakenBatchesStay(t *testing.T) {
+	s := New(Config{Frame: func(_ string, payload []byte, _ uint64) []byte { return append([]byte("framed "), payload...) }})
+	defer s.Close()
+	s.Subscribe("b")
+	messages := []broker.Message{{Stream: "a", Payload: []byte("1")}, {Stream: "b", Payload: []byte("2")}} // nobody has asked for a
+	s.Take([]broker.Batch{{Source: "s", Number: 1, Messages: messages}})
+	assert.Equal(t, []broker.Message{{Stream: "a", Payload: []byte("1")}, {Stream: "b", Payload: []byte("2")}}, messages)
+	assert.Equal(t, "framed 2", string(s.History("b", 0, 10).Messages[0].Payload))
+}

@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Hub any // the hub that the notifier serves, a pointer
 
-	// Publish takes the changes of one commit, in order.
+	// Publish takes the changes of one commit, in order. It must not keep the slice.
 	Publish func(changes []wire.Change) error
 
 	// HasMembersOrHistory reports whether a client may get a change of the stream of a group

@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"slices"
+
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
@@ -26,11 +28,11 @@ type netKey struct {
 	key, stream string
 }
 
-// changesIn returns the changes of entries, none of which may be a function.
-func changesIn(entries []txEntry) []wire.Change {
-	changes := make([]wire.Change, len(entries))
+// appendChanges appends the changes of entries, none of which may be a function.
+func appendChanges(changes []wire.Change, entries []txEntry) []wire.Change {
+	changes = slices.Grow(changes, len(entries))
 	for i := range entries {
-		changes[i] = entries[i].change
+		changes = append(changes, entries[i].change)
 	}
 	return changes
 }

@@ -38,7 +38,7 @@ func (t *Tx) Store(ctx context.Context, conn gorm.ConnPool, inDoubt bool) error 
 	if len(entries) == 0 {
 		return nil
 	}
-	if err := t.outbox.Write(ctx, conn, changesIn(entries)); err != nil {
+	if err := t.outbox.Write(ctx, conn, appendChanges(nil, entries)); err != nil {
 		t.mu.Lock()
 		t.stored = from
 		t.mu.Unlock()
@@ -53,10 +53,10 @@ func (t *Tx) endStored(entries []txEntry, o capture.Outcome, late bool) {
 	if o == capture.InDoubt {
 		t.calls = nil
 	}
-	t.notifier.addToRecordings(t.ctx, changesIn(entries))
+	t.notifier.addToRecordings(t.ctx, appendChanges(nil, entries))
 	if late {
 		late := slices.DeleteFunc(slices.Clone(entries), func(e txEntry) bool { return e.place < t.stored })
-		if err := t.outbox.Write(context.WithoutCancel(t.ctx), nil, changesIn(late)); err != nil {
+		if err := t.outbox.Write(context.WithoutCancel(t.ctx), nil, appendChanges(nil, late)); err != nil {
 			t.publish(late)
 		}
 	}

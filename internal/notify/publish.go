@@ -73,7 +73,7 @@ func (t *Tx) publish(entries []txEntry) {
 		return
 	}
 	n := t.notifier
-	err := n.tryPublish(t.ctx, changesIn(entries))
+	err := n.tryPublish(t.ctx, appendChanges(t.oneChange[:0], entries))
 	if err == nil {
 		return
 	}

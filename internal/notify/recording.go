@@ -89,7 +89,7 @@ func (r *Recording) Stop() {
 func (r *Recording) composed(entries []txEntry) []wire.Change {
 	counted := slices.DeleteFunc(slices.Clone(entries), func(e txEntry) bool { return e.place < r.from })
 	composed := slices.DeleteFunc(compose(counted, r.notifier.config.NetEffect), func(e txEntry) bool { return e.call != nil })
-	return readable(changesIn(composed))
+	return readable(appendChanges(nil, composed))
 }
 
 // finish records the end of the transaction.

@@ -47,6 +47,9 @@ func (g *groupTemplate) parse(text string, t *capture.Table) (err error) {
 // name fills the template with the row's columns. It is "" where one of them is null or
 // empty.
 func (g *groupTemplate) name(ctx context.Context, key capture.Key, row reflect.Value) (string, error) {
+	if len(g.columns) == 0 {
+		return g.pattern.Literal(0), nil
+	}
 	name := append(make([]byte, 0, 64), g.pattern.Literal(0)...)
 	for i, column := range g.columns {
 		var err error

@@ -31,7 +31,8 @@ type Tx struct {
 	published []txEntry // by End, until Finish
 	calls     []func()  // of AfterCommit, from End to Finish
 
-	one [1]txEntry // most transactions have one entry: no further allocation for it
+	one       [1]txEntry // most transactions have one entry: no further allocation for it
+	oneChange [1]wire.Change
 }
 
 // AfterCommit calls fn once the transaction has committed and its changes are published.

@@ -13,7 +13,8 @@ import (
 // Upstream carries the messages of a hub to all hubs, and back. New makes one for a
 // broker, NewLocal one for a hub alone. Its methods may be called concurrently.
 type Upstream interface {
-	// Publish hands on messages, together and in order. It does not wait.
+	// Publish hands on messages, together and in order. It does not wait. The batch belongs
+	// to it from then on.
 	Publish(batch []broker.Message)
 
 	// Signal hands on a message that gets no position and is not kept. It does not wait.
