@@ -85,10 +85,11 @@ race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m . -portable
 
 fuzz: ## run each fuzz target for FUZZTIME
-	@for target in wire.FuzzRequest wire.FuzzSplitObject wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts; do \
+	@for target in wire.FuzzRequest wire.FuzzSplitObject wire.FuzzGroupName wire.FuzzPattern wire.FuzzFormat wire.FuzzFormatParts wire.FuzzEscape notify.FuzzTag; do \
 		go test -run '^$$' -fuzz "^$${target#*.}\$$" -fuzztime $(FUZZTIME) ./internal/$${target%.*} || exit 1; done
 	@go test -run '^$$' -fuzz '^FuzzCodec$$' -fuzztime $(FUZZTIME) ./internal/upstream
 	@go test -run '^$$' -fuzz '^FuzzParseSubscribe$$' -fuzztime $(FUZZTIME) ./handlers
+	@go test -run '^$$' -fuzz '^FuzzPosition$$' -fuzztime $(FUZZTIME) ./handlers
 	@go test -run '^$$' -fuzz '^FuzzFrames$$' -fuzztime $(FUZZTIME) ./internal/frames
 	@cd outbox && go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) .
 

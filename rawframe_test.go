@@ -26,9 +26,14 @@ type rawClient struct {
 func rawDial(t testing.TB, url string) *rawClient {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
 	require.NoError(t, err)
+	return shakeHands(t, conn)
+}
+
+// shakeHands returns a client that has shaken hands on conn, which the test closes at its end.
+func shakeHands(t testing.TB, conn net.Conn) *rawClient {
 	t.Cleanup(func() { _ = conn.Close() })
 	c := &rawClient{t, conn, bufio.NewReader(conn)}
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	require.NoError(t, err)
 	for line := ""; line != "\r\n"; {

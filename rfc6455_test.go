@@ -2,12 +2,18 @@ package rohrpost
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // rfcCase is a sequence of frames, and what RFC 6455 wants for it: the payloads of the
@@ -229,21 +235,46 @@ func closes() (cases []rfcCase) { // 7
 	return cases
 }
 
-// TestRFC6455 sends frames as RFC 6455 allows and forbids them. The replies to messages
-// before a violation are sent.
+// TestRFC6455 sends frames as RFC 6455 allows and forbids them, over sockets that the hub reads without
+// waiting, and over TLS. The replies to messages before a violation are sent.
 func TestRFC6455(t *testing.T) {
-	url := serve(t, quiet(Config{}))
-	count := 0
-	for _, section := range [][]rfcCase{framing(), pings(), reservedBits(), opcodes(), fragments(), texts(), closes()} {
-		for _, c := range section {
-			count++
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				c.run(rawDial(t, url))
-			})
+	for name, dial := range map[string]func(hub *Hub) func(t testing.TB) *rawClient{
+		"TCP": func(hub *Hub) func(t testing.TB) *rawClient {
+			url := serve(t, hub)
+			return func(t testing.TB) *rawClient { return rawDial(t, url) }
+		},
+		"TLS": func(hub *Hub) func(t testing.TB) *rawClient { return serveTLS(t, hub) },
+	} {
+		dialed := dial(quiet(Config{}))
+		count := 0
+		for _, section := range [][]rfcCase{framing(), pings(), reservedBits(), opcodes(), fragments(), texts(), closes()} {
+			for _, c := range section {
+				count++
+				t.Run(name+" "+c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(dialed(t))
+				})
+			}
 		}
+		assert.GreaterOrEqual(t, count, 250)
 	}
-	assert.GreaterOrEqual(t, count, 250)
+}
+
+// serveTLS serves a hub over TLS. It returns a function that connects to it.
+func serveTLS(t *testing.T, hub *Hub) func(t testing.TB) *rawClient {
+	server := httptest.NewTLSServer(hub)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.NoError(t, hub.Shutdown(ctx))
+		server.Close()
+	})
+	config := server.Client().Transport.(*http.Transport).TLSClientConfig
+	return func(t testing.TB) *rawClient {
+		conn, err := tls.Dial("tcp", server.Listener.Addr().String(), config)
+		require.NoError(t, err)
+		return shakeHands(t, conn)
+	}
 }
 
 func (c *rfcCase) run(client *rawClient) {

@@ -66,6 +66,15 @@ func TestBoardIsBounded(t *testing.T) {
 	var cards []cardView
 	require.NoError(t, json.Unmarshal([]byte(body), &cards))
 	assert.Len(t, cards, maxCards)
+
+	updates := 0
+	require.NoError(t, b.db.Callback().Update().After("gorm:update").Register("test:count", func(*gorm.DB) { updates++ }))
+	began := time.Now()
+	status, body = b.request(t, "PATCH", fmt.Sprintf("/api/cards/%d", cards[maxCards-1].ID), `{"position":0}`, asJSON)
+	t.Logf("a card that moved all others took %v", time.Since(began))
+	assert.Equal(t, 200, status, body)
+	assert.Equal(t, maxCards, updates, "one for each card, and no board has more")
+
 	status, _ = b.request(t, "DELETE", fmt.Sprintf("/api/cards/%d", cards[0].ID), "", asJSON)
 	assert.Equal(t, 204, status)
 	status, _ = b.request(t, "POST", "/api/cards", `{"title":"x","column":"todo"}`, asJSON)

@@ -2,8 +2,11 @@ package handlers_test
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rohrpost/rohrpost/handlers"
 	"github.com/stretchr/testify/assert"
@@ -34,5 +37,28 @@ func FuzzParseSubscribe(f *testing.F) {
 		assert.Equal(t, epoch, got.Epoch)
 		assert.Equal(t, strconv.FormatUint(got.Offset, 10), string(since["offset"]))
 		assert.NotEmpty(t, got.Epoch)
+	})
+}
+
+// FuzzPosition checks that a position which a hub has sent comes back.
+func FuzzPosition(f *testing.F) {
+	f.Add("A", uint64(0), true)
+	f.Add("\u2028\"\\", uint64(math.MaxUint64), false)
+	f.Add(strings.Repeat("ä", 64), uint64(1)<<53, false)
+	f.Add(strings.Repeat("a", 129), uint64(1), false)
+	f.Add("", uint64(1), false)
+	f.Fuzz(func(t *testing.T, epoch string, offset uint64, snapshot bool) {
+		if !utf8.ValidString(epoch) {
+			t.Skip() // no JSON
+		}
+		data, err := json.Marshal(map[string]any{"group": "g", "since": map[string]any{"epoch": epoch, "offset": offset}, "snapshot": snapshot})
+		require.NoError(t, err)
+		got, err := handlers.ParseSubscribe(data)
+		if epoch == "" || len(epoch) > 128 {
+			require.Error(t, err)
+			return
+		}
+		require.NoError(t, err)
+		assert.Equal(t, handlers.Subscribe{Resume: true, Epoch: epoch, Offset: offset, Snapshot: snapshot}, got)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -235,6 +236,33 @@ func FuzzFormatParts(f *testing.F) {
 		}
 		if formatted[0] == formatted[1] && (a != c || b != d) {
 			t.Fatalf("%q gives %q of (%q, %q) and of (%q, %q)", text, formatted[0], a, b, c, d)
+		}
+	})
+}
+
+var escapedText = regexp.MustCompile(`(?s)^(?:[^~]|~[0-9A-F]{2})*$`)
+
+// FuzzEscape compares reading a value with the escapes of URLs, and checks that a value that
+// is escaped is read back.
+func FuzzEscape(f *testing.F) {
+	for _, seed := range []string{"", "a", "~", "~7E", "~7e", "~4", "~~41", "~FF", "~C3~BC", "ü", "a b/c", "\x00", "100%", "{a}", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		name := string(AppendEscaped([]byte("g-"), s))
+		if value, ok := unescape(name[2:]); ok != utf8.ValidString(s) || ok && value != s {
+			t.Fatalf("%q is escaped as %q, which reads %q %v", s, name, value, ok)
+		}
+		if len(name) <= 200 && !ValidGroup(name) {
+			t.Fatalf("%q is escaped as %q, which is no name", s, name)
+		}
+		if strings.Contains(s, "%") || !utf8.ValidString(s) {
+			return // no name has them
+		}
+		want, err := url.PathUnescape(strings.ReplaceAll(s, "~", "%"))
+		readable := err == nil && escapedText.MatchString(s) && utf8.ValidString(want)
+		if value, ok := unescape(s); ok != readable || ok && value != want {
+			t.Fatalf("%q reads %q %v, want %q %v", s, value, ok, want, readable)
 		}
 	})
 }
