@@ -97,7 +97,7 @@ faults: ## break connections for a minute, and kill a server under load 100 time
 	$(call long,internal/faults,(TestNetworkFaults|TestKilled).*,-v $(FAULTS))
 
 integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite, and brokertest on Redis; skip services that are absent
-	cd internal/integration && go test -race -shuffle=on -timeout 60m ./... -programs $(PROGRAMS)
+	cd internal/integration && go test -race -shuffle=on -timeout 60m . -programs $(PROGRAMS)
 	cd doc/broker-example && go test -race -shuffle=on ./...
 	cd doc/token-example && go test -race -shuffle=on ./...
 
@@ -123,6 +123,7 @@ life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebK
 nodes: ## test the adapters and the outbox: each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
 	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -parallel 3 -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
 	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
+	cd internal/integration && go test -race -shuffle=on -timeout 60m ./nodes -kills $(KILLS)
 	cd example/nodes && go test -race ./...
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
