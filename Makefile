@@ -120,7 +120,8 @@ e2e: ## test the example in headless Chromium (installs Chromium and playwright-
 life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebKitGTK)
 	example/e2e/life/run.sh $(ENGINES)
 
-nodes: ## test the adapters and the outbox: each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
+nodes: ## test the adapters and the outbox (installs nginx, Caddy and PgBouncer): each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
+	internal/integration/nodes/install.sh
 	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -parallel 3 -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
 	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
 	cd internal/integration && go test -race -shuffle=on -timeout 60m ./nodes -kills $(KILLS)

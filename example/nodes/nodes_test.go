@@ -23,20 +23,29 @@ import (
 
 // TestNodes shows what one instance writes at pages of both, also after one was killed.
 func TestNodes(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "nodes")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	program := build(t)
 	for _, broker := range []string{"sql", "redis", "nats"} {
-		t.Run(broker, func(t *testing.T) { testNodes(t, program, broker) })
+		t.Run(broker, func(t *testing.T) { testNodes(t, program, broker, nil) })
 	}
 }
 
-func testNodes(t *testing.T, program, broker string) {
+func build(t *testing.T) (program string) {
+	program = filepath.Join(t.TempDir(), "nodes")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return program
+}
+
+// testNodes opens pages at the instances, through the proxy that start starts; nil: the one
+// of the program.
+func testNodes(t *testing.T, program, broker string, start func(t *testing.T, sockets ...string) (address string)) {
 	redis := os.Getenv("ROHRPOST_REDIS")
 	if redis == "" {
 		redis = "127.0.0.1:6379"
 	}
-	args := []string{"-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis}
+	dir := t.TempDir()
+	sockets := []string{filepath.Join(dir, "1.sock"), filepath.Join(dir, "2.sock")}
+	args := []string{"-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis, "-dir", dir}
 	if broker == "nats" {
 		args = append(args, "-nats", startNATS(t))
 	}
@@ -62,6 +71,9 @@ func testNodes(t *testing.T, program, broker string) {
 		for lines.Scan() { // the program must be able to write
 		}
 	}()
+	if start != nil {
+		address = start(t, sockets...)
+	}
 	pages := []*websocket.Conn{open(t, address), open(t, address), open(t, address), open(t, address)}
 	at := map[string]bool{}
 	for _, p := range pages {
@@ -115,7 +127,7 @@ func startNATS(t *testing.T) string {
 // open opens a page, which subscribes to the tasks.
 func open(t *testing.T, address string) (page *websocket.Conn) {
 	require.Eventually(t, func() bool {
-		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+address+"/ws/rohrpost/", nil)
+		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+address+"/ws/rohrpost/", http.Header{"Origin": {"http://" + address}})
 		page = ws
 		return err == nil
 	}, 20*time.Second, 100*time.Millisecond)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -103,7 +103,7 @@ func beNode(job []string) error {
 	for range writers {
 		go func() {
 			for {
-				if err := change(db); err != nil && !errors.Is(err, errWanted) && !strings.Contains(err.Error(), "deadlock") {
+				if err := change(db); err != nil && !errors.Is(err, errWanted) && !strings.Contains(strings.ToLower(err.Error()), "deadlock") {
 					failed <- err
 				}
 				time.Sleep(mathrand.N(8 * time.Millisecond))
@@ -147,8 +147,13 @@ func increase(tx *gorm.DB, id uint) error {
 	return tx.Create(&Entry{Item: id, Version: now.Version}).Error
 }
 
+// openDatabase opens PostgreSQL, or MariaDB by the form of its DSN.
 func openDatabase(dsn string) (*gorm.DB, error) {
-	return gorm.Open(postgres.Open(dsn), &gorm.Config{Logger: logger.Discard})
+	dialector := postgres.Open(dsn)
+	if strings.Contains(dsn, "tcp(") {
+		dialector = mysql.Open(dsn)
+	}
+	return gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
 }
 
 // openBroker opens a broker by its name, on an engine at an address.
@@ -234,37 +239,6 @@ func startNATS(t *testing.T) (address string) {
 		return err == nil
 	}, 30*time.Second, 10*time.Millisecond)
 	return "nats://" + at.String()
-}
-
-// newDatabase makes a schema for the test, with items.
-func newDatabase(t *testing.T) (db *gorm.DB, dsn string) {
-	dsn = cmp.Or(os.Getenv("ROHRPOST_POSTGRES"), "host=127.0.0.1 port=5432 user=postgres sslmode=disable")
-	admin, err := openDatabase(dsn)
-	if err != nil {
-		absent(t, "PostgreSQL", err)
-	}
-	schema := "nodes_" + strings.ToLower(rand.Text())
-	require.NoError(t, admin.Exec("CREATE SCHEMA "+schema).Error)
-	t.Cleanup(func() {
-		require.NoError(t, admin.Exec("DROP SCHEMA "+schema+" CASCADE").Error)
-		closeDatabase(t, admin)
-	})
-	dsn += " search_path=" + schema
-	db, err = openDatabase(dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { closeDatabase(t, db) })
-	require.NoError(t, db.AutoMigrate(&Item{}, &Entry{}))
-	require.NoError(t, outbox.Migrate(db))
-	for id := range uint(items) {
-		require.NoError(t, db.Create(&Item{ID: id + 1}).Error)
-	}
-	return db, dsn
-}
-
-func closeDatabase(t *testing.T, db *gorm.DB) {
-	pool, err := db.DB()
-	require.NoError(t, err)
-	require.NoError(t, pool.Close())
 }
 
 // process is a node that the test has started.

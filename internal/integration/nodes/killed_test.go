@@ -125,9 +125,16 @@ func (p *page) compare(ledger []Entry) verdict {
 // A page at a further node gets each change that has committed once, and those of a row in
 // their order.
 func TestKilled(t *testing.T) {
-	for _, name := range []string{"redis", "nats", "sql"} {
-		t.Run(name, func(t *testing.T) {
-			v := killed(t, name, *kills, withOutbox)
+	for _, c := range []struct{ broker, database string }{
+		{"redis", "PostgreSQL"},
+		{"nats", "PostgreSQL"},
+		{"sql", "PostgreSQL"},
+		{"sql", "PgBouncer"},
+		{"sql", "MariaDB READ COMMITTED"},
+		{"sql", "MariaDB REPEATABLE READ"},
+	} {
+		t.Run(c.broker+" "+c.database, func(t *testing.T) {
+			v := killed(t, c.broker, c.database, *kills, withOutbox)
 			assert.Zero(t, v.lost)
 			assert.Zero(t, v.phantoms)
 			assert.Zero(t, v.resyncs)
@@ -140,14 +147,14 @@ func TestKilled(t *testing.T) {
 func TestKilledWithout(t *testing.T) {
 	lost := 0
 	for tries := 0; tries < 10 && lost == 0; tries++ {
-		lost = killed(t, "redis", 3, withoutOutbox).lost
+		lost = killed(t, "redis", "PostgreSQL", 3, withoutOutbox).lost
 	}
 	assert.Positive(t, lost)
 }
 
 // killed lets nodes write, kills some, and at last all of them.
-func killed(t *testing.T, name string, kills int, role string) verdict {
-	db, dsn := newDatabase(t)
+func killed(t *testing.T, name, database string, kills int, role string) verdict {
+	db, dsn := newDatabase(t, database)
 	address, app := startEngine(t, name, dsn), "t"+strings.ToLower(rand.Text()[:12])
 	b, err := openBroker(name, address, app)
 	require.NoError(t, err)
