@@ -24,6 +24,7 @@ type race struct {
 	names    []string
 	rounds   int
 	turn     time.Duration
+	progress *progress
 }
 
 // updateModes are the columns of the table.
@@ -82,7 +83,9 @@ func runUpdates(arguments []string) error {
 	}
 	r.members = numbers(*members)
 	var tables strings.Builder
-	for _, database := range strings.Split(*databases, ",") {
+	all := strings.Split(*databases, ",")
+	r.progress = &progress{began: time.Now(), parts: len(all) * len(numbers(*procs)) * len(r.members) * loads()}
+	for _, database := range all {
 		for _, n := range numbers(*procs) {
 			r.database, r.procs = database, n
 			table, err := r.run()
@@ -97,7 +100,29 @@ func runUpdates(arguments []string) error {
 	if !*writePage {
 		return nil
 	}
-	return replaceIn("../doc/BENCHMARKS.md", beginUpdates, tables.String())
+	about := fmt.Sprintf("\nMedians of %d turns of %v; the run took %v.\n", r.rounds, r.turn, time.Since(r.progress.began).Round(time.Minute))
+	return replaceIn("../doc/BENCHMARKS.md", beginUpdates, about+tables.String())
+}
+
+// progress tells how much of a run is done.
+type progress struct {
+	began       time.Time
+	done, parts int
+}
+
+func (p *progress) report(done string) {
+	p.done++
+	fmt.Fprintf(os.Stderr, "%3d of %d, %v: %s\n", p.done, p.parts, time.Since(p.began).Round(time.Second), done)
+}
+
+// loads returns how often the servers are loaded for a number of pages.
+func loads() (count int) {
+	for _, mode := range updateModes {
+		if mode.load != nil {
+			count++
+		}
+	}
+	return count
 }
 
 // beginUpdates begins what -write replaces.
@@ -214,7 +239,7 @@ func (r race) with(members int) (results [][][]float64, err error) {
 		if err := r.takeTurns(racers, m, results); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(os.Stderr, "%s, GOMAXPROCS=%d, %d pages: %s\n", r.database, r.procs, members, mode.title)
+		r.progress.report(fmt.Sprintf("%s, GOMAXPROCS=%d, %s: %s", r.database, r.procs, pagesText(members), mode.title))
 	}
 	return results, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -69,7 +70,10 @@ var updateServers = map[string]func(db *gorm.DB) (http.Handler, updater, error){
 // openPlugin makes a server of rohrpost with the plugin, for a model.
 func openPlugin(model func(db *gorm.DB, id int64) *gorm.DB) func(*gorm.DB) (http.Handler, updater, error) {
 	return func(db *gorm.DB) (http.Handler, updater, error) {
-		hub := rohrpost.NewHub(rohrpost.Config{Limits: rohrpost.Limits{IdleTimeout: -1}}) // the generator answers no pings
+		hub := rohrpost.NewHub(rohrpost.Config{
+			Limits: rohrpost.Limits{IdleTimeout: -1}, // the generator answers no pings
+			Logger: slog.New(slog.DiscardHandler),    // standard error shows the progress
+		})
 		hub.Allow("{group}", rohrpost.Anyone)
 		update := func(id int64, title string) error { return model(db, id).Update("title", title).Error }
 		return hub, update, db.Use(rohrpost.Plugin(hub))

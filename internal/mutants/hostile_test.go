@@ -80,6 +80,14 @@ var hostileMutants = []mutant{
 		"		st.among = &sh.blank", "", "internal/history", "TestNewNamesEndNoHistory", "",
 	},
 	{
+		"changes a batch that its source may repeat", "internal/history/sources.go",
+		"s.Publish(slices.Clone(b.Messages))", "_ = slices.Clone(b.Messages)\n			s.Publish(b.Messages)", "internal/history", "TestTakenBatchesStay", "",
+	},
+	{
+		"takes a stream that gets messages for an unused one", "internal/history/store.go",
+		"st.among.MoveToBack(st.unused)", "", "internal/history", "TestMessagesKeepUnusedStreams", "",
+	},
+	{
 		"lets a loud group take the history of others", "internal/history/store.go",
 		"sh.trim(sh.greedy(st, shards.Share(s.config.Limits.MaxTotalBytes)), 1)", "sh.trim(sh.keeping.Front().Value.(*stream), 1)", "internal/history", "TestFairShares", "",
 	},
