@@ -12,6 +12,7 @@ SCHEDULES ?= $(if $(SMALL),2000,10000)
 FUZZTIME  ?= $(if $(SMALL),5s,30s)
 FAULTS    ?= $(if $(SMALL),-network-duration 10s -network-conns 200 -kills 10,-network-duration 60s -network-conns 1000 -kills 100)
 ATTACK    ?= $(if $(SMALL),2s,10s)
+ISOLATION ?= $(if $(SMALL),50000,1000000)
 NAMES     ?= $(if $(SMALL),100000,1000000)
 PLATFORMS ?= windows/amd64 linux/386 js/wasm $(if $(SMALL),,darwin/arm64 freebsd/amd64 linux/arm64)
 FILES     ?= all
@@ -28,7 +29,7 @@ ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 ADAPTERS := redisbroker sqlbroker natsbroker
 MODULES  := internal/integration bench doc/broker-example doc/token-example outbox example/nodes $(ADAPTERS)
 
-CAMPAIGNS := portable mutants programs schedules burst race fuzz faults integration bursts js e2e life nodes abuse
+CAMPAIGNS := portable mutants programs schedules isolation burst race fuzz faults integration bursts js e2e life nodes abuse
 
 .PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates bench-nodes screenshot fmt
 
@@ -76,9 +77,9 @@ schedules: ## play RESUMES random schedules of resuming, and SCHEDULES of the hu
 burst: ## publish 60 MB at once to clients in another process, which all must stay connected
 	$(call long,.,TestBurst,-burst 1000 -count $(COUNT))
 
-isolation: ## deliver a million messages to pages of 20 tenants whose rights come and go, and look for leaks
-	$(call long,.,TestIsolation,-v -isolation-deliveries 1000000)
-	$(call long,.,TestRevokeSchedules,-revocations $(if $(SMALL),500,5000))
+isolation: ## deliver ISOLATION messages to pages of 20 tenants whose rights come and go, and look for leaks
+	$(call long,.,TestIsolation,-v -isolation-deliveries $(ISOLATION))
+	$(call long,.,TestRevokeSchedules,-revocations $(if $(SMALL),200,5000))
 
 race: ## repeat the tests COUNT times, also with sockets that may wait
 	go test -race -shuffle=on -short -count=$(COUNT) -timeout 60m ./...

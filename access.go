@@ -293,7 +293,7 @@ func (s *subject) Move(ctx context.Context, stream string) error {
 	c, p := (*Conn)(s), &permit{conn: (*Conn)(s), group: wire.GroupOf(stream)}
 	err := p.Decide(s.asking(ctx, p.group))
 	if err == nil {
-		err = c.member.Subscribe(ctx, fanout.Subscription{Group: p.stream, Permit: p, Answer: func(o *fanout.Outcome) (wire.Frame, error) {
+		err = c.member.Subscribe(ctx, fanout.Subscription{Group: p.stream, Permit: p, FromNow: true, Answer: func(o *fanout.Outcome) (wire.Frame, error) {
 			return wire.ResyncFrame(p.stream, wire.ReasonView, 1, o.Position.Epoch, o.Position.Offset), nil
 		}})()
 		c.member.Wake()

@@ -115,6 +115,7 @@ func newHub(c Config, newUpstream func(*Hub, upstream.Receiver) upstream.Upstrea
 		Go:                h.tasks.Go,
 		Workers:           runtime.GOMAXPROCS(0),
 		Frame:             h.frameFunc(),
+		Shared:            h.upstream.Shared(),
 		MaxGroups:         c.Limits.MaxGroups,
 		Queued:            h.pressure.Add,
 		MaxSendQueueBytes: c.Limits.MaxSendQueueBytes,

@@ -33,10 +33,9 @@ const (
 	usersOfTenant   = 10
 	groupsOfTenant  = 25
 	isolationHubs   = 2
-	canary          = "canary-5b1f"   // part of every token, and of what Allow's errors quote
-	secretColumn    = "secret-7c2e"   // of a row; only the view of the staff has it
-	obeyWithin      = time.Second     // the other hub
-	catchUpWithin   = time.Second / 2 // after a time without the broker
+	canary          = "canary-5b1f" // part of every token, and of what Allow's errors quote
+	secretColumn    = "secret-7c2e" // of a row; only the view of the staff has it
+	obeyWithin      = time.Second   // the other hub
 	publishersCount = 4
 )
 
@@ -54,7 +53,6 @@ type isolation struct {
 	rights   map[right]bool
 	gaps     map[right][]gap
 	messages []published
-	away     [isolationHubs][]gap // the times without the broker, as from[0] and to
 
 	receipts  []receipt
 	delivered atomic.Int64
@@ -75,12 +73,11 @@ type gap struct {
 }
 
 // published is when a message was published: between the call of Publish and the moment
-// when the broker had it; and when each hub got it.
+// when the broker had it.
 type published struct {
 	group    int
 	view     string // "": all
 	from, to time.Duration
-	at       [isolationHubs]time.Duration
 }
 
 type receipt struct {
@@ -148,7 +145,7 @@ func newIsolation(t *testing.T) *isolation {
 		if i > 0 {
 			peer = shared.Peer()
 		}
-		c := &cutBroker{Broker: peer, world: w, hub: i}
+		c := &cutBroker{Broker: peer, world: w}
 		unlimited := Rate{-1, -1}
 		hub := NewHub(Config{
 			Broker: c, Logger: slog.New(slog.NewTextHandler(w.log, nil)), AuthenticateToken: w.authenticate,
@@ -333,35 +330,6 @@ func (w *isolation) taken(batches []broker.Batch) {
 	}
 }
 
-// back records that a hub has caught up.
-func (w *isolation) back(ctx context.Context, hub int) {
-	for !w.cuts[hub].listens.Load() && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(catchUpWithin) // it compares positions
-	for !w.hubs[hub].engine.Settled() && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range w.away[hub] {
-		if g := &w.away[hub][i]; g.to == 0 {
-			g.to = w.now()
-		}
-	}
-}
-
-// arrived records that a hub has messages.
-func (w *isolation) arrived(hub int, batch []broker.Message) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range batch {
-		if number, ok := numberIn(batch[i].Payload); ok {
-			w.messages[number].at[hub] = w.now()
-		}
-	}
-}
-
 func numberIn(payload []byte) (number int, ok bool) {
 	_, rest, ok := bytes.Cut(payload, []byte(`"number":`))
 	for ok && len(rest) > 0 && rest[0] >= '0' && rest[0] <= '9' {
@@ -375,26 +343,10 @@ func (w *isolation) cut(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		time.Sleep(time.Duration(500+random.IntN(1500)) * time.Millisecond)
 		i := random.IntN(len(w.cuts))
-		w.mu.Lock()
-		w.away[i] = append(w.away[i], gap{from: [isolationHubs]time.Duration{w.now()}})
-		w.mu.Unlock()
 		w.cuts[i].cut()
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 		w.cuts[i].down.Store(false)
-		w.back(ctx, i)
 	}
-}
-
-// arrival returns when a hub has handed on a message to the members that it had. To one
-// that catches up, what it has missed happens then: a page that subscribes before gets it.
-func (w *isolation) arrival(m *published, hub int) time.Duration {
-	at := max(m.to, m.at[hub])
-	for _, g := range w.away[hub] {
-		if g.from[0] <= at && (g.to == 0 || at <= g.to) {
-			return max(at, g.to)
-		}
-	}
-	return at
 }
 
 // judge compares what pages have got with what they may have.
@@ -404,14 +356,13 @@ func (w *isolation) judge(t *testing.T) {
 	leaks := 0
 	for _, got := range w.receipts {
 		m := &w.messages[got.message]
-		arrived := w.arrival(m, got.hub)
 		require.Equal(t, m.group, got.group)
 		require.Contains(t, []string{"", viewOf(got.user)}, m.view, "user %d got message %d of another view", got.user, got.message)
 		for _, g := range w.gaps[got.right] {
-			if m.to > 0 && g.from[got.hub] <= m.from && (g.to == 0 || arrived <= g.to) {
+			if m.to > 0 && g.from[got.hub] <= m.from && (g.to == 0 || m.to <= g.to) {
 				if leaks++; leaks <= 5 {
-					assert.Fail(t, "a leak", "user %d got message %d of %s, published %v to %v, at hub %d at %v, without the right: %+v",
-						got.user, got.message, groupName(got.group), m.from, m.to, got.hub, arrived, g)
+					assert.Fail(t, "a leak", "user %d got message %d of %s, published %v to %v, at hub %d, without the right: %+v",
+						got.user, got.message, groupName(got.group), m.from, m.to, got.hub, g)
 				}
 				break
 			}
@@ -599,10 +550,8 @@ func (p *isolatedPage) move(group int, at Position) {
 // cutBroker is a broker that can be cut off.
 type cutBroker struct {
 	broker.Broker
-	world   *isolation
-	hub     int
-	down    atomic.Bool
-	listens atomic.Bool
+	world *isolation
+	down  atomic.Bool
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of Run
@@ -614,7 +563,6 @@ func (c *cutBroker) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down.Store(true)
-	c.listens.Store(false)
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -630,14 +578,9 @@ func (c *cutBroker) Run(ctx context.Context, ready func(), deliver func([]broker
 	c.mu.Lock()
 	c.cancel = cancel
 	c.mu.Unlock()
-	listens := func() {
-		ready()
-		c.listens.Store(true)
-	}
-	return c.Broker.Run(ctx, listens, func(batch []broker.Message) {
+	return c.Broker.Run(ctx, ready, func(batch []broker.Message) {
 		if !c.down.Load() {
 			deliver(batch)
-			c.world.arrived(c.hub, batch)
 		}
 	})
 }

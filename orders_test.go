@@ -284,3 +284,55 @@ func TestStatus(t *testing.T) {
 		})
 	}
 }
+
+// A hub that begins later knows the revocations before it: a user who has the right again
+// resumes nothing from before, and others lose nothing.
+func TestRevocationsOutliveAHub(t *testing.T) {
+	limits := HistoryLimits{KeepUnused: 10 * time.Minute, MaxAge: 10 * time.Minute}
+	for name, test := range map[string]struct {
+		order  func(t *testing.T, h *farHub) error
+		reason string // that ann reads
+		bob    string // that bob reads; "": his replay is complete
+	}{
+		"nothing": {func(*testing.T, *farHub) error { return nil }, "", ""},
+		"Revoke":  {func(t *testing.T, h *farHub) error { return h.near.Revoke(t.Context(), "ann", "g") }, "revoked", ""},
+		"Recheck": {func(t *testing.T, h *farHub) error { return h.near.Recheck(t.Context(), "ann", "{any}") }, "revoked", ""},
+		"Recheck of all": {func(t *testing.T, h *farHub) error {
+			return h.far.Recheck(t.Context(), "", "")
+		}, "revoked", ""},
+		"Revoke of all": {func(t *testing.T, h *farHub) error { return h.near.Revoke(t.Context(), "", "g") }, "revoked", "revoked"},
+		"another group": {func(t *testing.T, h *farHub) error { return h.near.Revoke(t.Context(), "ann", "h") }, "", ""},
+		"a later version": {func(t *testing.T, h *farHub) error {
+			publishTo(t, h.broker.MemoryBroker, 1, "!orders", "\x07?")
+			return nil
+		}, "revoked", "revoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withFarHub(t, limits, func(t *testing.T, h *farHub) {
+				old := h.far.engine.Positions()["g"]
+				h.rights.deny("ann", "g")
+				require.NoError(t, test.order(t, h))
+				synctest.Wait()
+				require.NoError(t, h.near.Publish(t.Context(), change(1)))
+				require.NoError(t, h.near.Flush(t.Context()))
+				require.NoError(t, errors.Join(h.ws.Close(), h.far.Shutdown(context.Background())))
+
+				h.far, h.rights = granting(calm(Config{Broker: h.broker.MemoryBroker.Peer()}))
+				for user, reason := range map[string]string{"bob": test.bob, "ann": test.reason} {
+					h.far.config.Authenticate = func(*http.Request) (Identity, error) { return Identity{ID: user}, nil }
+					ws := pipe(t, h.far)
+					reply := sinceIn(t, ws, old)
+					assert.Equal(t, reason == "", *reply.Data.Recovered, user)
+					assert.Equal(t, reason, reply.Data.Reason, user)
+					if reason == "" {
+						assert.Contains(t, receive(t, ws), changed(1, 1))
+					}
+					require.NoError(t, h.near.Publish(t.Context(), change(2)))
+					assert.Contains(t, receive(t, ws), `"object":2`, "the membership begins")
+					require.NoError(t, ws.Close())
+				}
+				h.ws = pipe(t, h.far)
+			})
+		})
+	}
+}

@@ -34,6 +34,7 @@ type enforcer interface {
 	Disconnect(ctx context.Context, user string, code int, reason string) error
 	Revoke(ctx context.Context, user, pattern string, match func(group string) bool) error
 	Recheck(ctx context.Context, user, pattern string, match func(group string) bool) error
+	Remember(user, pattern string, match func(group string) bool)
 }
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
@@ -70,6 +71,17 @@ func (r *receiver) Resync(stream string, object json.RawMessage) (broker.Message
 func (r *receiver) Obey(ctx context.Context, o upstream.Order) {
 	if err := obey(ctx, r.enforcer, o); err != nil {
 		r.log.Error("rohrpost: obey another hub", "order", o.Kind, "user", o.User, "pattern", o.Pattern, "error", err)
+	}
+}
+
+func (r *receiver) Remember(o upstream.Order) {
+	match, err := matcher(o.Pattern)
+	if err != nil {
+		r.log.Error("rohrpost: remember an order", "order", o.Kind, "user", o.User, "pattern", o.Pattern, "error", err)
+		return
+	}
+	if o.Kind == upstream.OrderRevoke || o.Kind == upstream.OrderRecheck && o.User != "" {
+		r.enforcer.Remember(o.User, o.Pattern, match)
 	}
 }
 

@@ -33,7 +33,7 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	}
 	c.leaveOthers(group, p.stream)
 	a := &subscribeAnswer{conn: c, request: r, stream: p.stream}
-	s := fanout.Subscription{Group: p.stream, Permit: p, Answer: a.frame, Withdrawn: a.withdrawn}
+	s := fanout.Subscription{Group: p.stream, Permit: p, FromNow: !c.hub.isPublic(p.stream), Answer: a.frame, Withdrawn: a.withdrawn}
 	if wanted.Resume {
 		s.Since = &broker.Position{Epoch: wire.EpochFrom(p.stream, wanted.Epoch), Offset: wanted.Offset}
 	}

@@ -103,14 +103,22 @@ func (e *Enforcer[C]) Revoke(ctx context.Context, user, pattern string, match fu
 	return w.wait(ctx)
 }
 
+// Remember records that a user, "" for all, has lost the groups that match before there was
+// anybody here.
+func (e *Enforcer[C]) Remember(user, pattern string, match func(group string) bool) {
+	e.ledger.Revoke(principal(user), pattern, match)
+}
+
 // Recheck asks again about the memberships of a user, "" for all, in the groups that match
 // the pattern, and ends those that are refused. Those about which nothing is decided stay:
 // then the error wraps ErrUndecided. One user resumes nothing from before, except where a
-// right is confirmed: there may be no membership by which to find that it was gone.
+// right is confirmed: there may be no membership by which to find that it was gone. Of all
+// users, others are told who has lost what, since they may not have those as members.
 func (e *Enforcer[C]) Recheck(ctx context.Context, user, pattern string, match func(group string) bool) error {
 	k := &check[C]{match: match}
 	if user == "" {
 		e.ledger.Raise(Everyone)
+		k.lost = e.lost
 	} else {
 		k.moment = e.ledger.Revoke(user, pattern, match)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/rohrpost/rohrpost/internal/wire"
 )
 
-// Config configures an Engine. All fields but Frame and Queued are required. A negative limit means
+// Config configures an Engine. All fields but Frame, Queued and Shared are required. A negative limit means
 // none.
 type Config struct {
 	Logger   *slog.Logger
@@ -28,6 +28,8 @@ type Config struct {
 	// Queued is called with bytes that have to wait for a member. It must not wait. Nil:
 	// nobody counts them.
 	Queued func(bytes int)
+
+	Shared bool // the Upstream may have what it has yet to deliver
 
 	MaxGroups         int           // of a member
 	MaxSendQueueBytes int           // that wait for a member

@@ -16,6 +16,9 @@ type group struct {
 	pending   []*pendingSubscription
 	sequencer sequencer
 	gone      bool // removed from the groups
+
+	refresh    *refresh // that is to begin; nil: nobody has asked for one
+	refreshing bool     // a task reads
 }
 
 // memberList holds the members of a group that belong to one worker.
@@ -25,6 +28,13 @@ type memberList struct {
 	size       int       // guarded by the shard
 	overflowed uint64    // the next take of the worker when the group got a resync in place of its messages; guarded by the worker
 	members    []*Member // belongs to the worker
+}
+
+// refresh is a reading of the stream of a group for all subscriptions that have asked for
+// it before it has begun.
+type refresh struct {
+	done chan struct{} // closed when err is there
+	err  error
 }
 
 func newGroup(name string) *group {

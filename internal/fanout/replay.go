@@ -18,19 +18,39 @@ func (s *subscription) prepare(ctx context.Context) (ready bool, err error) {
 			return recovered, err
 		}
 	}
+	if err := s.becomeCurrent(ctx); err != nil {
+		return false, err
+	}
 	if s.Snapshot == nil {
 		return true, nil
 	}
 	return s.readSnapshot(ctx)
 }
 
+// becomeCurrent takes a position that is not before the decision of the permit, where the
+// member may have nothing from before.
+func (s *subscription) becomeCurrent(ctx context.Context) error {
+	if !s.FromNow || s.least.Epoch != "" || s.isMember() {
+		return nil
+	}
+	if s.engine.config.Shared {
+		if err := s.engine.refresh(ctx, s.group); err != nil {
+			return err
+		}
+		s.takePosition()
+	}
+	s.least = s.base
+	return nil
+}
+
 // mayResume reports whether the member may have what it has missed, and whether that can
 // be all.
 func (s *subscription) mayResume(ctx context.Context) bool {
+	outdated := s.engine.config.Upstream.Outdated(ctx, s.group.name, *s.Since, s.base) // from now on earlier revocations are known
 	switch {
 	case s.Permit != nil && !s.Permit.MayResume(*s.Since):
 		s.outcome.Reason = wire.ReasonRevoked
-	case s.engine.config.Upstream.Outdated(ctx, s.group.name, *s.Since, s.base):
+	case outdated:
 		s.outcome.Reason = wire.ReasonResync
 	default:
 		return true
@@ -44,6 +64,14 @@ func (s *subscription) takePosition() {
 	s.pending = pendingSubscription{}
 	s.base, s.replay = s.group.sequencer.at, nil
 	s.told, s.sent = s.base.Offset, s.group.sequencer.sent
+}
+
+func (s *subscription) isMember() bool {
+	s.member.mu.Lock()
+	defer s.member.mu.Unlock()
+	defer s.engine.groups.lock(s.group)()
+	l := s.group.list(s.member.worker)
+	return l != nil && s.member.groups[l].wanted
 }
 
 // readSnapshot reads the snapshot, and what has come after its position as far as that is
@@ -68,7 +96,7 @@ func (s *subscription) readSnapshot(ctx context.Context) (ready bool, err error)
 // reach makes an earlier position the base, and reports whether the history has all
 // messages from there to the buffered ones.
 func (s *subscription) reach(ctx context.Context, from broker.Position) bool {
-	if s.base.Epoch == "" {
+	if s.base.Epoch == "" || from.Epoch == s.least.Epoch && from.Offset < s.least.Offset {
 		return false
 	}
 	ok, err := s.readReplay(ctx, from)

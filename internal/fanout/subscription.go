@@ -37,6 +37,11 @@ type Subscription struct {
 	// Permit is the decision to let the member in. Nil: it always holds.
 	Permit Permit
 
+	// FromNow keeps from the member what was published before the permit was decided, and
+	// has yet to come here: other hubs may have published it while the member had no right.
+	// A replay is the business of the permit alone.
+	FromNow bool
+
 	// Snapshot returns the snapshot of the group. It is called where the replay is not
 	// complete. Messages after the position at are buffered. The snapshot may also be one
 	// that is being read already, if reach reports that the history has all messages from
@@ -107,6 +112,7 @@ type subscription struct {
 
 	underway underway
 
+	least    broker.Position // no earlier base without a replay; zero: not known yet
 	base     broker.Position // all messages after it follow the answer
 	told     uint64          // the offset at which the client is; it has no less than base
 	sent     uint64          // that of the sequencer when the base was taken
@@ -273,6 +279,7 @@ func (s *subscription) reauthorize(ctx context.Context) error {
 	if s.Permit == nil || s.Permit.Holds() {
 		return nil
 	}
+	s.least = broker.Position{}
 	return s.Permit.Decide(ctx)
 }
 

@@ -118,9 +118,9 @@ func (k *keptResyncs) hasBegun() bool {
 	}
 }
 
-// begin remembers the resyncs that were ordered before this hub has begun. Those that the
-// broker does not keep any more, and whose messages it may keep, may have been for any
-// group.
+// begin remembers the resyncs and revocations that were ordered before this hub has begun.
+// Those that the broker does not keep any more, and whose messages it may keep, may have
+// been for any group. An order that this hub cannot read may have been any revocation.
 func (k *keptResyncs) begin(h broker.History) {
 	defer close(k.begun)
 	if !slices.ContainsFunc(h.Messages, func(m broker.Message) bool { return len(m.Payload) > 0 }) {
@@ -129,8 +129,14 @@ func (k *keptResyncs) begin(h broker.History) {
 	oldest := time.Now()
 	for i := range h.Messages {
 		order, err := k.remote.orders.decode(&h.Messages[i])
-		if err != nil || order.Kind == "" {
+		switch {
+		case err != nil:
+			k.remote.Receiver.Remember(Order{Kind: OrderRevoke})
 			continue
+		case order.Kind == "":
+			continue
+		case order.From != k.remote.source:
+			k.remote.Receiver.Remember(order.Order)
 		}
 		if order.at().Before(oldest) {
 			oldest = order.at()

@@ -108,6 +108,10 @@ type Receiver interface {
 	// know. It may call user code, and so take long.
 	Obey(ctx context.Context, o Order)
 
+	// Remember records an order that was given before this hub has begun: a user resumes
+	// nothing from before a revocation. It does not wait.
+	Remember(o Order)
+
 	// Recheck looks whether the members of all groups still have the right to be in them.
 	// The Upstream calls it, and delivers nothing until it has returned, when it has missed
 	// an order, or cannot read one.
