@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,4 +199,28 @@ func TestPiecesInTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Requests are refused by the dispatcher and by the goroutines beside it, at the same time:
+// each refusal counts once.
+func TestRefusalsBesideRequestsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const burst = 64
+		hub := quiet(calm(Config{Limits: Limits{RefusedGroups: Rate{PerSecond: 1, Burst: burst}}}))
+		ws := pipe(t, hub)
+		join(t, ws, "g")
+		c := hub.conns.All()[0]
+		var all sync.WaitGroup
+		for i := range burst {
+			all.Go(func() { c.countRefusal(fmt.Sprint("g-", i)) })
+			all.Go(func() { c.countRefusal(fmt.Sprint("g-", i)) })
+		}
+		all.Wait()
+		send(t, ws, `{"id":1,"type":"ping"}`)
+		assert.Equal(t, `{"id":1,"type":"pong"}`, receive(t, ws))
+		c.countRefusal("one more")
+		_, _, err := ws.ReadMessage()
+		assert.True(t, websocket.IsCloseError(err, 4029), err)
+		require.NoError(t, errors.Join(ws.Close(), hub.Shutdown(context.Background())))
+	})
 }
