@@ -23,6 +23,7 @@ import (
 type conversation struct {
 	Name, About       string
 	MaxSendQueueBytes int
+	Tokens            bool
 	Steps             []conversationStep
 }
 

@@ -16,7 +16,11 @@ import (
 // describes it.
 func conversationHub(c conversation) *Hub {
 	limits := Limits{MaxSendQueueBytes: c.MaxSendQueueBytes, MaxProtocolErrors: -1} // some conversations show more errors
-	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler), Limits: limits})
+	config := Config{Logger: slog.New(slog.DiscardHandler), Limits: limits}
+	if c.Tokens {
+		config.AuthenticateToken = conversationToken
+	}
+	hub := NewHub(config)
 	hub.Allow("article-{id}", Anyone)
 	hub.SnapshotFor("article-{id}", func(_ context.Context, _ *Conn, r SnapshotRequest) (any, error) { return []Params{r.Params}, nil })
 	hub.Allow("plain-{id}", Anyone)
@@ -68,6 +72,15 @@ func conversationHub(c conversation) *Hub {
 	})
 	handleLater(hub)
 	return hub
+}
+
+// conversationToken knows the tokens that begin with the name of ann or bob.
+func conversationToken(_ context.Context, token string) (Identity, error) {
+	user, _, _ := strings.Cut(token, ",")
+	if user != "ann" && user != "bob" {
+		return Identity{}, Errorf("The token is not valid.")
+	}
+	return Identity{ID: user}, nil
 }
 
 func hello(_ context.Context, c *Conn, _ *Request) (any, error) {
