@@ -31,7 +31,7 @@ MODULES  := internal/integration bench doc/broker-example doc/token-example outb
 
 CAMPAIGNS := portable mutants programs schedules isolation burst race fuzz faults integration bursts js e2e life nodes abuse
 
-.PHONY: help run quick test check campaign $(CAMPAIGNS) dist structure bench bench-compare bench-updates bench-nodes screenshot fmt
+.PHONY: help run quick test check campaign $(CAMPAIGNS) abuse-table dist structure bench bench-defences bench-compare bench-updates bench-nodes screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -112,6 +112,9 @@ abuse: ## attack a hub from another process for ATTACK each, without and with ea
 	$(call long,internal/abuse,TestAttacks,-v -attack $(ATTACK))
 	$(call long,internal/history,TestMemoryComesBack,-v -groups $(NAMES))
 
+abuse-table: ## make each attack RUNS times for ATTACK on a processor of its own, and write the medians into doc/SECURITY.md; ATTACK=4s RUNS=3 take about 17 minutes
+	$(call long,internal/abuse,TestAttacks,-v -attack $(ATTACK) -timeout 3h -runs $(or $(RUNS),5) -pin -write)
+
 js: ## run the tests of the JavaScript client (installs Node.js)
 	js/test/run.sh
 
@@ -143,6 +146,9 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
 	cd outbox && go test -run '^$$' -bench . -benchtime 200x -timeout 60m .
+
+bench-defences: ## measure what all defences together cost: each benchmark with the default Limits and without limits, by turns
+	go test -run '^TestCostOfDefences$$' -count 1 -timeout 60m -v . -defences $(or $(ROUNDS),9)
 
 bench-compare: ## compare rohrpost with other WebSocket servers and write the results to doc/BENCHMARKS.md; QUICK=1 only prints a short run
 	@! command -v npm >/dev/null || npm ci --silent --prefix bench/node

@@ -27,7 +27,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var duration = flag.Duration("attack", 0, "how long each attack lasts; 0: none is made")
+var (
+	duration = flag.Duration("attack", 0, "how long each attack lasts; 0: none is made")
+	runs     = flag.Int("runs", 1, "how often each attack is made; the figures are medians")
+	pinned   = flag.Bool("pin", false, "run the hub on one processor and the attackers on another one")
+	document = flag.Bool("write", false, "write the figures into doc/SECURITY.md")
+)
 
 // longest is how long an attack may go on that is to be cut.
 const longest = 30 * time.Second
@@ -41,6 +46,7 @@ type hub struct {
 	address              string
 	authenticating, slow atomic.Int64
 	finish               chan struct{}
+	epochs               map[string]string // of the histories of victims
 }
 
 func startHub(t *testing.T, a *attack, off bool) *hub {
@@ -56,6 +62,10 @@ func startHub(t *testing.T, a *attack, off bool) *hub {
 	h.Hub = rohrpost.NewHub(config)
 	h.Allow("{any}", rohrpost.Anyone)
 	h.Allow("secret-{n}", func(context.Context, *rohrpost.Conn, rohrpost.Params) error { return rohrpost.Errorf("no") })
+	h.Allow("stuck-{n}", func(context.Context, *rohrpost.Conn, rohrpost.Params) error {
+		<-h.finish
+		return nil
+	})
 	h.HandlePublic("fail", func(context.Context, *rohrpost.Conn, *rohrpost.Request) (any, error) { return nil, errors.New("fails") })
 	h.HandlePublic("slow", func(context.Context, *rohrpost.Conn, *rohrpost.Request) (any, error) {
 		h.slow.Add(1)
@@ -183,6 +193,9 @@ type result struct {
 
 func play(t *testing.T, a *attack, off bool) (r result) {
 	h := startHub(t, a, off)
+	if a.prepare != nil {
+		a.prepare(h, off)
+	}
 	var c clients
 	c.connect(t, h)
 	defer c.close()
@@ -200,6 +213,9 @@ func play(t *testing.T, a *attack, off bool) (r result) {
 	attacking, end := context.WithTimeout(t.Context(), lasts+longest)
 	defer end()
 	command := exec.CommandContext(attacking, os.Args[0])
+	if *pinned {
+		command = exec.CommandContext(attacking, "taskset", "-c", "1", os.Args[0])
+	}
 	command.Env = append(os.Environ(), attackVariable+"="+a.name, addressVariable+"="+h.address, durationVariable+"="+lasts.String())
 	var out strings.Builder
 	command.Stdout, command.Stderr = &out, os.Stderr
@@ -232,8 +248,11 @@ func play(t *testing.T, a *attack, off bool) (r result) {
 	if mustEnd {
 		assert.Eventually(t, func() bool { return a.ended(h.Stats().Closed) }, 10*time.Second, 10*time.Millisecond, "the attackers are cut")
 	}
+	if a.result != nil {
+		r.through = a.result(h)
+	}
 	r.stats = h.Stats()
-	if a.measure == nil {
+	if a.measure == nil && a.result == nil {
 		r.through, _ = strconv.ParseInt(strings.TrimSpace(out.String()), 10, 64)
 	}
 	r.attacked, r.errs = c.take()
@@ -281,44 +300,66 @@ func TestAttacks(t *testing.T) {
 	if *duration == 0 {
 		t.Skip("takes minutes; choose a duration with -attack")
 	}
-	fmt.Println("| attack | defence | honest p50/p99 calm | under attack | heap MiB before/peak/after | RSS MiB | all cut after | through |\n|---|---|---|---|---|---|---|---|")
+	if *pinned {
+		pin(t)
+	}
+	table := []string{tableHead, "|---|---|---|---|---|---|---|---|"}
+	fmt.Println(strings.Join(table, "\n"))
+	add := func(row string) {
+		fmt.Println(row)
+		table = append(table, row)
+	}
 	for i := range attacks {
 		a := &attacks[i]
 		t.Run(a.name, func(t *testing.T) {
 			if a.off != nil {
-				r := play(t, a, true)
-				r.print(a, "off")
-				if a.counts {
-					assert.Greater(t, r.through, a.most, "without the defence the attack goes through")
-				} else {
-					assert.Zero(t, r.stats.Refused[a.code], "the defence is off")
-					assert.Zero(t, r.stats.Closed[a.closed], "nothing else stops the attack")
-				}
+				add(a.playAll(t, true))
 			}
-			r := play(t, a, false)
-			r.print(a, "on")
-			assert.Empty(t, r.errs, "no honest connection ends")
-			assert.NotEmpty(t, r.attacked, "honest connections are served")
-			if a.code != "" {
-				assert.Positive(t, r.stats.Refused[a.code])
-			}
-			if a.counts {
-				assert.LessOrEqual(t, r.through, a.most)
-			}
-			assert.LessOrEqual(t, r.after, r.before+16<<20, "what the attack needed is let go")
+			add(a.playAll(t, false))
 		})
+	}
+	if *document && !t.Failed() {
+		require.Greater(t, len(table), len(attacks), "all attacks are made")
+		writeTable(t, table)
 	}
 }
 
-func (r *result) print(a *attack, defence string) {
-	cut := "-"
-	if r.cut > 0 {
-		cut = r.cut.Round(time.Millisecond).String()
+// playAll makes the attack *runs times. It returns the row of the table.
+func (a *attack) playAll(t *testing.T, off bool) string {
+	var all []figures
+	for range *runs {
+		r := play(t, a, off)
+		if off {
+			r.judgeWithout(t, a)
+		} else {
+			r.judge(t, a)
+		}
+		all = append(all, r.figures())
 	}
-	through := "-"
+	defence := "on"
+	if off {
+		defence = "off"
+	}
+	return medians(all).row(a, defence)
+}
+
+func (r *result) judgeWithout(t *testing.T, a *attack) {
 	if a.counts {
-		through = fmt.Sprint(r.through)
+		assert.Greater(t, r.through, a.most, "without the defence the attack goes through")
+		return
 	}
-	fmt.Printf("| %d x %s | %s | %v/%v | %v/%v | %d/%d/%d | %d | %s | %s |\n", a.conns, a.name, defence, at(r.calm, 50), at(r.calm, 99), at(r.attacked, 50), at(r.attacked, 99),
-		r.before>>20, r.peak>>20, r.after>>20, r.rss, cut, through)
+	assert.Zero(t, r.stats.Refused[a.code], "the defence is off")
+	assert.Zero(t, r.stats.Closed[a.closed], "nothing else stops the attack")
+}
+
+func (r *result) judge(t *testing.T, a *attack) {
+	assert.Empty(t, r.errs, "no honest connection ends")
+	assert.NotEmpty(t, r.attacked, "honest connections are served")
+	if a.code != "" {
+		assert.Positive(t, r.stats.Refused[a.code])
+	}
+	if a.counts {
+		assert.LessOrEqual(t, r.through, a.most)
+	}
+	assert.LessOrEqual(t, r.after, r.before+16<<20, "what the attack needed is let go")
 }

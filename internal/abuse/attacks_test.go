@@ -1,6 +1,7 @@
 package abuse
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +34,12 @@ type attack struct {
 
 	// measure returns how far the attack has come, in place of counting; nil: it counts.
 	measure func(h *hub) int64
+
+	// result is measure for what is looked at once, when the attack has ended.
+	result func(h *hub) int64
+
+	// prepare is called before the attack; nil: nothing is prepared.
+	prepare func(h *hub, off bool)
 }
 
 const (
@@ -268,6 +275,33 @@ var attacks = []attack{
 		set: noRates, off: func(c *rohrpost.Config) { c.Limits.MaxGroups = -1 }, code: "too_many_groups", counts: true, most: honest + 4*128, measure: func(h *hub) int64 { return int64(h.Stats().Memberships) },
 	},
 	{
+		name: "churn of group names", conns: 1, attack: func(c *client) {
+			if c.open() {
+				c.each(func(i int) []byte {
+					data := fmt.Sprintf(`"data":{"group":"churn-%d"}}`, i)
+					return append(frame(fin|text, `{"id":1,"type":"subscribe",`+data), frame(fin|text, `{"id":2,"type":"unsubscribe",`+data)...)
+				})
+			}
+		},
+		set: func(c *rohrpost.Config) {
+			noRates(c)
+			c.History.MaxUnused = 2048
+		},
+		off:     func(*rohrpost.Config) {}, // see haveHistories
+		prepare: haveHistories, counts: true, result: endedHistories,
+	},
+	{
+		name: "connections gone while Allow runs", conns: 100, attack: func(c *client) {
+			if c.dial(ofAddress(fmt.Sprint("198.51.100.", c.number))) == 101 {
+				_, _ = c.conn.Write(frame(fin|text, fmt.Sprintf(`{"id":1,"type":"subscribe","data":{"group":"stuck-%d"}}`, c.number)))
+				time.Sleep(200 * time.Millisecond)
+				c.close()
+			}
+		},
+		set:    func(c *rohrpost.Config) { c.Limits.MaxConnections = 2*honest + 10 },
+		counts: true, result: refusedDials,
+	},
+	{
 		name: "messages that are too large", conns: 4, attack: floodOf(frame(fin|text, `{"id":1,"type":"ping","data":"`+strings.Repeat("x", 1<<20)+`"}`)),
 		set: noRates, off: func(c *rohrpost.Config) { c.Limits.MaxMessageBytes, c.Limits.MaxSendQueueBytes = -1, -1 }, closed: "1009",
 	},
@@ -299,6 +333,45 @@ var attacks = []attack{
 		off:    func(c *rohrpost.Config) { c.Limits.HandshakeTimeout = -1 }, // a sign for the server of this test
 		counts: true,
 	},
+}
+
+// victims have histories, and no member at the moment.
+const victims = 100
+
+// haveHistories begins a history for each victim. The defence ends histories without messages
+// first: off leaves them without.
+func haveHistories(h *hub, off bool) {
+	h.epochs = make(map[string]string)
+	for i := range victims {
+		group := fmt.Sprint("victim-", i)
+		at, _ := h.Position(context.Background(), group)
+		h.epochs[group] = at.Epoch
+		if !off {
+			_ = h.Publish(context.Background(), rohrpost.Change{Group: group, Type: rohrpost.Update, Object: i})
+		}
+	}
+}
+
+// endedHistories returns how many victims could not resume.
+func endedHistories(h *hub) (n int64) {
+	for group, epoch := range h.epochs {
+		if at, err := h.Position(context.Background(), group); err != nil || at.Epoch != epoch {
+			n++
+		}
+	}
+	return n
+}
+
+// refusedDials returns how many of 100 honest clients cannot connect.
+func refusedDials(h *hub) (n int64) {
+	for i := range honest {
+		c := &client{ctx: context.Background(), address: h.address}
+		if c.dial(ofAddress(fmt.Sprint("192.0.2.", i))) != 101 {
+			n++
+		}
+		defer c.close()
+	}
+	return n
 }
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
