@@ -140,8 +140,8 @@ func (b *Broker) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the tables at the first use, and looks for them again after an error: the
-// database may have been restored to before they were made.
+// prepare makes the tables at the first use, and again where they are gone: the database may
+// have been restored to before they were made.
 func (b *Broker) prepare(ctx context.Context) error {
 	b.mu.Lock()
 	migrated := b.migrated

@@ -3,6 +3,7 @@ package sqlbroker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -71,10 +72,16 @@ func (b *Broker) transaction(ctx context.Context, f func(t *transaction) error) 
 	err := b.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		return f(&transaction{tables: &b.tables, broker: b, db: tx, ms: time.Now().UnixMilli()})
 	})
-	if err != nil {
+	if err != nil && (errors.Is(err, errNoClock) || b.tablesAreGone(ctx)) {
 		b.setMigrated(false)
 	}
 	return err
+}
+
+// tablesAreGone reports whether the database answers, and has no tables.
+func (b *Broker) tablesAreGone(ctx context.Context) bool {
+	db := b.db.WithContext(ctx)
+	return db.Exec("SELECT 1").Error == nil && !db.Migrator().HasTable(b.tables.clock)
 }
 
 func (t *transaction) readClock() error {
