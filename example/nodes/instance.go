@@ -30,6 +30,9 @@ import (
 //go:embed page.html
 var page []byte
 
+// handOver is the time in which the proxy hands over what it has connected before.
+const handOver = 200 * time.Millisecond
+
 // Task is a line of the list. Each change reaches the group "tasks".
 type Task struct {
 	rohrpost.NotifyOnChange `rohrpost:"group:tasks"`
@@ -78,9 +81,18 @@ func serveInstance(ctx context.Context, o options, instance string) (err error) 
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	return end(context.WithoutCancel(ctx), socket, server, hub)
+}
+
+// end lets an instance end so that no write fails and none is lost. The proxy finds it no
+// more; what it has handed over already is served; and the hub ends last, since writes
+// publish to it. WebSockets are none of the server any more.
+func end(ctx context.Context, socket string, server *http.Server, hub *rohrpost.Hub) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return errors.Join(hub.Shutdown(ending), server.Shutdown(ending))
+	_ = os.Remove(socket)
+	time.Sleep(handOver)
+	return errors.Join(server.Shutdown(ctx), hub.Shutdown(ctx))
 }
 
 // openBroker returns what connects the instances.

@@ -85,7 +85,7 @@ func runAll(ctx context.Context, o options, args []string, out io.Writer) (err e
 		"Open the page in several tabs: each names its instance. Add a task in one tab: all show it.\n"+
 		"Then kill an instance (kill -9 PID, see below): its pages go to another one, and miss nothing. It is started again.\n",
 		o.nodes, o.broker, listener.Addr())
-	return serveProxy(ctx, listener, o.socket)
+	return serveProxy(ctx, listener, o)
 }
 
 // socket returns the Unix socket on which an instance serves.

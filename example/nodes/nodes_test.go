@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,12 +40,42 @@ func build(t *testing.T) (program string) {
 // testNodes opens pages at the instances, through the proxy that start starts; nil: the one
 // of the program.
 func testNodes(t *testing.T, program, broker string, start func(t *testing.T, sockets ...string) (address string)) {
+	n := startNodes(t, program, broker)
+	address := n.address
+	if start != nil {
+		address = start(t, filepath.Join(n.dir, "1.sock"), filepath.Join(n.dir, "2.sock"))
+	}
+	pages := []*websocket.Conn{open(t, address), open(t, address), open(t, address), open(t, address)}
+	at := map[string]bool{}
+	for _, p := range pages {
+		at[call(t, p)] = true
+	}
+	assert.Len(t, at, 2, "the pages are at two instances")
+	add(t, address, "first")
+	for _, p := range pages {
+		expect(t, p, "first")
+	}
+	require.NoError(t, syscall.Kill(n.process(0), syscall.SIGKILL))
+	left := open(t, address)
+	add(t, address, "second")
+	expect(t, left, "second")
+}
+
+// nodes is the program, with two instances.
+type nodes struct {
+	address string // of the proxy
+	dir     string // with the sockets of the instances
+
+	mu        sync.Mutex
+	processes [2]int // of the instances
+}
+
+func startNodes(t *testing.T, program, broker string) *nodes {
+	dir := t.TempDir()
 	redis := os.Getenv("ROHRPOST_REDIS")
 	if redis == "" {
 		redis = "127.0.0.1:6379"
 	}
-	dir := t.TempDir()
-	sockets := []string{filepath.Join(dir, "1.sock"), filepath.Join(dir, "2.sock")}
 	args := []string{"-addr", "127.0.0.1:0", "-broker", broker, "-redis", redis, "-dir", dir}
 	if broker == "nats" {
 		args = append(args, "-nats", startNATS(t))
@@ -57,37 +88,46 @@ func testNodes(t *testing.T, program, broker string, start func(t *testing.T, so
 		_ = command.Process.Signal(syscall.SIGTERM)
 		assert.NoError(t, command.Wait(), "it ends in order")
 	})
-	lines := bufio.NewScanner(output)
-	var address string
-	var process int
-	for process == 0 && lines.Scan() {
-		if _, after, found := strings.Cut(lines.Text(), "http://"); found {
-			address = strings.TrimSuffix(after, "/")
-		}
-		_, _ = fmt.Sscanf(lines.Text(), "instance 1 is process %d", &process)
+	lines, n := bufio.NewScanner(output), &nodes{dir: dir}
+	for (n.address == "" || n.process(0) == 0 || n.process(1) == 0) && lines.Scan() {
+		n.read(lines.Text())
 	}
-	require.NotZero(t, process)
 	go func() {
 		for lines.Scan() { // the program must be able to write
+			n.read(lines.Text())
 		}
 	}()
-	if start != nil {
-		address = start(t, sockets...)
+	require.NotEmpty(t, n.address)
+	return n
+}
+
+// answers reports whether an instance takes connections.
+func (n *nodes) answers(i int) bool {
+	conn, err := net.Dial("unix", options{dir: n.dir}.socket(strconv.Itoa(i+1)))
+	if err == nil {
+		_ = conn.Close()
 	}
-	pages := []*websocket.Conn{open(t, address), open(t, address), open(t, address), open(t, address)}
-	at := map[string]bool{}
-	for _, p := range pages {
-		at[call(t, p)] = true
+	return err == nil
+}
+
+// read reads a line that the program prints.
+func (n *nodes) read(line string) {
+	if _, after, found := strings.Cut(line, "http://"); found {
+		n.address = strings.TrimSuffix(after, "/")
 	}
-	assert.Len(t, at, 2, "the pages are at two instances")
-	add(t, address, "first")
-	for _, p := range pages {
-		expect(t, p, "first")
+	var instance, process int
+	if count, _ := fmt.Sscanf(line, "instance %d is process %d", &instance, &process); count == 2 {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.processes[instance-1] = process
 	}
-	require.NoError(t, syscall.Kill(process, syscall.SIGKILL))
-	left := open(t, address)
-	add(t, address, "second")
-	expect(t, left, "second")
+}
+
+// process returns the process of an instance.
+func (n *nodes) process(i int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.processes[i]
 }
 
 // startNATS starts a NATS server with JetStream, and returns its address.
@@ -127,7 +167,7 @@ func startNATS(t *testing.T) string {
 // open opens a page, which subscribes to the tasks.
 func open(t *testing.T, address string) (page *websocket.Conn) {
 	require.Eventually(t, func() bool {
-		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+address+"/ws/rohrpost/", http.Header{"Origin": {"http://" + address}})
+		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+address+"/ws/rohrpost/", nil)
 		page = ws
 		return err == nil
 	}, 20*time.Second, 100*time.Millisecond)

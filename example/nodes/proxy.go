@@ -13,17 +13,14 @@ import (
 	"time"
 )
 
-// maxInstances is the number of instances at which the proxy looks.
-const maxInstances = 100
-
 // serveProxy hands each connection to one of the instances in turn, until ctx ends.
-func serveProxy(ctx context.Context, listener net.Listener, socket func(instance string) string) error {
+func serveProxy(ctx context.Context, listener net.Listener, o options) error {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
 			r.Out.Host = r.In.Host // the hub compares it with the origin of the page
 		},
-		Transport: &http.Transport{DialContext: dialAny(socket), DisableKeepAlives: true},
+		Transport: &http.Transport{DialContext: dialAny(o), DisableKeepAlives: true},
 		ErrorLog:  log.New(discard{}, "", 0), // an instance that was killed
 	}
 	server := &http.Server{Handler: proxy, ReadHeaderTimeout: 5 * time.Second}
@@ -41,14 +38,14 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// dialAny connects to the next instance that answers.
-func dialAny(socket func(instance string) string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialAny connects to the instances in turn, to the next one that answers.
+func dialAny(o options) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	var turn atomic.Int64
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var failed error
-		for range maxInstances {
-			instance := strconv.FormatInt(turn.Add(1)%maxInstances+1, 10)
-			conn, err := new(net.Dialer).DialContext(ctx, "unix", socket(instance))
+		first := int(turn.Add(1))
+		for i := range o.nodes {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", o.socket(strconv.Itoa((first+i)%o.nodes+1)))
 			if err == nil {
 				return conn, nil
 			}
