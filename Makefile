@@ -24,6 +24,8 @@ KILLS     ?= $(if $(SMALL),2,100)
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
 ENGINE_FAULTS ?= $(if $(SMALL),1,20)
+PARTITIONS    ?= $(if $(SMALL),5,300)
+ROLLING       ?= $(if $(SMALL),,-rounds 50)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker sqlbroker natsbroker
@@ -124,12 +126,12 @@ e2e: ## test the example in headless Chromium (installs Chromium and playwright-
 life: ## play the life of a page in ENGINES (installs Chromium, Firefox and WebKitGTK)
 	example/e2e/life/run.sh $(ENGINES)
 
-nodes: ## test the adapters and the outbox (installs nginx, Caddy and PgBouncer): each engine fails ENGINE_FAULTS times in each way, KILLS processes are killed on each database
+nodes: ## test the adapters and the outbox (installs nginx, Caddy and PgBouncer): each engine fails ENGINE_FAULTS times in each way, its lines PARTITIONS times, KILLS processes are killed on each database
 	internal/integration/nodes/install.sh
-	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -parallel 3 -timeout 120m ./... -faults $(ENGINE_FAULTS)) || exit 1; done
+	@for m in $(ADAPTERS); do echo "$$m"; (cd $$m && go test -race -shuffle=on -parallel 3 -timeout 120m ./... -faults $(ENGINE_FAULTS) -partitions $(PARTITIONS)) || exit 1; done
 	cd outbox && go test -race -shuffle=on -timeout 60m ./... -kills $(KILLS)
 	cd internal/integration && go test -race -shuffle=on -timeout 60m ./nodes -kills $(KILLS)
-	cd example/nodes && go test -race ./...
+	cd example/nodes && go test -race -timeout 60m ./... $(ROLLING)
 
 structure: ## print the packages of the module: files, lines, cycles of files, imports
 	@go test -count=1 -run '^TestStructure' -v .

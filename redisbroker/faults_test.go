@@ -1,14 +1,19 @@
 package redisbroker_test
 
 import (
+	"context"
 	"crypto/rand"
 	"flag"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/enginefaults"
 	"github.com/rohrpost/rohrpost/redisbroker"
 )
+
+var partitions = flag.Int("partitions", 10, "how often the lines between hubs and the engine fail")
 
 var faultRuns = flag.Int("faults", 0, "the number of runs of each fault of the engine")
 
@@ -24,5 +29,36 @@ func TestFaults(t *testing.T) {
 			Open: func() broker.Broker { return open(t, s.address(), redisbroker.Config{App: app}) },
 			Cut:  true,
 		}
+	})
+}
+
+// TestPartitions lets the lines between two hubs and the server fail.
+func TestPartitions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	t.Parallel()
+	app := "test-" + rand.Text()
+	enginefaults.RunPartitioned(t, *partitions, startServer(t).address(), func(address string) broker.Broker {
+		return open(t, address, redisbroker.Config{App: app})
+	}, enginefaults.Config{Pages: 40, Log: t.Output()})
+}
+
+// TestFull reaches maxmemory.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	s, app := startServer(t, "--maxmemory-policy", "noeviction"), "test-"+rand.Text()
+	admin := connect(t, s.address())
+	limit := func(bytes string) func() {
+		return func() {
+			set := admin.B().ConfigSet().ParameterValue().ParameterValue("maxmemory", bytes).Build()
+			require.NoError(t, admin.Do(context.Background(), set).Error())
+		}
+	}
+	enginefaults.RunFull(t, enginefaults.Config{
+		Open: func() broker.Broker { return open(t, s.address(), redisbroker.Config{App: app}) },
+	}, enginefaults.Full{
+		Fill: limit("1mb"), Empty: limit("0"), Signals: true,
+		Remedy: "raise maxmemory, or choose a maxmemory-policy that evicts",
 	})
 }

@@ -2,15 +2,21 @@ package sqlbroker_test
 
 import (
 	"flag"
+	"fmt"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/enginefaults"
 	"github.com/rohrpost/rohrpost/sqlbroker"
 )
+
+var partitions = flag.Int("partitions", 10, "how often the lines between hubs and each engine fail")
 
 var faultRuns = flag.Int("faults", 0, "the number of runs of each fault of each engine")
 
@@ -48,4 +54,40 @@ func (s *server) broker(t testing.TB, c sqlbroker.Config) broker.Broker {
 	b, err := sqlbroker.New(db, c)
 	require.NoError(t, err)
 	return b
+}
+
+// TestPartitions lets the lines between two hubs and the servers fail.
+func TestPartitions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute for each engine")
+	}
+	t.Parallel()
+	dsn := func(address string) string {
+		host, port, _ := net.SplitHostPort(address)
+		return fmt.Sprintf("host=%s port=%s user=postgres dbname=postgres sslmode=disable connect_timeout=2", host, port)
+	}
+	pg := func(_ testing.TB, address string) gorm.Dialector { return postgres.Open(dsn(address)) }
+	for name, e := range map[string]struct {
+		start  func(t testing.TB) *server
+		dial   func(t testing.TB, address string) gorm.Dialector
+		listen bool
+	}{
+		"PostgreSQL":             {newPostgres, pg, false},
+		"PostgreSQL with LISTEN": {newPostgres, pg, true},
+		"MariaDB": {newMariaDB, func(_ testing.TB, address string) gorm.Dialector {
+			return mysql.Open("root@tcp(" + address + ")/mysql?parseTime=true&timeout=2s")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := e.start(t)
+			enginefaults.RunPartitioned(t, *partitions, fmt.Sprint("127.0.0.1:", s.port), func(address string) broker.Broker {
+				through, c := *s, sqlbroker.Config{App: "faults"}
+				if through.dial = e.dial(t, address); e.listen {
+					c.Listen = dsn(address)
+				}
+				return through.broker(t, c)
+			}, enginefaults.Config{Pages: 40, Rate: 50, Log: t.Output()})
+		})
+	}
 }

@@ -40,6 +40,8 @@ type Config struct {
 
 	// Log gets the log of the hubs. Defaults to none.
 	Log io.Writer
+
+	fault func(t testing.TB, e *test) // in place of Fault
 }
 
 func (c Config) withDefaults() Config {
@@ -75,8 +77,10 @@ func Run(t testing.TB, c Config) Result {
 type test struct {
 	Config
 	hubs      []*rohrpost.Hub
+	addresses []string // of the hubs
 	pages     []*faults.Client
 	proxies   []*faults.Proxy
+	numbering sync.Mutex     // held while a change gets its number and is published
 	published []atomic.Int64 // to each group
 }
 
@@ -121,14 +125,13 @@ func (e *test) startHubs(t testing.TB) {
 
 // connect makes the pages, each at one hub, by a proxy of its own.
 func (e *test) connect(t testing.TB) {
-	var addresses []string
 	for _, hub := range e.hubs {
 		server := httptest.NewServer(hub)
 		t.Cleanup(server.Close)
-		addresses = append(addresses, server.Listener.Addr().String())
+		e.addresses = append(e.addresses, server.Listener.Addr().String())
 	}
 	for i := range e.Pages {
-		proxy, err := faults.NewProxy(addresses[i%e.Hubs])
+		proxy, err := faults.NewProxy(e.addresses[i%e.Hubs])
 		require.NoError(t, err)
 		t.Cleanup(proxy.Close)
 		page := &faults.Client{
@@ -182,15 +185,19 @@ func (e *test) publish(ctx context.Context) {
 	for done := 0; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		for ; done < int(time.Since(start).Seconds()*float64(e.Rate)); done++ {
 			g := rand.IntN(e.Groups)
-			if err := e.hubs[g%e.Hubs].Publish(context.Background(), e.change(g)); err != nil {
-				panic(err) // a broker that is away fails no Publish
-			}
+			e.publishOne(g, "a title")
 		}
 	}
 }
 
-func (e *test) change(g int) rohrpost.Change {
-	return rohrpost.Change{Group: e.group(g), Type: rohrpost.Update, Object: map[string]any{"n": e.published[g].Add(1), "title": "a title"}}
+// publishOne publishes the next change of a group.
+func (e *test) publishOne(g int, title string) {
+	e.numbering.Lock()
+	defer e.numbering.Unlock()
+	change := rohrpost.Change{Group: e.group(g), Type: rohrpost.Update, Object: map[string]any{"n": e.published[g].Add(1), "title": title}}
+	if err := e.hubs[g%e.Hubs].Publish(context.Background(), change); err != nil {
+		panic(err) // a broker that is away fails no Publish
+	}
 }
 
 // fail lets the engine fail, and returns how long after that all pages were up to date.
@@ -202,7 +209,11 @@ func (e *test) fail(t testing.TB) time.Duration {
 			}
 		}
 	}
-	e.Fault(func() { time.Sleep(e.Quiet / 2) })
+	if e.fault != nil {
+		e.fault(t, e)
+	} else {
+		e.Fault(func() { time.Sleep(e.Quiet / 2) })
+	}
 	for _, p := range e.proxies {
 		p.Clear(false)
 	}

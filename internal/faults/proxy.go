@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -23,15 +24,27 @@ const (
 	BlackHoleUp         // nothing is forwarded to the server
 	BlackHoleDown       // nothing is forwarded to the client
 	Slow                // forwards small chunks at slowRate
+	Late                // forwards after lateBy, or up to three times as long
 	faultCount
 )
 
 func (f Fault) String() string {
-	return [...]string{"none", "reset", "close", "close up", "close down", "black hole", "black hole up", "black hole down", "slow"}[f]
+	return [...]string{"none", "reset", "close", "close up", "close down", "black hole", "black hole up", "black hole down", "slow", "late"}[f]
 }
 
 // slowRate is the throughput of Slow in bytes per second and direction.
 const slowRate = 4000
+
+// lateBy is the shortest delay of what Late forwards.
+const lateBy = 100 * time.Millisecond
+
+// Faults returns all faults of a Proxy.
+func Faults() (all []Fault) {
+	for f := None + 1; f < faultCount; f++ {
+		all = append(all, f)
+	}
+	return all
+}
 
 // Proxy is a TCP proxy for one client that injects faults. Its methods may be called
 // concurrently. Close stops it and waits for its goroutines.
@@ -206,7 +219,7 @@ func (c *proxiedConn) apply(f Fault) {
 
 // forward copies one direction until it ends, and then forwards EOF.
 func (p *Proxy) forward(c *proxiedConn, to, from *net.TCPConn, blocking Fault) {
-	buf := make([]byte, 2048)
+	buf := make([]byte, 8<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 && !p.write(to, buf[:n], blocking) {
@@ -229,9 +242,12 @@ func (p *Proxy) write(to *net.TCPConn, b []byte, blocking Fault) bool {
 			return false
 		}
 		chunk := len(b)
-		if size := p.chunkSize(); size > 0 {
-			chunk = min(chunk, size)
+		switch fault, size := p.current(); fault {
+		case Slow:
+			chunk = min(chunk, max(size, 1))
 			time.Sleep(time.Duration(chunk) * time.Second / slowRate)
+		case Late:
+			time.Sleep(lateBy + rand.N(2*lateBy))
 		}
 		n, err := to.Write(b[:chunk])
 		if err != nil {
@@ -242,14 +258,11 @@ func (p *Proxy) write(to *net.TCPConn, b []byte, blocking Fault) bool {
 	return true
 }
 
-// chunkSize returns how many bytes to forward at a time, or 0 for no limit.
-func (p *Proxy) chunkSize() int {
+// current returns the fault, and the bytes that Slow forwards at a time.
+func (p *Proxy) current() (f Fault, chunk int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fault == Slow {
-		return max(p.chunk, 1)
-	}
-	return 0
+	return p.fault, p.chunk
 }
 
 // awaitForwarding waits while BlackHole or the given fault, that of the direction, is active.

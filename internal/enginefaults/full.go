@@ -1,0 +1,86 @@
+package enginefaults
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/rohrpost/rohrpost"
+)
+
+// Full is an engine that can be full.
+type Full struct {
+	Fill  func() // makes the engine refuse what is published
+	Empty func() // makes room again
+
+	// Remedy is in the one line that each hub logs. Required.
+	Remedy string
+
+	// Signals is true if messages that are kept nowhere still arrive.
+	Signals bool
+}
+
+// RunFull fills the engine while pages follow groups, and publishes more to one group than
+// waits in a hub. It fails t if Run would, if the hubs do not log the remedy once each, or
+// if that group is not the only one that loads its snapshot again.
+func RunFull(t *testing.T, c Config, f Full) Result {
+	var log lines
+	c.Log = io.MultiWriter(&log, t.Output())
+	c.Pages, c.Rate = 20, 50
+	c.fault = func(t testing.TB, e *test) {
+		f.Fill()
+		for range maxQueue / bulkBytes * 3 / 2 { // half as much again as may wait
+			e.publishOne(0, strings.Repeat("x", bulkBytes))
+		}
+		if f.Signals {
+			e.signal(t)
+		}
+		time.Sleep(e.Quiet)
+		f.Empty()
+	}
+	r := Run(t, c)
+	assert.Equal(t, 2, log.count(f.Remedy), "each hub logs once what is to be done")
+	assert.NotZero(t, r.Resyncs["overflow"], "the group that has lost changes")
+	return r
+}
+
+// maxQueue is the bytes that wait in a hub.
+const maxQueue = 32 << 20
+
+// signal sends a message that is kept nowhere from one hub to the pages of another one.
+func (e *test) signal(t testing.TB) {
+	w := watch(t, e.addresses[1])
+	w.subscribe(t, e.group(1))
+	assert.Eventually(t, func() bool {
+		return e.hubs[0].Send(e.group(1), rohrpost.Message{Type: "typing"}) == nil && w.heard("typing")
+	}, 20*time.Second, 100*time.Millisecond, "a message that is not kept")
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// count returns how many lines contain a text.
+func (l *lines) count(text string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
