@@ -25,7 +25,7 @@ long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
 ENGINE_FAULTS ?= $(if $(SMALL),1,20)
 PARTITIONS    ?= $(if $(SMALL),5,300)
-ROLLING       ?= $(if $(SMALL),,-rounds 50)
+ROLLING       ?= $(if $(SMALL),,-pages 2000 -rounds 50)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker sqlbroker natsbroker

@@ -137,7 +137,7 @@ func (p *following) connect(ctx context.Context) {
 	defer p.setConnected(false)
 	for {
 		var m message
-		if ws.ReadJSON(&m) != nil || p.take(m) && p.subscribe(ws, false) != nil {
+		if ws.ReadJSON(&m) != nil || m.Error != nil || p.take(m) && p.subscribe(ws, false) != nil {
 			return
 		}
 	}
@@ -161,8 +161,9 @@ func (p *following) subscribe(ws *websocket.Conn, resume bool) error {
 
 // message is what the hub sends.
 type message struct {
-	Type string
-	Data struct {
+	Type  string
+	Error any // of a request; the hub may be too busy
+	Data  struct {
 		Type, Epoch string
 		Offset      int64
 		Recovered   bool
