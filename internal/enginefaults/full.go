@@ -34,7 +34,8 @@ func RunFull(t *testing.T, c Config, f Full) Result {
 	c.Pages, c.Rate = 20, 50
 	c.fault = func(t testing.TB, e *test) {
 		f.Fill()
-		for range maxQueue / bulkBytes * 3 / 2 { // half as much again as may wait
+		e.publishBulk(t, maxQueue/bulkBytes)
+		for range 20 { // which nothing is left for
 			e.publishOne(0, strings.Repeat("x", bulkBytes))
 		}
 		if f.Signals {

@@ -91,10 +91,7 @@ func (e *test) silence(t testing.TB, lines []*faults.Proxy) {
 		line.Inject(faults.BlackHole, 0)
 	}
 	before, began := heap(), time.Now()
-	for range bulkChanges {
-		change := rohrpost.Change{Group: "group-1000000", Type: rohrpost.Update, Object: strings.Repeat("x", bulkBytes)}
-		require.NoError(t, e.hubs[0].Publish(context.Background(), change))
-	}
+	e.publishBulk(t, bulkChanges)
 	grown := heap() - before
 	t.Logf("%d MiB published while the engine was away: the heap has grown by %d MiB", bulkChanges*bulkBytes>>20, grown>>20)
 	assert.Less(t, grown, int64(maxGrowth), "the memory of a hub that is cut off")
@@ -107,6 +104,14 @@ func (e *test) silence(t testing.TB, lines []*faults.Proxy) {
 	}
 	for i, w := range watchers {
 		assert.Eventually(t, func() bool { return w.told() == "live" }, time.Minute, 20*time.Millisecond, "hub %d is back", i)
+	}
+}
+
+// publishBulk publishes large changes of a group that no page follows.
+func (e *test) publishBulk(t testing.TB, count int) {
+	for range count {
+		change := rohrpost.Change{Group: "group-1000000", Type: rohrpost.Update, Object: strings.Repeat("x", bulkBytes)}
+		require.NoError(t, e.hubs[0].Publish(context.Background(), change))
 	}
 }
 
