@@ -59,6 +59,11 @@ func selectRows(db *gorm.DB, pool gorm.ConnPool, t *Table, l *layout, keyed []Ro
 
 // hasKeyOf holds for the rows with the keys of the given ones.
 func hasKeyOf(ctx context.Context, t *Table, rows []Row) clause.Expression {
+	return in(t.keyColumns(), keysOf(ctx, t, rows))
+}
+
+// keysOf returns the values of the keys.
+func keysOf(ctx context.Context, t *Table, rows []Row) [][]any {
 	tuples := make([][]any, len(rows))
 	for i := range rows {
 		for _, field := range t.schema.PrimaryFields {
@@ -66,7 +71,7 @@ func hasKeyOf(ctx context.Context, t *Table, rows []Row) clause.Expression {
 			tuples[i] = append(tuples[i], part)
 		}
 	}
-	return in(t.keyColumns(), tuples)
+	return tuples
 }
 
 // in holds for the rows whose columns have the values of one of the tuples.
