@@ -144,6 +144,7 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkPublishToOne$$' -count 3 .
 	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	go test -run '^$$' -bench '^BenchmarkRequests$$' -cpu 1 -count 5 .
+	cd internal/integration && go test -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 60x -timeout 10m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkUpdates$$' -benchtime 50x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkEndToEnd$$' -benchtime 1000x -timeout 30m .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkLocks$$' -benchtime 2x -timeout 60m .
