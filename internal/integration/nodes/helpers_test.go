@@ -92,6 +92,13 @@ func beNode(job []string) error {
 	if err = db.Use(rohrpost.Plugin(hub)); err != nil {
 		return err
 	}
+	if job[4] == worker || job[4] == workerWithoutViews {
+		if job[4] == worker {
+			allowViews(hub)
+		}
+		fmt.Println("ready")
+		return work(db, hub)
+	}
 	failed := make(chan error)
 	if job[4] == withOutbox {
 		box, err := outbox.New(db, hub, outbox.Config{Poll: 50 * time.Millisecond, Logger: log})
