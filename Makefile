@@ -142,6 +142,7 @@ bench: ## measure what doc/BENCHMARKS.md shows
 	go test -run '^$$' -bench '^BenchmarkWrite$$' -benchtime 300x -count 5 ./internal/fanout
 	go test -run '^$$' -bench '^BenchmarkDeliver$$' -count 3 ./internal/fanout
 	go test -run '^$$' -bench '^BenchmarkPublishToOne$$' -count 3 .
+	go test -run '^$$' -bench '^BenchmarkSubscribe$$' .
 	go test -run '^$$' -bench '^BenchmarkIdle$$' -benchtime 1x -count 3 .
 	go test -run '^$$' -bench '^BenchmarkRequests$$' -cpu 1 -count 5 .
 	cd internal/integration && go test -run '^$$' -bench '^BenchmarkCosts$$' -benchtime 60x -timeout 10m .

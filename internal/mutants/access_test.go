@@ -73,6 +73,50 @@ var accessMutants = []mutant{
 		"	r.removeUser(c, from)\n	r.addUser(c, to)\n", "	r.removeUser(c, from)\n", "", "TestTokenOfHello", "",
 	},
 	{
+		"lets a member join where the hub is", "internal/fanout/replay.go",
+		"if err := s.engine.refresh(ctx, s.group); err != nil {", "if err := error(nil); err != nil {", "", "TestNothingFromBeforeTheRight", "",
+	},
+	{
+		"takes a position from before it has read the stream", "internal/fanout/replay.go",
+		"		s.takePosition()\n	}\n	s.least = s.base", "	}\n	s.least = s.base", "", "TestNothingFromBeforeTheRight", "",
+	},
+	{
+		"shares a snapshot from before the right", "internal/fanout/replay.go",
+		"|| from.Epoch == s.least.Epoch && from.Offset < s.least.Offset {", "{", "", "TestNoSnapshotFromBeforeTheRight", "",
+	},
+	{
+		"lets a client join without the broker", "internal/fanout/refresh.go",
+		"			return ErrUnavailable\n		}\n		if e.takeAhead", "			return nil\n		}\n		if e.takeAhead", "", "TestNobodyJoinsWithoutTheBroker", "",
+	},
+	{
+		"drops what it has read ahead of the members", "internal/fanout/refresh.go",
+		"			e.pass(g, &posts[i])\n", "", "", "TestNothingFromBeforeTheRight", "",
+	},
+	{
+		"forgets revocations from before it began", "internal/upstream/kept.go",
+		"			k.remote.Receiver.Remember(order.Order)\n", "", "", "TestRevocationsOutliveAHub", "",
+	},
+	{
+		"overlooks an order that it cannot read", "internal/upstream/kept.go",
+		"			k.remote.Receiver.Remember(Order{Kind: OrderRevoke})\n", "", "", "TestRevocationsOutliveAHub", "",
+	},
+	{
+		"forgets rechecks from before it began", "receiver.go",
+		` || o.Kind == upstream.OrderRecheck && o.User != "" {`, " {", "", "TestRevocationsOutliveAHub", "",
+	},
+	{
+		"tells nobody what a recheck of all has found", "internal/access/enforcer.go",
+		"		k.lost = e.lost\n", "", "", "TestRevocationsOutliveAHub", "",
+	},
+	{
+		"builds no middleware for earlier handlers", "handler.go",
+		"			h.handlers[name] = r\n", "", "", "TestUse", "",
+	},
+	{
+		"takes a handler for its middleware", "handler.go",
+		"if do = middleware(do); do == nil {", "if middleware(do) == nil {", "", "TestUse", "",
+	},
+	{
 		"does not raise the generation", "internal/access/ledger.go",
 		"	l.generations[user] = l.sequence\n", "", "internal/access", "TestLedger", "",
 	},
