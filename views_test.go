@@ -50,10 +50,18 @@ func viewHubOn(t *testing.T, c Config, role *atomic.Value) *Hub {
 
 const asView = `{"id":%d,"type":"subscribe","auth_jwt":%q,"data":{"group":"board-7"%s}}`
 
+// boundWaits lets a view that misses a change fail its test, not hang it.
+func boundWaits(t *testing.T, pages ...*websocket.Conn) {
+	for _, ws := range pages {
+		require.NoError(t, ws.SetReadDeadline(time.Now().Add(30*time.Second)))
+	}
+}
+
 func TestAllowViews(t *testing.T) {
 	hub := viewHub(t, nil)
 	server := serve(t, hub)
 	staff, guest := dial(t, server), dial(t, server)
+	boundWaits(t, staff, guest)
 	send(t, staff, fmt.Sprintf(asView, 1, "staff", `,"snapshot":true`))
 	assert.Contains(t, receive(t, staff), `"snapshot":["board-7 for staff"]`)
 	send(t, guest, fmt.Sprintf(asView, 1, "guest", `,"snapshot":true`))
@@ -263,6 +271,7 @@ func TestViewsOfSeveralHubs(t *testing.T) {
 	a, b := viewHubOn(t, Config{Broker: shared}, &role), viewHubOn(t, Config{Broker: shared.Peer()}, nil)
 	worker := viewHubOn(t, Config{Broker: shared.Peer()}, nil)
 	staff, guest := dial(t, serve(t, a)), dial(t, serve(t, b))
+	boundWaits(t, staff, guest)
 	send(t, staff, fmt.Sprintf(asView, 1, "x", ""))
 	assert.Contains(t, receive(t, staff), `"group":"board-7"`)
 	send(t, guest, fmt.Sprintf(asView, 1, "guest", `,"snapshot":true`))
