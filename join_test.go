@@ -43,6 +43,7 @@ func TestNothingFromBeforeTheRight(t *testing.T) {
 				withFarHub(t, HistoryLimits{}, func(t *testing.T, h *farHub) {
 					h.far.Snapshot("g", func(context.Context, SnapshotRequest) (any, error) { return "rows", nil })
 					before(t, h)
+					require.NoError(t, h.ws.SetReadDeadline(time.Now().Add(time.Minute)))
 					bob := bobAt(t, h.far)
 					send(t, bob, subscribe)
 					require.Contains(t, receive(t, bob), denied)
