@@ -61,7 +61,6 @@ func TestPartitions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute for each engine")
 	}
-	t.Parallel()
 	dsn := func(address string) string {
 		host, port, _ := net.SplitHostPort(address)
 		return fmt.Sprintf("host=%s port=%s user=postgres dbname=postgres sslmode=disable connect_timeout=2", host, port)
@@ -79,7 +78,6 @@ func TestPartitions(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			s := e.start(t)
 			enginefaults.RunPartitioned(t, *partitions, fmt.Sprint("127.0.0.1:", s.port), func(address string) broker.Broker {
 				through, c := *s, sqlbroker.Config{App: "faults"}
