@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +101,13 @@ func onlyPings(t *testing.T, _ *Hub, url string) {
 		}
 	})
 	t.Cleanup(func() { _ = ws.Close(); pinging.Wait() })
+}
+
+// underRace reports whether the race detector is on, which makes code slower and pools
+// forgetful.
+func underRace() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // liveHeap returns the bytes that are in use after a garbage collection.
