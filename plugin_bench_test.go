@@ -1,7 +1,6 @@
 package rohrpost
 
 import (
-	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -172,11 +171,12 @@ func TestAllocationsOfWrites(t *testing.T) {
 			for _, value := range []any{&plain{}, &keyed{}, &told{}} {
 				require.NoError(t, db.Create(value).Error)
 			}
-			fewest := math.Inf(1)
-			for range 3 {
-				fewest = min(fewest, testing.AllocsPerRun(300, func() { _ = row.write(db) }))
+			var averages []float64
+			for range 5 {
+				averages = append(averages, testing.AllocsPerRun(200, func() { _ = row.write(db) }))
 			}
-			return fewest
+			slices.Sort(averages)
+			return averages[2]
 		}
 		most := row.most + 2 // a collection empties pools, and averages are rounded down
 		if underRace() {
