@@ -129,10 +129,10 @@ func (c *Conn) await() error {
 	}
 	c.leaveTurn()
 	err := reader.Wait()
+	c.hub.readers.Take() // first, so that few are queued beside workers
 	if reader.Filled() {
 		runtime.Gosched() // much comes: let workers run
 	}
-	c.hub.readers.Take()
 	return err
 }
 

@@ -183,6 +183,7 @@ func publish(ctx context.Context, h *hub) {
 // result is what an attack has done.
 type result struct {
 	calm, attacked      []time.Duration
+	past                []time.Duration // those of attacked after the cut
 	errs                []error
 	before, peak, after uint64 // live heap
 	rss                 int    // MiB, at the peak
@@ -239,6 +240,7 @@ func play(t *testing.T, a *attack, off bool) (r result) {
 			}
 			if r.cut == 0 && a.closed != "" && (a.ended(h.Stats().Closed) || a.code != "" && int(h.Stats().Refused[a.code]) >= a.conns) {
 				r.cut = time.Since(began)
+				r.attacked, _ = c.take()
 			}
 			if mustEnd && time.Since(began) > *duration && a.ended(h.Stats().Closed) {
 				end()
@@ -255,7 +257,12 @@ func play(t *testing.T, a *attack, off bool) (r result) {
 	if a.measure == nil && a.result == nil {
 		r.through, _ = strconv.ParseInt(strings.TrimSpace(out.String()), 10, 64)
 	}
-	r.attacked, r.errs = c.take()
+	r.past, r.errs = c.take()
+	r.attacked = append(r.attacked, r.past...)
+	slices.Sort(r.attacked)
+	if r.cut == 0 {
+		r.past = nil
+	}
 	r.after = liveHeap()
 	return r
 }
@@ -303,7 +310,7 @@ func TestAttacks(t *testing.T) {
 	if *pinned {
 		pin(t)
 	}
-	table := []string{tableHead, "|---|---|---|---|---|---|---|---|"}
+	table := []string{tableHead, "|---|---|---|---|---|---|---|---|---|"}
 	fmt.Println(strings.Join(table, "\n"))
 	add := func(row string) {
 		fmt.Println(row)

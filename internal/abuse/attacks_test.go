@@ -160,6 +160,16 @@ var attacks = []attack{
 		closed: "4008", some: true,
 	},
 	{
+		name: "15 pings of 60 KB whose replies nobody reads", conns: 500, attack: func(c *client) {
+			if c.dial() == 101 {
+				for range 15 { // within the budget of bytes
+					_, _ = c.conn.Write(bigPing)
+				}
+				<-c.ctx.Done()
+			}
+		}, // the queues together may hold these replies: the row is here for its figures
+	},
+	{
 		name: "an unfinished message with pings", conns: 50, attack: func(c *client) {
 			if c.dial() != 101 {
 				return

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const tableHead = "| attack | defence | honest p50/p99 calm | under attack | heap MiB before/peak/after | RSS MiB | all cut after | went through |"
+const tableHead = "| attack | defence | honest p50/p99 calm | under attack | after the cut | heap MiB before/peak/after | RSS MiB | all cut after | went through |"
 
 // The numbers of figures, in their order.
 const (
@@ -22,6 +22,8 @@ const (
 	calm99
 	attacked50
 	attacked99
+	past50
+	past99
 	heapBefore
 	heapPeak
 	heapAfter
@@ -36,7 +38,7 @@ type figures [count]int64
 
 func (r *result) figures() figures {
 	return figures{
-		int64(at(r.calm, 50)), int64(at(r.calm, 99)), int64(at(r.attacked, 50)), int64(at(r.attacked, 99)),
+		int64(at(r.calm, 50)), int64(at(r.calm, 99)), int64(at(r.attacked, 50)), int64(at(r.attacked, 99)), int64(at(r.past, 50)), int64(at(r.past, 99)),
 		int64(r.before), int64(r.peak), int64(r.after), int64(r.rss), int64(r.cut), r.through,
 	}
 }
@@ -55,18 +57,19 @@ func medians(all []figures) (m figures) {
 
 // row returns the row of the table in doc/SECURITY.md.
 func (f figures) row(a *attack, defence string) string {
-	cut, through := "-", "-"
+	cut, past, through := "-", "-", "-"
 	if f[cutAfter] > 0 {
 		cut = time.Duration(f[cutAfter]).Round(time.Millisecond).String()
 		if a.some {
 			cut += " (the first)"
 		}
+		past = fmt.Sprintf("%v/%v", time.Duration(f[past50]), time.Duration(f[past99]))
 	}
 	if a.counts {
 		through = fmt.Sprint(f[wentThrough])
 	}
-	return fmt.Sprintf("| %d x %s | %s | %v/%v | %v/%v | %d/%d/%d | %d | %s | %s |", a.conns, a.name, defence,
-		time.Duration(f[calm50]), time.Duration(f[calm99]), time.Duration(f[attacked50]), time.Duration(f[attacked99]),
+	return fmt.Sprintf("| %d x %s | %s | %v/%v | %v/%v | %s | %d/%d/%d | %d | %s | %s |", a.conns, a.name, defence,
+		time.Duration(f[calm50]), time.Duration(f[calm99]), time.Duration(f[attacked50]), time.Duration(f[attacked99]), past,
 		f[heapBefore]>>20, f[heapPeak]>>20, f[heapAfter]>>20, f[resident], cut, through)
 }
 
