@@ -31,10 +31,17 @@ const (
 type runners struct {
 	procs int // processors
 
-	mu    sync.Mutex // guards what follows
-	ready []*worker  // that wait to be run, longest first
-	count int        // goroutines
-	spare []*sockio.Yielder
+	mu      sync.Mutex // guards what follows
+	ready   []*worker  // that wait to be run, longest first
+	running []run      // by goroutines
+	count   int        // goroutines
+	spare   []*sockio.Yielder
+}
+
+// run is a worker that a goroutine runs, and how many small writes it began with.
+type run struct {
+	worker *worker
+	writes int64
 }
 
 // add makes a worker wait to be run. The caller calls start or work afterwards.
@@ -48,7 +55,7 @@ func (r *runners) add(w *worker) {
 func (r *runners) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for n := min(len(r.ready), r.limit()); r.count < n; r.count++ {
+	for n := min(len(r.running)+len(r.ready), r.limit()); r.count < n; r.count++ {
 		go r.run()
 	}
 }
@@ -58,6 +65,9 @@ func (r *runners) limit() int {
 	writes := int64(0)
 	for _, w := range r.ready {
 		writes += w.cost.Load()
+	}
+	for _, now := range r.running {
+		writes += now.writes + now.worker.cost.Load()
 	}
 	if writes > muchToWrite {
 		return r.procs
@@ -94,18 +104,19 @@ func (r *runners) takeSmall(budget int64) *worker {
 // run runs workers until none waits.
 func (r *runners) run() {
 	GrowStack(0)
-	w, y := r.take(nil)
+	w, y := r.take(nil, nil)
 	for w != nil {
 		w.round(y, math.MaxInt64)
-		w, y = r.take(y)
+		w, y = r.take(w, y)
 	}
 }
 
-// take takes a worker, and what lets others run meanwhile. If there is none, the goroutine
-// must end.
-func (r *runners) take(y *sockio.Yielder) (*worker, *sockio.Yielder) {
+// take takes a worker after the one that was run, and what lets others run meanwhile. If
+// there is none, the goroutine must end.
+func (r *runners) take(last *worker, y *sockio.Yielder) (*worker, *sockio.Yielder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.running = slices.DeleteFunc(r.running, func(past run) bool { return past.worker == last })
 	if len(r.ready) == 0 {
 		if r.count--; y != nil {
 			r.spare = append(r.spare, y)
@@ -121,6 +132,7 @@ func (r *runners) take(y *sockio.Yielder) (*worker, *sockio.Yielder) {
 	y.Poll = r.count >= r.procs
 	w := r.ready[0]
 	r.ready = slices.Delete(r.ready, 0, 1)
+	r.running = append(r.running, run{w, w.cost.Load()})
 	return w, y
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -174,7 +175,7 @@ func TestRunners(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members"), func(t *testing.T) {
 			e := newTestEngine(t, test.procs)
-			var running, most, written atomic.Int32
+			var running, written atomic.Int32
 			var all sync.WaitGroup
 			all.Add(test.want)
 			first := &sync.Map{}
@@ -185,16 +186,42 @@ func TestRunners(t *testing.T) {
 				if _, known := first.LoadOrStore(goroutineID(), true); known {
 					return
 				}
-				most.Store(max(most.Load(), running.Add(1)))
+				running.Add(1)
 				all.Done()
 				all.Wait() // until all that may are here
 			})
 			e.Deliver(messageTo("g", "x"))
 			e.Start()
 			require.NoError(t, e.Wait(t.Context()))
-			assert.EqualValues(t, test.want, most.Load())
+			assert.EqualValues(t, test.want, running.Load())
 			assert.EqualValues(t, test.members, written.Load())
 			e.Close()
 		})
 	}
+}
+
+// A worker that becomes ready while another one is busy is run beside it.
+func TestWorkersRunBesideABusyOne(t *testing.T) {
+	e := newTestEngine(t, 4)
+	busy, release := make(chan bool), make(chan bool)
+	var beside atomic.Int32
+	members(t, e, "busy", 1, func(p []byte) {
+		if strings.Contains(string(p), "long") {
+			busy <- true
+			<-release
+		}
+	})
+	members(t, e, "others", 1, func(p []byte) {
+		if strings.Contains(string(p), "short") {
+			beside.Add(1)
+		}
+	})
+	e.Deliver(messageTo("busy", "long"))
+	e.Start()
+	<-busy
+	e.Deliver(messageTo("others", "short"))
+	e.Start()
+	assert.Eventually(t, func() bool { return beside.Load() == 1 }, 5*time.Second, time.Millisecond)
+	close(release)
+	require.NoError(t, e.Wait(t.Context()))
 }

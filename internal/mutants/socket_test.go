@@ -84,6 +84,10 @@ var fanoutMutants = []mutant{
 		"return max(1, r.procs-1)", "return r.procs", "internal/fanout", "TestRunners", "",
 	},
 	{
+		"starts no goroutine beside a busy one", "internal/fanout/runners.go",
+		"min(len(r.running)+len(r.ready), r.limit())", "min(len(r.ready), r.limit())", "internal/fanout", "TestWorkersRunBesideABusyOne", "",
+	},
+	{
 		"publishers write to many", "internal/fanout/runners.go",
 		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestPublishersWriteToFewMembers", "",
 	},

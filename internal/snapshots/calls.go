@@ -97,11 +97,9 @@ func (c *Calls) Run(ctx context.Context, read Read) (*Encoded, error) {
 // waits for the next call. The context of read ends when all that share the call have
 // gone, and with the timeout.
 func (c *Calls) Share(ctx context.Context, key Key, at broker.Position, reach func(from broker.Position) bool, read Read) (*Encoded, broker.Position, error) {
-	shared := c.join(key, reach)
-	if shared != nil {
+	shared, isRunning := c.join(key, reach, &call{read: read, position: at, done: make(chan struct{})})
+	if isRunning {
 		at = shared.position
-	} else {
-		shared = c.enter(key, &call{read: read, position: at, done: make(chan struct{})})
 	}
 	select {
 	case <-shared.done:
@@ -114,29 +112,32 @@ func (c *Calls) Share(ctx context.Context, key Key, at broker.Position, reach fu
 	return nil, at, ctx.Err()
 }
 
-// join returns the call that is running, if the caller can share it.
-func (c *Calls) join(key Key, reach func(from broker.Position) bool) *call {
+// join returns the call that is running, if the caller can share it, else one that begins
+// later. Those that find none running at the same time share one.
+func (c *Calls) join(key Key, reach func(from broker.Position) bool, mine *call) (shared *call, isRunning bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	t := c.keys[key]
 	if t == nil || t.running == nil || t.running.ended {
-		c.mu.Unlock()
-		return nil
+		return c.enter(key, mine), false
 	}
 	running := t.running
 	running.sharers++ // it must not end while reach reads
 	running.joined++
 	c.mu.Unlock()
-	if reach(running.position) {
-		return running
+	ok := reach(running.position)
+	if !ok {
+		c.leave(key, running)
 	}
-	c.leave(key, running)
-	return nil
+	c.mu.Lock()
+	if ok {
+		return running, true
+	}
+	return c.enter(key, mine), false
 }
 
-// enter returns a call that begins later.
+// enter returns a call that begins later. It is called with the lock.
 func (c *Calls) enter(key Key, mine *call) (shared *call) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	t := c.keys[key]
 	switch {
 	case t == nil:
