@@ -24,7 +24,7 @@ KILLS     ?= $(if $(SMALL),2,100)
 long = cd $(1) && go test -count=1 -timeout 60m -run '^$(2)$$' $(3)
 
 ENGINE_FAULTS ?= $(if $(SMALL),1,20)
-PARTITIONS    ?= $(if $(SMALL),5,300)
+PARTITIONS    ?= $(if $(SMALL),2,300)
 ROLLING       ?= $(if $(SMALL),,-pages 2000 -rounds 50)
 
 # The modules besides the root, those of adapters apart.
