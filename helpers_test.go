@@ -47,10 +47,13 @@ func send(t testing.TB, ws *websocket.Conn, text string) {
 	require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte(text)))
 }
 
+// receive returns the next message. It fails rather than hang where none comes.
 func receive(t testing.TB, ws *websocket.Conn) string {
 	t.Helper()
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(30 * time.Second)))
 	_, text, err := ws.ReadMessage()
 	require.NoError(t, err)
+	require.NoError(t, ws.SetReadDeadline(time.Time{}))
 	return string(text)
 }
 
@@ -65,8 +68,9 @@ func subscribed(id int, group string, offset int) string {
 	return fmt.Sprintf(`{"id":%d,"type":"subscribe","data":{"group":"%s","epoch":"{{epoch}}","offset":%d}}`, id, group, offset)
 }
 
-// closeCode reads to the end and returns the close code of the hub.
+// closeCode reads to the end and returns the close code of the hub, 0 where none comes.
 func closeCode(ws *websocket.Conn) int {
+	_ = ws.SetReadDeadline(time.Now().Add(30 * time.Second))
 	for {
 		if _, _, err := ws.ReadMessage(); err != nil {
 			var closed *websocket.CloseError

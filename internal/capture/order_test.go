@@ -235,7 +235,8 @@ func (r *orderRun) write(rng *rand.Rand, tx *trackedTx, i *imitation, kept *orde
 	}
 	statement := statementOf(table, key)
 	if rng.IntN(8) == 0 {
-		statement = &Statement{Table: table, Unknown: ErrManyRows}
+		statement = statementOf(table)
+		statement.Unknown = ErrManyRows
 	}
 	tx.wrote(statement)
 	kept.changes = append(kept.changes, orderChange{row, value})
