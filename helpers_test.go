@@ -50,7 +50,7 @@ func send(t testing.TB, ws *websocket.Conn, text string) {
 // receive returns the next message. It fails rather than hang where none comes.
 func receive(t testing.TB, ws *websocket.Conn) string {
 	t.Helper()
-	require.NoError(t, ws.SetReadDeadline(time.Now().Add(30 * time.Second)))
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(30*time.Second)))
 	_, text, err := ws.ReadMessage()
 	require.NoError(t, err)
 	require.NoError(t, ws.SetReadDeadline(time.Time{}))
