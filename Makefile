@@ -29,11 +29,11 @@ ROLLING       ?= $(if $(SMALL),,-pages 2000 -rounds 50)
 
 # The modules besides the root, those of adapters apart.
 ADAPTERS := redisbroker sqlbroker natsbroker
-MODULES  := internal/integration bench doc/broker-example doc/token-example outbox example/nodes $(ADAPTERS)
+MODULES  := internal/integration internal/integration/drivers bench doc/broker-example doc/token-example outbox example/nodes $(ADAPTERS)
 
 CAMPAIGNS := portable mutants programs schedules isolation burst race fuzz faults integration bursts js e2e life nodes abuse
 
-.PHONY: help run quick test check campaign $(CAMPAIGNS) abuse-table dist structure bench bench-defences bench-compare bench-updates bench-nodes screenshot fmt
+.PHONY: help run quick test check campaign $(CAMPAIGNS) abuse-table drivers dist structure bench bench-defences bench-compare bench-updates bench-nodes screenshot fmt
 
 help: ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -103,6 +103,9 @@ integration: ## run the suites of writes on PostgreSQL, MariaDB and SQLite, and 
 	cd internal/integration && go test -race -shuffle=on -timeout 60m . -programs $(PROGRAMS)
 	cd doc/broker-example && go test -race -shuffle=on ./...
 	cd doc/token-example && go test -race -shuffle=on ./...
+
+drivers: ## run the suites of writes on SQLite with drivers that need no C compiler; a minute, and two to compile them
+	cd internal/integration/drivers && go test -timeout 60m . -programs $(PROGRAMS)
 
 bursts: ## let eight writers write the same rows BURSTS times on each database, and compare the order
 	$(call long,internal/integration,TestBursts,-timeout 24h -bursts $(BURSTS))

@@ -312,12 +312,12 @@ var tableCases = []tableCase{
 		want: []string{`resync zero-{pk} {"reason":"unknown"}`},
 	},
 	{
-		name: "a virtual table", only: "SQLite", tables: tablesOf("CREATE VIRTUAL TABLE looses USING fts4(id, project_id, title)"),
+		name: "a virtual table", only: "SQLite", tables: tablesOf("CREATE VIRTUAL TABLE looses USING FULLTEXT(id, project_id, title)"),
 		run:  func(db *gorm.DB) error { return db.Create(&Loose{ProjectID: ptr(uint(1)), Title: "a"}).Error },
 		want: []string{unknownProject},
 	},
 	{
-		name: "a virtual table, update", only: "SQLite", tables: tablesOf("CREATE VIRTUAL TABLE looses USING fts4(id, project_id, title)"), fill: viewed,
+		name: "a virtual table, update", only: "SQLite", tables: tablesOf("CREATE VIRTUAL TABLE looses USING FULLTEXT(id, project_id, title)"), fill: viewed,
 		run:  func(db *gorm.DB) error { return db.Model(&Loose{}).Where("title = ?", "a").Update("title", "b").Error },
 		want: []string{unknownProject},
 	},

@@ -21,6 +21,8 @@ type Engine struct {
 	Name string // the column in doc/WRITES.md
 	SQL  string // the language: "sqlite", "postgres" or "mysql"
 
+	Fulltext string // the module of SQLite for full-text tables; defaults to "fts4"
+
 	// Open opens a new and empty database, which goes away with the test.
 	Open func(tb testing.TB, config gorm.Config) *gorm.DB
 }

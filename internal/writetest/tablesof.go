@@ -1,6 +1,7 @@
 package writetest
 
 import (
+	"cmp"
 	"strings"
 )
 
@@ -28,7 +29,7 @@ func tablesOf(statements ...string) func(Engine) []string {
 			for word, meaning := range types[e.SQL] {
 				statement = strings.ReplaceAll(statement, word, meaning)
 			}
-			made = append(made, statement)
+			made = append(made, strings.ReplaceAll(statement, "FULLTEXT", cmp.Or(e.Fulltext, "fts4")))
 		}
 		return made
 	}
