@@ -63,7 +63,7 @@ func TestUnavailableDiffersFromDenied(t *testing.T) {
 	send(t, ws, load)
 	assert.Contains(t, receive(t, ws), `"snapshot":7`)
 	go func() { _ = closeCode(ws) }()
-	require.NoError(t, hub.Shutdown(t.Context()))
+	shutDown(t, hub)
 	assert.Equal(t, 1, strings.Count(log.String(), "the database is away"))
 }
 

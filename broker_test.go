@@ -260,7 +260,7 @@ func TestShutdownWithoutABroker(t *testing.T) {
 		start := time.Now()
 		var done sync.WaitGroup
 		done.Go(func() { _ = closeCode(ws) })
-		require.NoError(t, hub.Shutdown(t.Context()))
+		shutDown(t, hub)
 		assert.LessOrEqual(t, time.Since(start), flushTimeout+time.Second, "a call that does not end is abandoned")
 		done.Wait()
 	})
@@ -326,7 +326,7 @@ func TestShutdownPublishesWhatWaits(t *testing.T) {
 			require.NoError(t, hub.Publish(t.Context(), change(n)))
 		}
 		time.AfterFunc(3*time.Second, func() { b.down.Store(false) })
-		require.NoError(t, hub.Shutdown(t.Context()))
+		shutDown(t, hub)
 		for n := range 500 {
 			assert.Contains(t, receive(t, ws), changed(n, n+1))
 		}

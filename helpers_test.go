@@ -82,14 +82,20 @@ func closeCode(ws *websocket.Conn) int {
 	}
 }
 
+// shutDown ends the hub. It fails rather than hang where the hub does not end.
+func shutDown(t testing.TB, hub *Hub) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	assert.NoError(t, hub.Shutdown(ctx))
+}
+
 // serve returns the WebSocket URL of the hub; both end with the test.
 func serve(t testing.TB, hub *Hub) string {
 	t.Helper()
 	s := httptest.NewServer(hub)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		assert.NoError(t, hub.Shutdown(ctx))
+		shutDown(t, hub)
 		s.Close()
 	})
 	return "ws" + strings.TrimPrefix(s.URL, "http")

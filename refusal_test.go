@@ -148,7 +148,7 @@ func TestHidingMiddlewareIsNamed(t *testing.T) {
 	assert.Contains(t, lines[0], "writer=rohrpost.opaque")
 	assert.Contains(t, lines[0], "Unwrap() http.ResponseWriter")
 	assert.Equal(t, map[string]uint64{"handshake": 1}, hub.Stats().Refused)
-	require.NoError(t, hub.Shutdown(t.Context()))
+	shutDown(t, hub)
 }
 
 // Every refusal of a request has a code, and Stats counts it under that.
@@ -252,7 +252,7 @@ func TestFailingHijack(t *testing.T) {
 				require.Error(t, err)
 			}
 			require.NoError(t, dial(t, address).Close())
-			require.NoError(t, hub.Shutdown(t.Context()))
+			shutDown(t, hub)
 		})
 	}
 }

@@ -2,7 +2,6 @@ package rohrpost
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -264,9 +262,7 @@ func TestRFC6455(t *testing.T) {
 func serveTLS(t *testing.T, hub *Hub) func(t testing.TB) *rawClient {
 	server := httptest.NewTLSServer(hub)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		assert.NoError(t, hub.Shutdown(ctx))
+		shutDown(t, hub)
 		server.Close()
 	})
 	config := server.Client().Transport.(*http.Transport).TLSClientConfig

@@ -129,7 +129,7 @@ func TestPosition(t *testing.T) {
 	assert.False(t, encoded, "a plain message is not kept")
 	require.NoError(t, hub.Publish(t.Context(), Change{Group: "g", Type: Create, Object: spy}))
 	assert.True(t, encoded, "a change is kept")
-	require.NoError(t, hub.Shutdown(t.Context()))
+	shutDown(t, hub)
 	_, err = hub.Position(t.Context(), "g")
 	require.ErrorIs(t, err, ErrClosed)
 }

@@ -36,7 +36,7 @@ func TestUnrenderedChanges(t *testing.T) {
 	c, socket := connect(t, hub, false)
 	defer func() {
 		c.member.Abort()
-		assert.NoError(t, hub.Shutdown(t.Context()))
+		shutDown(t, hub)
 	}()
 
 	postersMade.Store(0)

@@ -394,7 +394,7 @@ func TestNothingOfAnotherViewFollows(t *testing.T) {
 			checkTurns(t, ws)
 			publishing.Wait()
 			go func() { _ = closeCode(ws) }()
-			require.NoError(t, hub.Shutdown(t.Context()))
+			shutDown(t, hub)
 		})
 	}
 }
