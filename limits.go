@@ -18,8 +18,8 @@ type Limits struct {
 	// may nest. The hub answers a deeper one with an error. Defaults to 64.
 	MaxDepth int
 
-	// MaxGroups is the number of groups of which a connection may be a member.
-	// Defaults to 128.
+	// MaxGroups is the number of groups of which a connection may be a member. A request for
+	// one more is refused before Allow is asked. Defaults to 128.
 	MaxGroups int
 
 	// MaxConnections is the number of open connections. The hub refuses more with 503.

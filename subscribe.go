@@ -26,6 +26,9 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 		return nil, codedError(wire.CodeMalformed, "%w", err)
 	}
 	c.keepToken(r.Field(tokenField))
+	if err := c.member.MayJoin(c.hub.streamsOf(group)...); err != nil {
+		return nil, outward(err) // before Allow is asked, and a history begins
+	}
 	p := &permit{conn: c, group: group}
 	ctx = context.WithValue(ctx, requestKey{}, r)
 	if err := p.Decide(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -218,4 +219,39 @@ func TestResumingManyGroups(t *testing.T) {
 		}
 	}
 	assert.Zero(t, hub.Stats().SlowConsumers)
+}
+
+// A connection that is in as many groups as it may be is refused before Allow is asked, and
+// before the group has a history. It may ask again for what it has, also for another view.
+func TestTooManyGroupsAreRefusedFirst(t *testing.T) {
+	hub := NewHub(Config{Logger: slog.New(slog.DiscardHandler), Limits: Limits{MaxGroups: 2}})
+	var asked []string
+	hub.Allow("plain-{id}", func(_ context.Context, _ *Conn, p Params) error {
+		asked = append(asked, "plain-"+p["id"])
+		return nil
+	})
+	views := []string{"staff", "guest"}
+	hub.AllowViews("board-{id}", views, func(_ context.Context, _ *Conn, p Params) (string, error) {
+		asked = append(asked, "board-"+p["id"])
+		return views[len(asked)%2], nil
+	})
+	ws := dial(t, serve(t, hub))
+	ask := func(group string) string {
+		send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"`+group+`"}}`)
+		return receive(t, ws)
+	}
+	for _, group := range []string{"board-1", "plain-1", "plain-1", "board-1"} {
+		assert.NotContains(t, ask(group), "error", group)
+	}
+	for _, group := range []string{"plain-2", "board-2", "unknown"} {
+		assert.Contains(t, ask(group), `"code":"too_many_groups"`, group)
+	}
+	assert.Equal(t, []string{"board-1", "plain-1", "plain-1", "board-1"}, asked)
+	assert.False(t, hub.upstream.HasHistory("plain-2"))
+	conn := hub.Members("plain-1")[0]
+	require.NoError(t, conn.Join("plain-1"))
+	conn.Leave("board-1")
+	assert.NotContains(t, ask("plain-2"), "error")
+	assert.NotContains(t, ask("plain-1"), "error", "it is in the group by Join")
+	assert.Equal(t, 2, hub.Stats().Memberships)
 }

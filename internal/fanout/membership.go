@@ -42,6 +42,26 @@ func (m *Member) Join(name string) error {
 	return err
 }
 
+// MayJoin returns ErrTooManyGroups for a member that is in as many groups as it may, and in
+// none of these. Others may join meanwhile: the step that joins looks again.
+func (m *Member) MayJoin(groups ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.isFull() || slices.ContainsFunc(groups, m.isIn) {
+		return nil
+	}
+	return ErrTooManyGroups
+}
+
+// isFull is called with the lock of the member.
+func (m *Member) isFull() bool { return over(m.count+1, m.engine.config.MaxGroups) }
+
+// isIn is called with the lock of the member.
+func (m *Member) isIn(group string) bool {
+	l := m.engine.groups.list(group, m.worker)
+	return l != nil && m.groups[l].wanted
+}
+
 // mayJoin is called with the locks of the shard and of the member.
 func (m *Member) mayJoin(g *group) error {
 	switch l := g.list(m.worker); {
@@ -49,7 +69,7 @@ func (m *Member) mayJoin(g *group) error {
 		return ErrClosed
 	case l != nil && m.groups[l].wanted:
 		return nil
-	case over(m.count+1, m.engine.config.MaxGroups):
+	case m.isFull():
 		return ErrTooManyGroups
 	}
 	return nil
