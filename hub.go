@@ -44,8 +44,8 @@ type Hub struct {
 	handshakes *places.Shares // that are under way
 	functions  *places.Shares // of the program that run
 	buffers    sockio.Buffers
-	readers    budget.Slots // of readers that do not wait
-	decoders   budget.Slots // of dispatchers, outside of what may wait
+	readers    *budget.Slots // of readers that do not wait
+	decoders   *budget.Slots // of dispatchers, outside of what may wait
 	rates      budget.InboundRates
 	pressure   *budget.Pressure // of all queues
 	relieving  atomic.Bool

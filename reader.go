@@ -128,12 +128,8 @@ func (c *Conn) await() error {
 		c.limitMessage()
 	}
 	c.leaveTurn()
-	err := reader.Wait()
-	c.hub.readers.Take() // first, so that few are queued beside workers
-	if reader.Filled() {
-		runtime.Gosched() // much comes: let workers run
-	}
-	return err
+	defer c.takeTurn()
+	return reader.Wait()
 }
 
 // charge charges a frame before its payload is read. Over a budget of messages or bytes it
@@ -147,7 +143,7 @@ func (c *Conn) charge(h *frames.Header, now time.Time) error {
 		return nil
 	}
 	c.leaveTurn()
-	defer c.hub.readers.Take()
+	defer c.takeTurn()
 	select {
 	case <-time.After(pause):
 	case <-c.ctx.Done():
@@ -161,6 +157,15 @@ func (c *Conn) leaveTurn() {
 	c.hub.readers.Leave()
 }
 
+// takeTurn ends leaveTurn. Where much comes, it lets others run: the reader and dispatch wake
+// each other, and the scheduler prefers a goroutine that was woken to all that wait.
+func (c *Conn) takeTurn() {
+	c.hub.readers.Take() // first, so that few are queued beside workers
+	if c.socket.reader.Filled() {
+		runtime.Gosched()
+	}
+}
+
 // source is a Conn from which package frames reads.
 type source Conn
 
@@ -172,7 +177,7 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	c.limitMessage()
 	c.leaveTurn()
-	defer c.hub.readers.Take()
+	defer c.takeTurn()
 	return c.socket.reader.Read(p)
 }
 
@@ -221,7 +226,7 @@ func (c *Conn) accept(in inbound) {
 		return
 	}
 	c.leaveTurn()
-	defer c.hub.readers.Take()
+	defer c.takeTurn()
 	select {
 	case <-room:
 	case <-c.ctx.Done():

@@ -32,6 +32,14 @@ var hostileMutants = []mutant{
 		"		if !c.frames.Partial() {\n			c.messageDone()", "		if false {\n			c.messageDone()", "", "TestPiecesInTime", "",
 	},
 	{
+		"hands slots on without a pause", "internal/budget/slots.go",
+		"	if s.handed.Add(1)%yieldEvery == 0 {", "	if s.handed.Add(1) == 0 {", "internal/budget", "TestSlotsLetOthersRun", "",
+	},
+	{
+		"reads much without a pause", "reader.go",
+		"	if c.socket.reader.Filled() {", "	if false {", "", "TestMuchInputLetsOthersRun", "",
+	},
+	{
 		"does not pause before it cuts", "internal/budget/inbound.go",
 		"	return pause, Within\n", "	return 0, use\n", "", "TestExcessIsCut", "",
 	},

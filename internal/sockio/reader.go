@@ -50,7 +50,9 @@ func (r *Reader) Filled() bool { return r.filled }
 // Read implements io.Reader. It waits for something to read.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.raw == nil && len(r.unread) == 0 && len(p) >= ownSize {
-		return r.socket.Read(p)
+		n, err := r.socket.Read(p)
+		r.filled = n == len(p)
+		return n, err
 	}
 	if err := r.Wait(); err != nil {
 		return 0, err
