@@ -22,7 +22,7 @@
 //	err := db.Use(rohrpost.Plugin(hub))     // db is a *gorm.DB
 //	http.Handle("/ws/rohrpost/", hub)       // where clients connect
 //	http.Handle("/rohrpost/", js.Handler()) // the JavaScript client
-//	defer hub.Shutdown(ctx)
+//	defer hub.Shutdown(ctx)                 // after the Shutdown of the http.Server
 //
 // In the page:
 //

@@ -311,6 +311,9 @@ func (h *Hub) warn(t *throttle, text string, args ...any) {
 // hub aborts the connections that are left, and Shutdown returns the error of ctx; then
 // only handlers that ignore their context may still run. Shutdown may be called more
 // than once.
+//
+// Call http.Server.Shutdown first: it waits for requests that write, whose changes the hub
+// then still sends, and knows none of the hub's connections.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	conns := h.conns.Close()
 	for _, c := range conns {

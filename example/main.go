@@ -93,10 +93,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	return end(context.WithoutCancel(ctx), server, hub)
+}
+
+// end lets the program end so that no write fails and none is lost. The server accepts
+// nothing more, and waits for the requests under way. The hub ends last, since these publish
+// to it. Its connections are none of the server any more.
+func end(ctx context.Context, server *http.Server, hub *rohrpost.Hub) error {
+	serving, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	// The hub first: the server no longer owns the hijacked connections.
-	return errors.Join(hub.Shutdown(shutdown), server.Shutdown(shutdown))
+	err := server.Shutdown(serving)
+	closing, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return errors.Join(err, hub.Shutdown(closing))
 }
 
 // newHandler combines the page, the API and the hub. It accepts requests that change
