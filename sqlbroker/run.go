@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/rohrpost/rohrpost/broker"
 )
 
@@ -24,9 +22,6 @@ const (
 	// cleanedRows is the number of messages that one statement drops, so that no lock is
 	// held for long.
 	cleanedRows = 1000
-
-	// pollListening is the time between two looks while the Broker also listens.
-	pollListening = time.Second
 
 	// pollTimeout is the time that a look may take.
 	pollTimeout = 5 * time.Second
@@ -48,7 +43,7 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 	var listening sync.WaitGroup
 	defer listening.Wait()
 	defer cancel()
-	p := &poll{broker: b, deliver: deliver, pause: b.config.PollBusy, idle: b.config.PollIdle}
+	p := &poll{broker: b, deliver: deliver, pause: b.config.PollBusy}
 	if err := b.locked(ctx, 0, func(t *transaction) (err error) {
 		p.last, err = t.newest()
 		return err
@@ -56,7 +51,6 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 		return fmt.Errorf("sqlbroker: listen: %w", err)
 	}
 	if b.config.Listen != "" {
-		p.idle = pollListening
 		listening.Go(func() { b.listen(ctx) })
 	}
 	ready()
@@ -111,12 +105,12 @@ func (b *Broker) wakeRun() {
 
 // poll looks for messages, again and again.
 type poll struct {
-	broker      *Broker
-	deliver     func(batch []broker.Message)
-	last        mark             // the message that was read last
-	batch       []broker.Message // that has come in part
-	pause, idle time.Duration
-	cleaned     time.Time
+	broker  *Broker
+	deliver func(batch []broker.Message)
+	last    mark             // the message that was read last
+	batch   []broker.Message // that has come in part
+	pause   time.Duration
+	cleaned time.Time
 }
 
 func (p *poll) run(ctx context.Context) error {
@@ -134,7 +128,7 @@ func (p *poll) run(ctx context.Context) error {
 		if count == maxPolled {
 			continue
 		}
-		if p.pause = min(2*p.pause, p.idle); count > 0 {
+		if p.pause = min(2*p.pause, p.broker.idle()); count > 0 {
 			p.pause = p.broker.config.PollBusy
 		}
 		if err := p.clean(ctx); err != nil {
@@ -260,41 +254,6 @@ func (b *Broker) dropMessages(ctx context.Context, until int64) error {
 		last := numbers[len(numbers)-1]
 		if err := b.db.WithContext(ctx).Table(b.tables.messages).Where("seq <= ?", last).Delete(&message{}).Error; err != nil {
 			return err
-		}
-	}
-}
-
-// channel returns the channel on which PostgreSQL notifies.
-func (b *Broker) channel() string { return "rohrpost_" + b.config.App }
-
-// listen wakes Run when another process has published. While it is not connected, Run
-// looks by itself.
-func (b *Broker) listen(ctx context.Context) {
-	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 5*time.Second) {
-		if b.listenOnce(ctx) {
-			pause = 100 * time.Millisecond
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// listenOnce listens until the connection ends, and reports whether there was one.
-func (b *Broker) listenOnce(ctx context.Context) bool {
-	conn, err := pgx.Connect(ctx, b.config.Listen)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{b.channel()}.Sanitize()); err != nil {
-		return false
-	}
-	for {
-		b.wakeRun()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return true
 		}
 	}
 }

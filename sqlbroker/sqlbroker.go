@@ -15,9 +15,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -45,8 +47,12 @@ type Config struct {
 
 	// Listen is the connection string of a PostgreSQL server on which the Broker listens for
 	// what other processes publish. It must lead to the server itself: LISTEN does not work
-	// behind PgBouncer in transaction mode. Defaults to "": the database is polled.
+	// behind PgBouncer in transaction mode, where the Broker logs that, and polls. Defaults to
+	// "": the database is polled.
 	Listen string
+
+	// Logger logs that Listen does not work. Defaults to slog.Default().
+	Logger *slog.Logger
 
 	// MaxMessages is the number of messages kept of all groups. Defaults to 100,000.
 	MaxMessages int
@@ -74,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxMessages = cmp.Or(c.MaxMessages, 100_000)
 	c.MaxAge = cmp.Or(c.MaxAge, 5*time.Minute)
 	c.KeepUnused = cmp.Or(c.KeepUnused, 5*time.Minute)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
 	c.PollBusy = cmp.Or(c.PollBusy, 25*time.Millisecond)
 	c.PollIdle = cmp.Or(c.PollIdle, 250*time.Millisecond)
 	if 0 < c.KeepUnused && c.KeepUnused < time.Minute {
@@ -102,6 +111,7 @@ type Broker struct {
 	wake   chan struct{}
 
 	migrating chan struct{} // has one place
+	listening atomic.Bool   // notifications come
 
 	mu       sync.Mutex // guards what follows
 	migrated bool
