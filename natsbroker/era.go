@@ -265,6 +265,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: start the server with JetStream (-js), and allow the account to use it", err)
 	case errors.As(err, &api) && (api.ErrorCode == 10023 || api.ErrorCode == 10047 || api.ErrorCode == 10028 || api.ErrorCode == 10002):
 		return fmt.Errorf("%w: raise the limits of JetStream, or lower Config.MaxBytes", err)
+	case errors.As(err, &api) && api.ErrorCode == codeIncomplete:
+		return fmt.Errorf("%w: make room on the disk of the server, if it is full", err)
 	}
 	return err
 }

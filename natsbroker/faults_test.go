@@ -90,6 +90,20 @@ func TestFull(t *testing.T) {
 	})
 }
 
+// TestFullDisk fills the disk on which the server keeps its files.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := enginefaults.NewDisk(t, 64<<20)
+	s := startServer(t, "--jetstream", "--store_dir", disk.Dir)
+	enginefaults.RunFull(t, enginefaults.Config{
+		Open: func() broker.Broker {
+			b, err := natsbroker.New(connect(t, s.address()), natsbroker.Config{App: "full", Files: true, MaxBytes: -1})
+			require.NoError(t, err)
+			return b
+		},
+	}, enginefaults.Full{Fill: disk.Fill, Empty: disk.Empty, Signals: true, Remedy: "make room on the disk of the server"})
+}
+
 // TestFullBytes reaches Config.MaxBytes while lines of pages are cut: the server drops
 // messages that pages have missed.
 func TestFullBytes(t *testing.T) {

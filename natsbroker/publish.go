@@ -30,6 +30,7 @@ const (
 	codeWrongLastInFlight jetstream.ErrorCode = 10164
 	codeNoMessage         jetstream.ErrorCode = 10037
 	codeTooMany           jetstream.ErrorCode = 10210
+	codeIncomplete        jetstream.ErrorCode = 10176 // what it says where it cannot store
 )
 
 // maxSources is the number of sources that a Broker knows.

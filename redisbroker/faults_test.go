@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"flag"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,4 +63,32 @@ func TestFull(t *testing.T) {
 		Fill: limit("1mb"), Empty: limit("0"), Signals: true,
 		Remedy: "raise maxmemory, or choose a maxmemory-policy that evicts",
 	})
+}
+
+// TestFullDisk fills the disk on which the server keeps its data.
+func TestFullDisk(t *testing.T) {
+	for name, options := range map[string][]string{
+		"append-only file": {"--appendonly", "yes"},
+		"snapshots":        {"--save", "1 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk, app := enginefaults.NewDisk(t, 64<<20), "test-"+rand.Text()
+			s := startServer(t, append(options, "--dir", disk.Dir)...)
+			admin := connect(t, s.address())
+			refuses := func() bool {
+				err := admin.Do(context.Background(), admin.B().Set().Key("key").Value("value").Build()).Error()
+				return err != nil && strings.Contains(err.Error(), "MISCONF")
+			}
+			enginefaults.RunFull(t, enginefaults.Config{
+				Open: func() broker.Broker { return open(t, s.address(), redisbroker.Config{App: app}) },
+			}, enginefaults.Full{
+				Fill: func() {
+					disk.Fill()
+					require.Eventually(t, refuses, 20*time.Second, 10*time.Millisecond)
+				},
+				Empty: disk.Empty, Signals: true, Remedy: "make room on the disk of Redis",
+			})
+		})
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,8 +177,14 @@ func refuse(batch *broker.Batch) error {
 
 // explain adds the remedy to an error that an operator must end.
 func explain(err error) error {
-	if answer, ok := rueidis.IsRedisErr(err); ok && len(answer.Error()) >= 3 && answer.Error()[:3] == "OOM" {
+	answer, ok := rueidis.IsRedisErr(err)
+	switch {
+	case !ok:
+		return err
+	case strings.HasPrefix(answer.Error(), "OOM"):
 		return fmt.Errorf("%w: raise maxmemory, or choose a maxmemory-policy that evicts, such as allkeys-lru", err)
+	case strings.Contains(answer.Error(), "MISCONF"):
+		return fmt.Errorf("%w: make room on the disk of Redis, or turn off what it writes there (appendonly, save)", err)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 
 	"github.com/rohrpost/rohrpost/broker"
@@ -86,6 +87,37 @@ func TestPartitions(t *testing.T) {
 				}
 				return through.broker(t, c)
 			}, enginefaults.Config{Pages: 40, Rate: 50, Log: t.Output()})
+		})
+	}
+}
+
+// TestFullDisk fills the disk on which the database keeps its data.
+func TestFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes databases")
+	}
+	for name, start := range map[string]func(t testing.TB, dir string) *server{
+		"PostgreSQL": newPostgresIn,
+		"MariaDB":    newMariaDBIn,
+		"SQLite": func(_ testing.TB, dir string) *server {
+			return &server{dial: sqlite.Open("file:" + dir + "/broker.db?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := enginefaults.NewDisk(t, 256<<20)
+			s := start(t, disk.Dir)
+			enginefaults.RunFull(t, enginefaults.Config{
+				Open: func() broker.Broker { return s.broker(t, sqlbroker.Config{App: "full"}) },
+			}, enginefaults.Full{
+				Fill: disk.Fill,
+				Empty: func() {
+					if disk.Empty(); s.Server != nil && !s.answers() { // it has given up
+						s.Kill()
+						s.Start()
+					}
+				},
+				Partial: true, Remedy: "make room on the disk of the database",
+			})
 		})
 	}
 }

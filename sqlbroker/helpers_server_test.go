@@ -71,10 +71,13 @@ func folder(t testing.TB, owner string) string {
 	return dir
 }
 
-func newPostgres(t testing.TB) *server {
+func newPostgres(t testing.TB) *server { return newPostgresIn(t, folder(t, "postgres")) }
+
+// newPostgresIn is newPostgres with its data in a folder.
+func newPostgresIn(t testing.TB, dir string) *server {
 	bin := "/usr/lib/postgresql/*/bin"
 	initdb, path := program(t, "initdb", bin), program(t, "postgres", bin)
-	s := &server{dir: folder(t, "postgres"), port: enginefaults.FreePort(t), processes: true}
+	s := &server{dir: dir, port: enginefaults.FreePort(t), processes: true}
 	out, err := as(t, "postgres", exec.Command(initdb, "-D", s.dir+"/data", "-U", "postgres", "--auth=trust", "--no-sync")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	s.dial = postgres.Open(s.dsn())
@@ -88,9 +91,12 @@ func (s *server) dsn() string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres sslmode=disable connect_timeout=2", s.port)
 }
 
-func newMariaDB(t testing.TB) *server {
+func newMariaDB(t testing.TB) *server { return newMariaDBIn(t, folder(t, "mysql")) }
+
+// newMariaDBIn is newMariaDB with its data in a folder.
+func newMariaDBIn(t testing.TB, dir string) *server {
 	install, path := program(t, "mariadb-install-db"), program(t, "mariadbd")
-	s := &server{dir: folder(t, "mysql"), port: enginefaults.FreePort(t)}
+	s := &server{dir: dir, port: enginefaults.FreePort(t)}
 	out, err := as(t, "mysql", exec.Command(install, "--no-defaults", "--datadir="+s.dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	s.dial = mysql.Open(fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql?parseTime=true&timeout=2s", s.port))

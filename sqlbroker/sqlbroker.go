@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -285,7 +286,7 @@ func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("sqlbroker: publish: %w", err)
+			return fmt.Errorf("sqlbroker: publish: %w", explain(err))
 		}
 		b.know(newest)
 		b.wakeRun()
@@ -308,6 +309,17 @@ func refuse(batch *broker.Batch) error {
 		return nil
 	}
 	return &broker.RefusedError{Source: batch.Source, Number: batch.Number, Err: err}
+}
+
+// explain adds the remedy to an error that an operator must end. Each driver has its own type
+// of errors; PostgreSQL, MySQL and SQLite say one of these words.
+func explain(err error) error {
+	for _, text := range []string{"No space left on device", "is full"} {
+		if strings.Contains(err.Error(), text) {
+			return fmt.Errorf("%w: make room on the disk of the database", err)
+		}
+	}
+	return err
 }
 
 // Limits implements broker.Limiter.

@@ -21,6 +21,10 @@ type Full struct {
 	// Remedy is in the one line that each hub logs. Required.
 	Remedy string
 
+	// Partial is true if the full engine may still take what is small: then a hub may log the
+	// remedy never, or again.
+	Partial bool
+
 	// Signals is true if messages that are kept nowhere still arrive.
 	Signals bool
 }
@@ -34,6 +38,10 @@ func RunFull(t *testing.T, c Config, f Full) Result {
 	c.Pages, c.Rate = 20, 50
 	c.fault = func(t testing.TB, e *test) {
 		f.Fill()
+		for tries := 0; tries < 200 && log.count(f.Remedy) == 0; tries++ { // it may have some room left
+			e.publishOne(0, incompressible(bulkBytes))
+			time.Sleep(20 * time.Millisecond)
+		}
 		e.publishBulk(t, maxQueue/bulkBytes)
 		for range 20 { // which nothing is left for
 			e.publishOne(0, strings.Repeat("x", bulkBytes))
@@ -45,7 +53,11 @@ func RunFull(t *testing.T, c Config, f Full) Result {
 		f.Empty()
 	}
 	r := Run(t, c)
-	assert.Equal(t, 2, log.count(f.Remedy), "each hub logs once what is to be done")
+	if f.Partial {
+		assert.NotZero(t, log.count(f.Remedy), "what is to be done")
+	} else {
+		assert.Equal(t, 2, log.count(f.Remedy), "each hub logs once what is to be done")
+	}
 	assert.NotZero(t, r.Resyncs["overflow"], "the group that has lost changes")
 	return r
 }

@@ -18,8 +18,8 @@ import (
 
 const (
 	// healedWithin is the time in which all pages have what was published while a hub was
-	// cut off. A quiet machine needs less than 12 seconds.
-	healedWithin = 30 * time.Second
+	// cut off.
+	healedWithin = 12 * time.Second
 
 	// silence is longer than the time after which pages are told that they may see old
 	// data.
@@ -35,7 +35,7 @@ const (
 
 // RunPartitioned puts a proxy between each hub and the engine, and lets the proxies fail at
 // random, count times: they delay what they forward, or slice it, cut connections, or are
-// silent in one direction or both. It fails t if Run would, if the pages need more than 30
+// silent in one direction or both. It fails t if Run would, if the pages need more than 12
 // seconds afterwards, if they are not told that they may see old data, or if a hub that
 // is cut off takes more memory than it may.
 func RunPartitioned(t *testing.T, count int, engine string, open func(address string) broker.Broker, c Config) Result {

@@ -1,11 +1,12 @@
 -- Returns the positions of streams, and lets those that exist go on. ARGV: how long a
--- stream goes on in ms, the streams.
+-- stream goes on in ms, the streams. A server that takes no writes, since its disk is full,
+-- still answers.
 local now = era()
 local positions = {}
 for i = 2, #ARGV do
 	local epoch, offset = position(ARGV[i], now)
 	if epoch ~= '' and tonumber(ARGV[1]) >= 0 then
-		redis.call('PEXPIRE', prefix .. 'm:' .. ARGV[i], ARGV[1])
+		redis.pcall('PEXPIRE', prefix .. 'm:' .. ARGV[i], ARGV[1])
 	end
 	positions[#positions + 1] = epoch
 	positions[#positions + 1] = offset
