@@ -92,7 +92,9 @@ func (b *backlog) land(written int) (more, closed bool) {
 	}
 	b.chunks = b.chunks[b.flying-len(flown):]
 	b.flying = 0
-	b.keep(func(c *chunk) bool { return !c.revoked })
+	if slices.ContainsFunc(flown, func(c chunk) bool { return c.revoked }) {
+		b.keep(func(c *chunk) bool { return !c.revoked })
+	}
 	if b.landed != nil {
 		close(b.landed)
 		b.landed = nil

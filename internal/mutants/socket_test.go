@@ -56,15 +56,15 @@ var fanoutMutants = []mutant{
 		"		if len(ops) > 0 {\n			w.pace(members)", "		if false {\n			w.pace(members)", "internal/fanout", "TestPace", "",
 	},
 	{
-		"counts no batches", "internal/fanout/worker.go",
+		"counts no batches", "internal/fanout/op.go",
 		"			n += len(o.batch.ops[i].frame) + overhead", "			_ = i", "internal/fanout", "TestPendingIsBounded", "",
 	},
 	{
-		"overflows once and for all", "internal/fanout/worker.go",
+		"overflows once and for all", "internal/fanout/op.go",
 		"l.overflowed = w.taken + 1", "l.overflowed = 1 << 60", "internal/fanout", "TestPendingIsBounded", "",
 	},
 	{
-		"overflows again and again", "internal/fanout/worker.go",
+		"overflows again and again", "internal/fanout/op.go",
 		"if l.overflowed > w.taken {", "if false {", "internal/fanout", "TestPendingIsBounded", "",
 	},
 	{
@@ -92,7 +92,7 @@ var fanoutMutants = []mutant{
 		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestPublishersWriteToFewMembers", "",
 	},
 	{
-		"publishers write what is long", "internal/fanout/worker.go",
+		"publishers write what is long", "internal/fanout/op.go",
 		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestPublishersWriteToFewMembers", "",
 	},
 	{
