@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -181,4 +182,34 @@ func TestDisconnectOfAClientThatIsGone(t *testing.T) {
 		assert.Zero(t, hub.Stats().Memberships)
 		require.NoError(t, hub.Shutdown(context.Background()))
 	})
+}
+
+// OnConnect may end the other connections of its user, and its own. Another hub had a
+// deadlock where connections did that to each other: centrifugal/centrifuge#515.
+func TestConnectionsEndEachOther(t *testing.T) {
+	const count = 20
+	var hub *Hub
+	hub = quiet(Config{
+		Authenticate: func(*http.Request) (Identity, error) { return Identity{ID: "ann"}, nil },
+		OnConnect: func(ctx context.Context, _ *Conn) error {
+			return hub.Disconnect(ctx, "ann", 4000, "one at a time")
+		},
+	})
+	address := serve(t, hub)
+	codes := make(chan int, count)
+	for range count {
+		go func() {
+			ws, _, err := websocket.DefaultDialer.Dial(address, nil)
+			if !assert.NoError(t, err) {
+				codes <- 0
+				return
+			}
+			defer ws.Close()
+			codes <- closeCode(ws)
+		}()
+	}
+	for range count {
+		assert.Equal(t, 4000, <-codes)
+	}
+	require.Eventually(t, func() bool { return hub.Stats().Connections == 0 }, 10*time.Second, time.Millisecond)
 }

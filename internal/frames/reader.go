@@ -75,13 +75,13 @@ func (r *Reader) Data(h Header) (opcode byte, message []byte, done bool, err err
 const chunk = 4 << 10
 
 // readPayload appends a payload to the message. The memory grows with what has come: a
-// header alone costs the client nothing.
+// header alone costs the client nothing. A message in pieces is not moved for each of them.
 func (r *Reader) readPayload(h Header) error {
 	start := len(r.message)
 	end := start + int(h.Length)
 	for len(r.message) < end {
 		if have := len(r.message); cap(r.message) == have {
-			grown := make([]byte, have, min(end, max(2*have, have+chunk)))
+			grown := make([]byte, have, min(max(end, 2*start), max(2*have, have+chunk)))
 			copy(grown, r.message)
 			r.message = grown
 		}

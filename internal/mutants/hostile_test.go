@@ -32,6 +32,10 @@ var hostileMutants = []mutant{
 		"		if !c.frames.Partial() {\n			c.messageDone()", "		if false {\n			c.messageDone()", "", "TestPiecesInTime", "",
 	},
 	{
+		"moves a message for each of its pieces", "internal/frames/reader.go",
+		"min(max(end, 2*start), ", "min(end, ", "internal/frames", "TestTinyFragments", "",
+	},
+	{
 		"hands slots on without a pause", "internal/budget/slots.go",
 		"	if s.handed.Add(1)%yieldEvery == 0 {", "	if s.handed.Add(1) == 0 {", "internal/budget", "TestSlotsLetOthersRun", "",
 	},
