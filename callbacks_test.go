@@ -18,6 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/budget"
 	"github.com/rohrpost/rohrpost/internal/mempipe"
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
@@ -169,6 +170,7 @@ func (f *callbacks) hub() *Hub {
 			return d.Group, err
 		},
 	})
+	hub.decoders = budget.NewSlots(1) // as with one processor: code of a program that hangs may hold none
 	hub.Allow("{any}", func(ctx context.Context, _ *Conn, _ Params) error { return f.call(ctx, "Allow") })
 	hub.Snapshot("shared-{n}", func(ctx context.Context, _ SnapshotRequest) (any, error) { return f, f.call(ctx, "Snapshot") })
 	hub.SnapshotFor("own-{n}", func(ctx context.Context, _ *Conn, _ SnapshotRequest) (any, error) {

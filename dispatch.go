@@ -98,8 +98,13 @@ func (c *Conn) handleMessage(in inbound) {
 		return
 	}
 	r := newRequest(received, in.data)
-	if token := r.Field(tokenField); token != nil {
-		err = c.takeTokenOf(token)
+	token := r.Field(tokenField)
+	if !handler.quick || token != nil {
+		c.hub.decoders.Leave() // a program may take long, also with its errors and results
+		defer c.hub.decoders.Take()
+	}
+	if token != nil {
+		err = c.takeToken(c.ctx, token)
 	}
 	if err == nil && !handler.public && c.user() == "" && c.hub.config.authenticated {
 		err = errIdentityRequired
@@ -110,13 +115,6 @@ func (c *Conn) handleMessage(in inbound) {
 	case !errors.Is(err, ErrClosed):
 		c.refuse(wire.Envelope{ID: received.ID, Type: received.Type}, err)
 	}
-}
-
-// takeTokenOf is takeToken while others decode.
-func (c *Conn) takeTokenOf(token json.RawMessage) error {
-	c.hub.decoders.Leave()
-	defer c.hub.decoders.Take()
-	return c.takeToken(c.ctx, token)
 }
 
 // refuseMalformed replies to a message that is no valid request, and closes the connection
@@ -170,18 +168,13 @@ func (c *Conn) handle(handler registered, r *Request) {
 	exited = false
 }
 
-// call calls a handler. While it may wait, others decode.
+// call calls a handler.
 func (c *Conn) call(ctx *lazyctx.Context, handler registered, r *Request) (result any, err error) {
 	call := func() (err error) {
 		result, err = handler.call(ctx, c, r)
 		return err
 	}
-	if handler.quick {
-		return result, panics.Call(call)
-	}
-	c.hub.decoders.Leave()
-	defer c.hub.decoders.Take()
-	if handler.own != nil {
+	if handler.quick || handler.own != nil {
 		err = panics.Call(call)
 	} else {
 		err = c.run(ctx, call)
@@ -208,8 +201,6 @@ func (c *Conn) handleWith(ctx *lazyctx.Context, handler registered, r *Request) 
 	if c.later == nil {
 		c.later = make(chan struct{}, maxLater)
 	}
-	c.hub.decoders.Leave()
-	defer c.hub.decoders.Take()
 	select {
 	case c.later <- struct{}{}:
 	case <-r.replied():

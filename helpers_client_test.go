@@ -99,9 +99,7 @@ func (c *client) subscribe(group string, snapshot bool) {
 	r := newRequest(received, raw)
 	require.NoError(c.t, err)
 	c.asked = group
-	c.conn.hub.decoders.Take()
 	c.conn.handle(c.conn.hub.handler("subscribe"), r)
-	c.conn.hub.decoders.Leave()
 	c.conn.member.Wake() // as dispatch would
 	c.conn.tasks.Wait()  // a snapshot is read beside the queue
 }

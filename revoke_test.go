@@ -138,8 +138,6 @@ func ask(c *Conn, text string) {
 	if err != nil {
 		panic(err)
 	}
-	c.hub.decoders.Take()
-	defer c.hub.decoders.Leave()
 	c.handle(c.hub.handler(received.Name), newRequest(received, []byte(text)))
 	c.member.Wake()
 }

@@ -103,4 +103,8 @@ var hostileMutants = []mutant{
 		"lets a loud group take the history of others", "internal/history/store.go",
 		"sh.trim(sh.greedy(st, shards.Share(s.config.Limits.MaxTotalBytes)), 1)", "sh.trim(sh.keeping.Front().Value.(*stream), 1)", "internal/history", "TestFairShares", "",
 	},
+	{
+		"keeps the slot while a result is encoded", "dispatch.go",
+		"if !handler.quick || token != nil {", "if false {", "", "TestEveryCallFails", "",
+	},
 }
