@@ -39,7 +39,6 @@ type enforcer interface {
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
 func (r *receiver) Start()                         { r.engine.Start() }
-func (r *receiver) Work()                          { r.engine.Work() }
 
 func (r *receiver) Signal(group string, frame []byte) { r.engine.Signal(group, frame) }
 

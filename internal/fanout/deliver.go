@@ -19,7 +19,7 @@ type batch struct {
 
 // Deliver hands messages to the members of their groups, in order and together. The
 // payloads are what Config.Frame takes. A member for which several messages together exceed half a
-// send queue gets one resync for each of its groups instead. The caller calls Start or Work
+// send queue gets one resync for each of its groups instead. The caller calls Start
 // afterwards.
 func (e *Engine) Deliver(messages []broker.Message) {
 	if len(messages) == 1 { // most commits change one row
@@ -52,9 +52,6 @@ func (e *Engine) Deliver(messages []broker.Message) {
 // Start makes sure that goroutines write what was delivered.
 func (e *Engine) Start() { e.runners.start() }
 
-// Work is Start for a caller without locks. It writes itself where that is little.
-func (e *Engine) Work() { e.runners.work() }
-
 func (e *Engine) deliverOne(p post) {
 	s := e.groups.shard(p.group)
 	s.mu.Lock()
@@ -65,7 +62,7 @@ func (e *Engine) deliverOne(p post) {
 }
 
 // Signal hands a frame to the members of a group. It has no place among the messages of
-// the group: nothing brings it again. The caller calls Start or Work afterwards.
+// the group: nothing brings it again. The caller calls Start afterwards.
 func (e *Engine) Signal(group string, f wire.Frame) {
 	s := e.groups.shard(group)
 	s.mu.Lock()

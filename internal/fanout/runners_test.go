@@ -49,9 +49,12 @@ func (e *Engine) allowInline() {
 	}
 }
 
-// TestPublishersWriteToFewMembers themselves, with no lock held, and never more than a few
+// work is Member.Work without a member.
+func (e *Engine) work() { e.runners.work() }
+
+// TestCallersWriteToFewMembers themselves, with no lock held, and never more than a few
 // small writes.
-func TestPublishersWriteToFewMembers(t *testing.T) {
+func TestCallersWriteToFewMembers(t *testing.T) {
 	for _, test := range []struct {
 		members int
 		payload int
@@ -76,7 +79,7 @@ func TestPublishersWriteToFewMembers(t *testing.T) {
 			e.allowInline()
 			e.Deliver(messageTo("g", string(make([]byte, test.payload))))
 			assert.Zero(t, written.Load(), "the caller may still hold locks")
-			e.Work()
+			e.work()
 			if test.inline {
 				assert.EqualValues(t, test.members, written.Load(), "it has written when it returns")
 			}
@@ -94,9 +97,9 @@ func goroutineID() string {
 	return strings.Fields(string(buffer[:runtime.Stack(buffer[:], false)]))[1]
 }
 
-// A publisher whose write takes long holds up no other: those leave their messages to it, and
+// A caller whose write takes long holds up no other: those leave their messages to it, and
 // all keep their order.
-func TestPublishersDoNotWaitForEachOther(t *testing.T) {
+func TestCallersDoNotWaitForEachOther(t *testing.T) {
 	e := newTestEngine(t, 1)
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	var got []string
@@ -111,12 +114,12 @@ func TestPublishersDoNotWaitForEachOther(t *testing.T) {
 	var first sync.WaitGroup
 	first.Go(func() {
 		e.Deliver(messageTo("g", "0"))
-		e.Work()
+		e.work()
 	})
 	<-begun
 	for n := range 20 {
 		e.Deliver(messageTo("g", fmt.Sprint(n+1)))
-		e.Work() // returns
+		e.work() // returns
 	}
 	close(goOn)
 	first.Wait()
@@ -134,7 +137,7 @@ func TestPublishersDoNotWaitForEachOther(t *testing.T) {
 }
 
 // Where several messages come at a time, a goroutine writes them together.
-func TestManyPublishersLeaveWritingToAGoroutine(t *testing.T) {
+func TestManyCallersLeaveWritingToAGoroutine(t *testing.T) {
 	e := newTestEngine(t, 1)
 	var written atomic.Int32
 	members(t, e, "g", 1, func([]byte) { written.Add(1) })
@@ -143,18 +146,18 @@ func TestManyPublishersLeaveWritingToAGoroutine(t *testing.T) {
 		e.Deliver(messageTo("g", "together"))
 	}
 	w.inline.Store(0)
-	e.Work()
+	e.work()
 	require.NoError(t, e.Wait(t.Context()))
 	assert.EqualValues(t, 1, written.Load())
 	assert.Zero(t, w.inline.Load(), "it has found two")
 
 	e.Deliver(messageTo("g", "alone"))
-	e.Work()
+	e.work()
 	require.NoError(t, e.Wait(t.Context()))
 	assert.EqualValues(t, inlineRuns, w.inline.Load(), "it has found one")
 	for range inlineRuns {
 		e.Deliver(messageTo("g", "alone"))
-		e.Work()
+		e.work()
 	}
 	require.NoError(t, e.Wait(t.Context()))
 	assert.Zero(t, w.inline.Load(), "then a goroutine looks again")

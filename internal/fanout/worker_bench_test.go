@@ -120,7 +120,7 @@ func BenchmarkDeliver(b *testing.B) {
 			}
 			var inline, started []float64
 			for b.Loop() {
-				inline = append(inline, deliver(e.Work))
+				inline = append(inline, deliver(e.work))
 				started = append(started, deliver(e.Start))
 			}
 			b.ReportMetric(0, "ns/op")

@@ -88,33 +88,33 @@ var fanoutMutants = []mutant{
 		"min(len(r.running)+len(r.ready), r.limit())", "min(len(r.ready), r.limit())", "internal/fanout", "TestWorkersRunBesideABusyOne", "",
 	},
 	{
-		"publishers write to many", "internal/fanout/runners.go",
-		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestPublishersWriteToFewMembers", "",
+		"callers write to many", "internal/fanout/runners.go",
+		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
-		"publishers write what is long", "internal/fanout/op.go",
-		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestPublishersWriteToFewMembers", "",
+		"callers write what is long", "internal/fanout/op.go",
+		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
-		"publishers write although much comes at a time", "internal/fanout/worker.go",
-		"w.inline.Store(0)", "w.inline.Store(1)", "internal/fanout", "TestManyPublishersLeaveWritingToAGoroutine", "",
+		"callers write although much comes at a time", "internal/fanout/worker.go",
+		"w.inline.Store(0)", "w.inline.Store(1)", "internal/fanout", "TestManyCallersLeaveWritingToAGoroutine", "",
 	},
 	{
 		"a goroutine never looks again", "internal/fanout/worker.go",
-		"w.inline.Add(-1)", "w.inline.Add(0)", "internal/fanout", "TestManyPublishersLeaveWritingToAGoroutine", "",
+		"w.inline.Add(-1)", "w.inline.Add(0)", "internal/fanout", "TestManyCallersLeaveWritingToAGoroutine", "",
 	},
 	{
 		"forgets what came during a round", "internal/fanout/worker.go",
-		"	if w.announce(); w.state == idle &&", "	if w.state == idle &&", "internal/fanout", "TestPublishersDoNotWaitForEachOther", "",
+		"	if w.announce(); w.state == idle &&", "	if w.state == idle &&", "internal/fanout", "TestCallersDoNotWaitForEachOther", "",
 	},
 	{
 		"writes while the caller holds locks", "internal/fanout/group.go",
 		"l.worker.offer(op{kind: opPost, list: l, frame: f})", "l.worker.offer(op{kind: opPost, list: l, frame: f})\n		l.worker.runners.work()",
-		"internal/fanout", "TestPublishersWriteToFewMembers", "",
+		"internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
 		"does not let the network in", "internal/sockio/yield_linux.go",
-		"if !y.Poll && y.crowded == 0 || !y.open() {", "if true {", "internal/sockio", "TestYieldLetsTheNetworkIn", "",
+		"if (y.Poll || y.crowded > 0) && y.open() {", "if false {", "internal/sockio", "TestYieldLetsTheNetworkIn", "",
 	},
 	{
 		"removes another member", "internal/fanout/group.go",

@@ -1,6 +1,7 @@
 package sockio
 
 import (
+	"encoding/binary"
 	"os"
 	"runtime"
 	"syscall"
@@ -8,88 +9,97 @@ import (
 )
 
 const (
-	// maxYield is the longest that Yield waits, where others have more to do than that.
+	// maxYield is the longest that Yield waits where others have more to do than that, as the
+	// calls before have shown.
 	maxYield = time.Millisecond
 
-	// crowdedYields is how often Yield polls after one that took longer: then all processors
-	// are busy, and goroutines that never wait could run one after another.
+	// crowdedYields is how often Yield polls with a deadline after a call that took longer: then
+	// all processors are busy, and goroutines that never wait could run one after another.
 	crowdedYields = 32
 )
 
 // Yielder lets other goroutines run. The zero value is ready. It is for one goroutine.
 type Yielder struct {
-	// Poll makes Yield wait until the runtime has looked at the network, 1 ms at most.
+	// Poll makes Yield wait until the runtime has looked at the network.
 	// runtime.Gosched does not let it look as long as any goroutine can run: with one processor, a goroutine that
 	// only calls Gosched leaves the sockets of all others unnoticed for 10 ms.
 	Poll bool
 
-	near, far *os.File // a pipe; nil: none is open
-	raw       syscall.RawConn
-	farFD     uintptr
-	pass      func(fd uintptr) (done bool)
-	sent      bool
-	crowded   int // calls of Yield that poll since Gosched has taken long
+	event   *os.File // of eventfd(2); nil: none is open
+	raw     syscall.RawConn
+	pass    func(fd uintptr) (done bool)
+	one     [8]byte // what an event adds to the count of eventfd
+	sent    bool
+	crowded int // calls of Yield that poll with a deadline
 }
 
-// Yield lets other goroutines run. The goroutine that polls waits for a byte that it sends to
-// itself: it gets it when the runtime looks at the network, together with what has come
-// for others.
+// Yield lets other goroutines run.
 func (y *Yielder) Yield() {
-	if !y.Poll && y.crowded == 0 || !y.open() {
-		began := time.Now()
-		if runtime.Gosched(); time.Since(began) > maxYield {
-			y.crowded = crowdedYields
-		}
-		return
+	began := time.Now()
+	if (y.Poll || y.crowded > 0) && y.open() {
+		y.poll()
+	} else {
+		runtime.Gosched()
 	}
-	y.crowded = max(0, y.crowded-1)
+	if time.Since(began) > maxYield {
+		y.crowded = crowdedYields
+	}
+}
+
+// poll waits for an event that it sends to itself: the goroutine gets it when the runtime looks
+// at the network, together with what has come for others. There is a deadline only where
+// waits take long: the timer would cost more than all else.
+func (y *Yielder) poll() {
+	if y.crowded > 0 {
+		_ = y.event.SetReadDeadline(time.Now().Add(maxYield))
+		defer y.endDeadline()
+	}
 	y.sent = false
-	_ = y.near.SetReadDeadline(time.Now().Add(maxYield))
 	if err := y.raw.Read(y.pass); err != nil && !y.sent { // in a bubble of synctest, whose time is another
 		runtime.Gosched()
 	}
 }
 
-// open opens the pipe, unless it is open. It fails if no file can be opened.
+func (y *Yielder) endDeadline() {
+	if y.crowded--; y.crowded == 0 {
+		_ = y.event.SetReadDeadline(time.Time{})
+	}
+}
+
+// open opens the file, unless it is open. It fails if no file can be opened.
 func (y *Yielder) open() bool {
-	if y.near != nil {
+	if y.event != nil {
 		return true
 	}
-	near, far, err := os.Pipe()
-	if err != nil {
+	fd, _, failed := syscall.Syscall(syscall.SYS_EVENTFD2, 0, syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if failed != 0 {
 		return false
 	}
-	y.near, y.far, y.pass = near, far, y.passNow
-	if y.raw, err = near.SyscallConn(); err == nil {
-		var raw syscall.RawConn
-		if raw, err = far.SyscallConn(); err == nil {
-			err = raw.Control(func(fd uintptr) { y.farFD = fd })
-		}
-	}
-	if err != nil {
+	y.event, y.pass = os.NewFile(fd, "eventfd"), y.passNow
+	binary.NativeEndian.PutUint64(y.one[:], 1)
+	var err error
+	if y.raw, err = y.event.SyscallConn(); err != nil {
 		y.Close()
 		return false
 	}
 	return true
 }
 
-// passNow sends the byte, and takes it when it has come.
+// passNow sends the event, and is called again when it has come. Nobody reads the count, which
+// has room for all events: each write is one.
 func (y *Yielder) passNow(fd uintptr) (done bool) {
-	var bytes [8]byte
-	if !y.sent {
-		y.sent = true
-		_, err := ignoringInterrupts(syscall.Write, int(y.farFD), bytes[:1])
-		return err != nil
+	if y.sent {
+		return true
 	}
-	_, _ = ignoringInterrupts(syscall.Read, int(fd), bytes[:]) // with those of waits that took too long
-	return true
+	y.sent = true
+	_, err := ignoringInterrupts(syscall.Write, int(fd), y.one[:])
+	return err != nil
 }
 
-// Close closes the pipe. Yield opens another one.
+// Close closes the file. Yield opens another one.
 func (y *Yielder) Close() {
-	if y.near != nil {
-		_ = y.near.Close()
-		_ = y.far.Close()
+	if y.event != nil {
+		_ = y.event.Close()
 		*y = Yielder{Poll: y.Poll}
 	}
 }

@@ -84,7 +84,7 @@ func TestYieldAmongBusyGoroutines(t *testing.T) {
 		y.Yield()
 	}
 	assert.Positive(t, y.crowded)
-	assert.NotNil(t, y.near, "it polls")
+	assert.NotNil(t, y.event, "it polls")
 	stop.Store(true)
 	busy.Wait()
 	for range crowdedYields + 1 {

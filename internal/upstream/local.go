@@ -25,18 +25,18 @@ func NewLocal(store *history.Store, r Receiver) Upstream {
 
 func (l *local) Publish(batch []broker.Message) {
 	l.store.Publish(batch)
-	l.receiver.Work()
+	l.receiver.Start()
 }
 
 func (l *local) Signal(m broker.Message) error {
 	l.store.Signal(m)
-	l.receiver.Work()
+	l.receiver.Start()
 	return nil
 }
 
 func (l *local) Take(_ context.Context, batches []broker.Batch) error {
 	l.store.Take(batches)
-	l.receiver.Work()
+	l.receiver.Start()
 	return nil
 }
 

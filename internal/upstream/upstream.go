@@ -83,12 +83,8 @@ type Receiver interface {
 	// Signal hands a frame to the members of a group.
 	Signal(group string, frame []byte)
 
-	// Start lets goroutines write what was delivered.
+	// Start lets goroutines write what was delivered. It follows each Deliver and Signal.
 	Start()
-
-	// Work is Start for a caller without locks. It writes itself where that is little. One of
-	// the two follows each Deliver and Signal.
-	Work()
 
 	// Check returns what is wrong with a message of a broker, to which other programs may
 	// have published anything. A signal has no position.
