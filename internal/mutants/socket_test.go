@@ -117,6 +117,10 @@ var fanoutMutants = []mutant{
 		"if (y.Poll || y.crowded > 0) && y.open() {", "if false {", "internal/sockio", "TestYieldLetsTheNetworkIn", "",
 	},
 	{
+		"leaves a deadline", "internal/sockio/yield_linux.go",
+		"if y.crowded--; y.crowded == 0 {", "if y.crowded--; y.crowded < 0 {", "internal/sockio", "TestYieldLeavesNoDeadline", "",
+	},
+	{
 		"removes another member", "internal/fanout/group.go",
 		"if int(place) < len(l.members) {", "if false {", "", "TestSchedules", schedules,
 	},

@@ -93,6 +93,17 @@ func TestYieldAmongBusyGoroutines(t *testing.T) {
 	y.Close()
 }
 
+// The deadline of crowded calls ends with them: those after them would return at once, and not
+// let the runtime look at the network.
+func TestYieldLeavesNoDeadline(t *testing.T) {
+	y := Yielder{Poll: true, crowded: 1}
+	defer y.Close()
+	y.Yield()
+	time.Sleep(2 * maxYield)
+	y.crowded, y.sent = 0, false
+	assert.NoError(t, y.raw.Read(y.pass))
+}
+
 // Others that can run do so before a Yielder goes on, with and without files to open.
 func TestYieldLetsOthersRun(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
