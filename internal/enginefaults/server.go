@@ -108,12 +108,14 @@ func RunEach(t *testing.T, times int, start func(t *testing.T) (Engine, Config))
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for range times {
-				e, c := start(t)
-				c.Fault, c.Log = func(meanwhile func()) { fault(e, meanwhile) }, t.Output()
-				r := Run(t, c)
-				t.Logf("%d expected, %d delivered, %d loaded, back after %v, recovered %d, not %v, resyncs %v",
-					r.Expected, r.Delivered, r.Loaded, r.Back.Round(time.Millisecond), r.Recovered, r.NotRecovered, r.Resyncs)
+			for i := range times {
+				t.Run(strconv.Itoa(i+1), func(t *testing.T) { // its servers and hubs end with it
+					e, c := start(t)
+					c.Fault, c.Log = func(meanwhile func()) { fault(e, meanwhile) }, t.Output()
+					r := Run(t, c)
+					t.Logf("%d expected, %d delivered, %d loaded, back after %v, recovered %d, not %v, resyncs %v",
+						r.Expected, r.Delivered, r.Loaded, r.Back.Round(time.Millisecond), r.Recovered, r.NotRecovered, r.Resyncs)
+				})
 			}
 		})
 	}
