@@ -72,7 +72,7 @@ type nodesRun struct {
 func runNodes(arguments []string) error {
 	flags := flag.NewFlagSet("nodes", flag.ExitOnError)
 	quick := flags.Bool("quick", false, "few and short turns")
-	only := flags.String("only", strings.Join(nodeNames, ","), "measure only the servers with these `names`, separated by commas")
+	only := flags.String("only", strings.Join(nodeNames, ","), "measure only the servers with these `names`, separated by commas; redis@binary is that of another build of this command")
 	filter := flags.String("scenario", "", "measure only scenarios whose titles contain this `text`")
 	writePage := flags.Bool("write", false, "write the tables to doc/BENCHMARKS.md")
 	r := nodesRun{}
@@ -146,9 +146,15 @@ func (r nodesRun) measure(s nodesScenario) (results [][]nodesResult, err error) 
 	return results, nil
 }
 
+// serverOf returns the server of name@binary.
+func serverOf(name string) string {
+	server, _, _ := strings.Cut(name, "@")
+	return server
+}
+
 // nodesIn returns the number of nodes of a server.
 func nodesIn(name string) int {
-	if engineOf[name] == "" {
+	if engineOf[serverOf(name)] == "" {
 		return 1
 	}
 	return 2
@@ -219,7 +225,7 @@ func (r nodesRun) idleTable() (string, error) {
 			c.close()
 		}
 	}()
-	names := slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return engineOf[name] == "" })
+	names := slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return engineOf[serverOf(name)] == "" })
 	for _, name := range names {
 		for _, n := range groups {
 			c, err := newCluster(name, 1, max(n, 1), n, true)

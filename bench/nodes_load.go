@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,8 +32,10 @@ type cluster struct {
 	latencies []time.Duration // of what has come
 }
 
-// newCluster starts an engine and servers, and opens pages.
+// newCluster starts an engine and servers, and opens pages. The server of name@binary is that
+// of another build of this command.
 func newCluster(name string, nodes, groups, members int, counted bool) (_ *cluster, err error) {
+	name, binary, another := strings.Cut(name, "@")
 	c := &cluster{name: name, groups: groups}
 	if c.engine, err = startEngine(engineOf[name]); err != nil {
 		return nil, err
@@ -46,12 +49,13 @@ func newCluster(name string, nodes, groups, members int, counted bool) (_ *clust
 	}
 	var addresses []string
 	for range nodes {
-		self, err := os.Executable()
-		if err != nil {
-			c.close()
-			return nil, err
+		if !another {
+			if binary, err = os.Executable(); err != nil {
+				c.close()
+				return nil, err
+			}
 		}
-		node, err := startCommand(exec.Command(self, "serve-node", name, address))
+		node, err := startCommand(exec.Command(binary, "serve-node", name, address))
 		if err != nil {
 			c.close()
 			return nil, err

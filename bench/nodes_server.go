@@ -87,7 +87,10 @@ func openPostgresNode(dsn string) (http.Handler, nodePublisher, error) {
 }
 
 func openHubNode(b broker.Broker) (http.Handler, nodePublisher, error) {
-	hub := rohrpost.NewHub(rohrpost.Config{Broker: b, Logger: slog.New(slog.DiscardHandler)})
+	hub := rohrpost.NewHub(rohrpost.Config{
+		Broker: b, Logger: slog.New(slog.DiscardHandler),
+		Limits: rohrpost.Limits{IdleTimeout: -1}, // the pages answer no pings
+	})
 	hub.Allow("{group}", rohrpost.Anyone)
 	return hub, func(group string, at int64) error {
 		return hub.Publish(context.Background(), rohrpost.Change{
