@@ -86,6 +86,33 @@ func text(stream, payload string) broker.Message {
 	return broker.Message{Stream: stream, Payload: []byte(payload)}
 }
 
+// An error that goes on is logged once a minute, and another one at once.
+func TestErrorsOfRepeatedCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRemote(t, &fakeBroker{})
+		var lines strings.Builder
+		r.Logger = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				a.Value = slog.DurationValue(a.Value.Time().Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).Round(time.Minute))
+			}
+			return a
+		}}))
+		calls := 0
+		require.NoError(t, r.retry(t.Context(), "call", func(context.Context) error {
+			switch calls++; {
+			case calls <= 150:
+				return errors.New("full")
+			case calls <= 200:
+				return errors.New("away")
+			}
+			return nil
+		}))
+		line := "time=%s level=ERROR msg=\"rohrpost: call\" error=%s attempts=%d\n"
+		assert.Equal(t, fmt.Sprintf(line, "0s", "full", 1)+fmt.Sprintf(line, "1m0s", "full", 66)+fmt.Sprintf(line, "2m0s", "full", 126)+
+			fmt.Sprintf(line, "2m0s", "away", 151), lines.String())
+	})
+}
+
 // TestQueueIsBounded publishes more than the queue holds while the broker is down: the
 // group gets one resync in place of the dropped messages.
 func TestQueueIsBounded(t *testing.T) {

@@ -247,15 +247,19 @@ func (r *remote) call(ctx context.Context, f func(context.Context) error) error 
 	return err
 }
 
-// retry repeats f until it succeeds, or returns the last error of f when ctx ends.
+// retry repeats f until it succeeds, or returns the last error of f when ctx ends. It logs
+// an error that differs from the one before, and each minute one that stays the same.
 func (r *remote) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	var logged string
+	var again time.Time
 	for failures := 0; ; failures++ {
 		err := f(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if failures == 0 {
-			r.Logger.Error("rohrpost: "+what, "error", err)
+		if text := err.Error(); text != logged || !time.Now().Before(again) {
+			logged, again = text, time.Now().Add(time.Minute)
+			r.Logger.Error("rohrpost: "+what, "error", err, "attempts", failures+1)
 		}
 		tasks.Pause(ctx, tasks.Backoff(failures))
 	}
