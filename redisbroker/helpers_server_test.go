@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ import (
 // server is a private Redis server, which a test may stop, kill, and put back in time.
 type server struct {
 	*enginefaults.Server
-	dir  string
-	port int
+	dir     string
+	port    int
+	options []string // of its next start
 }
 
 // startServer starts a server that saves its data only when told.
@@ -32,11 +34,11 @@ func startServer(t testing.TB, options ...string) *server {
 		}
 		t.Skip("redis-server is not installed")
 	}
-	s := &server{dir: t.TempDir(), port: enginefaults.FreePort(t)}
-	args := append([]string{"--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--bind", "127.0.0.1"}, options...)
+	s := &server{dir: t.TempDir(), port: enginefaults.FreePort(t), options: options}
+	args := []string{"--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--bind", "127.0.0.1"}
 	s.Server = &enginefaults.Server{
 		T:       t,
-		Command: func() *exec.Cmd { return exec.Command("redis-server", args...) },
+		Command: func() *exec.Cmd { return exec.Command("redis-server", slices.Concat(args, s.options)...) },
 		Answers: func() bool { return enginefaults.Listens(s.address()) },
 	}
 	s.Start()
