@@ -97,11 +97,15 @@ func newMariaDB(t testing.TB) *server { return newMariaDBIn(t, folder(t, "mysql"
 func newMariaDBIn(t testing.TB, dir string) *server {
 	install, path := program(t, "mariadb-install-db"), program(t, "mariadbd")
 	s := &server{dir: dir, port: enginefaults.FreePort(t)}
-	out, err := as(t, "mysql", exec.Command(install, "--no-defaults", "--datadir="+s.dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db")).CombinedOutput()
+	alone := func(c *exec.Cmd) *exec.Cmd { // a server that starts removes the temporary tables of others
+		c.Env = append(os.Environ(), "TMPDIR="+s.dir)
+		return as(t, "mysql", c)
+	}
+	out, err := alone(exec.Command(install, "--no-defaults", "--datadir="+s.dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	s.dial = mysql.Open(fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql?parseTime=true&timeout=2s", s.port))
 	s.run(t, syscall.SIGTERM, func() *exec.Cmd {
-		return as(t, "mysql", exec.Command(path, "--no-defaults", "--datadir="+s.dir+"/data", "--port="+strconv.Itoa(s.port),
+		return alone(exec.Command(path, "--no-defaults", "--datadir="+s.dir+"/data", "--port="+strconv.Itoa(s.port),
 			"--bind-address=127.0.0.1", "--socket="+s.dir+"/s", "--innodb-buffer-pool-size=32M"))
 	})
 	return s
