@@ -1,7 +1,6 @@
 package sqlbroker
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 )
 
 // TestListen listens where notifications come, where they go somewhere else, as behind a
@@ -42,7 +42,7 @@ func TestListen(t *testing.T) {
 				t.Skipf("PostgreSQL is absent: %v", err)
 			}
 			require.NoError(t, err)
-			var log lines
+			var log enginefaults.Lines
 			b, err := New(db, Config{App: "t" + strings.ToLower(rand.Text())[:20], Listen: c.listen, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			require.NoError(t, err)
 			t.Cleanup(func() {
@@ -64,22 +64,4 @@ func TestListen(t *testing.T) {
 			assert.LessOrEqual(t, strings.Count(log.String(), "LISTEN does not work"), 1)
 		})
 	}
-}
-
-// lines is a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

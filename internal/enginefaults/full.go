@@ -1,10 +1,8 @@
 package enginefaults
 
 import (
-	"bytes"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +31,12 @@ type Full struct {
 // waits in a hub. It fails t if Run would, if the hubs do not log the remedy once each, or
 // if that group is not the only one that loads its snapshot again.
 func RunFull(t *testing.T, c Config, f Full) Result {
-	var log lines
+	var log Lines
 	c.Log = io.MultiWriter(&log, t.Output())
 	c.Pages, c.Rate = 20, 50
 	c.fault = func(t testing.TB, e *test) {
 		f.Fill()
-		for tries := 0; tries < 200 && log.count(f.Remedy) == 0; tries++ { // it may have some room left
+		for tries := 0; tries < 200 && log.Count(f.Remedy) == 0; tries++ { // it may have some room left
 			e.publishOne(0, incompressible(bulkBytes))
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -54,9 +52,9 @@ func RunFull(t *testing.T, c Config, f Full) Result {
 	}
 	r := Run(t, c)
 	if f.Partial {
-		assert.NotZero(t, log.count(f.Remedy)+log.count("connection refused"), "what is to be done, or that the engine has ended")
+		assert.NotZero(t, log.Count(f.Remedy)+log.Count("connection refused"), "what is to be done, or that the engine has ended")
 	} else {
-		assert.Equal(t, 2, log.count(f.Remedy), "each hub logs once what is to be done")
+		assert.Equal(t, 2, log.Count(f.Remedy), "each hub logs once what is to be done")
 	}
 	assert.NotZero(t, r.Resyncs["overflow"], "the group that has lost changes")
 	return r
@@ -72,28 +70,4 @@ func (e *test) signal(t testing.TB) {
 	assert.Eventually(t, func() bool {
 		return e.hubs[0].Send(e.group(1), rohrpost.Message{Type: "typing"}) == nil && w.heard("typing")
 	}, 20*time.Second, 100*time.Millisecond, "a message that is not kept")
-}
-
-// lines is a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-// count returns how many lines contain a text.
-func (l *lines) count(text string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, text) {
-			n++
-		}
-	}
-	return n
 }

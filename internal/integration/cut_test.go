@@ -12,6 +12,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/writetest"
 	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,13 +39,13 @@ func TestCutDuringCommit(t *testing.T) {
 			_, listening, _ := net.SplitHostPort(address)
 			dsn := strings.NewReplacer("host="+host, "host=127.0.0.1", "port="+port, "port="+listening).Replace(postgresDSN)
 			dsn += " search_path=" + schema
-			return open(tb, postgres.Open(dsn), gorm.Config{})
+			return writetest.Connect(tb, postgres.Open(dsn), gorm.Config{})
 		}},
 		"MariaDB": {maria.Addr, func(tb testing.TB, address string) *gorm.DB {
 			db := openMaria(tb, gorm.Config{}, false)
 			through := *maria
 			through.Addr, through.DBName = address, db.Migrator().CurrentDatabase()
-			return open(tb, mysql.Open(through.FormatDSN()), gorm.Config{})
+			return writetest.Connect(tb, mysql.Open(through.FormatDSN()), gorm.Config{})
 		}},
 	} {
 		for _, committed := range []bool{true, false} {

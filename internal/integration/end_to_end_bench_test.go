@@ -37,7 +37,7 @@ const (
 //	go test -run '^$' -bench '^BenchmarkEndToEnd$' -benchtime 1000x .
 func BenchmarkEndToEnd(b *testing.B) {
 	durable := writetest.Engine{Name: "SQLite, durable", Open: func(tb testing.TB, config gorm.Config) *gorm.DB {
-		return open(tb, sqlite.Open(filepath.Join(tb.TempDir(), "test.db")), config)
+		return writetest.Connect(tb, sqlite.Open(filepath.Join(tb.TempDir(), "test.db")), config)
 	}}
 	for _, e := range append([]writetest.Engine{durable}, engines...) {
 		b.Run(e.Name, func(b *testing.B) {

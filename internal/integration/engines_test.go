@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rohrpost/rohrpost/internal/writetest"
 	"github.com/stretchr/testify/assert"
@@ -18,7 +17,6 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 )
 
 // Where the services are: the standard ports of this machine, or what the
@@ -60,7 +58,7 @@ func nextName() string { return "rohrpost_" + strings.ToLower(rand.Text()) }
 
 func openSQLite(tb testing.TB, config gorm.Config) *gorm.DB {
 	dsn := filepath.Join(tb.TempDir(), "test.db") + "?_foreign_keys=1&_journal_mode=WAL&_busy_timeout=20000&_synchronous=OFF"
-	return open(tb, sqlite.Open(dsn), config)
+	return writetest.Connect(tb, sqlite.Open(dsn), config)
 }
 
 func openPostgres(tb testing.TB, config gorm.Config) *gorm.DB {
@@ -81,7 +79,7 @@ func openPostgres(tb testing.TB, config gorm.Config) *gorm.DB {
 	if _, measured := tb.(*testing.B); !measured {
 		dsn += " synchronous_commit=off deadlock_timeout=50ms"
 	}
-	return open(tb, postgres.Open(dsn), config)
+	return writetest.Connect(tb, postgres.Open(dsn), config)
 }
 
 // openMaria opens a database of MariaDB. Without RETURNING it stands for MySQL,
@@ -101,20 +99,7 @@ func openMaria(tb testing.TB, config gorm.Config, plain bool) *gorm.DB {
 		assert.NoError(tb, admin.Close())
 	})
 	dsn := strings.Replace(mariaDSN, "/", "/"+name, 1) + "?parseTime=true&charset=utf8mb4"
-	return open(tb, mysql.New(mysql.Config{DSN: dsn, DisableWithReturning: plain}), config)
-}
-
-func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB {
-	tb.Helper()
-	config.Logger = logger.Discard
-	db, err := gorm.Open(dialector, &config)
-	require.NoError(tb, err)
-	pool, err := db.DB()
-	require.NoError(tb, err)
-	pool.SetMaxOpenConns(8)
-	pool.SetConnMaxIdleTime(time.Minute)
-	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
-	return db
+	return writetest.Connect(tb, mysql.New(mysql.Config{DSN: dsn, DisableWithReturning: plain}), config)
 }
 
 var (

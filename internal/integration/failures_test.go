@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/mattn/go-sqlite3"
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/writetest"
 	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -343,7 +344,7 @@ func openFailingMaria(plain bool) func(*testing.T, *faults, gorm.Config) *gorm.D
 func openFailing(t *testing.T, connector driver.Connector, f *faults, config gorm.Config, dialector func(*sql.DB) gorm.Dialector) *gorm.DB {
 	pool := sql.OpenDB(&failingConnector{connector, f})
 	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
-	db := open(t, dialector(pool), config)
+	db := writetest.Connect(t, dialector(pool), config)
 	require.NoError(t, db.AutoMigrate(&sheet{}))
 	return db
 }

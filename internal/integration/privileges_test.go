@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
+	"github.com/rohrpost/rohrpost/internal/writetest"
 	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,7 +67,7 @@ func TestColumnPrivileges(t *testing.T) {
 		assert.NoError(t, owner.Exec("DROP OWNED BY "+role).Error)
 		assert.NoError(t, owner.Exec("DROP ROLE "+role).Error)
 	})
-	db := open(t, postgres.Open(strings.Replace(postgresDSN, "user=postgres", "user="+role, 1)+" dbname="+database+" search_path="+schema), gorm.Config{})
+	db := writetest.Connect(t, postgres.Open(strings.Replace(postgresDSN, "user=postgres", "user="+role, 1)+" dbname="+database+" search_path="+schema), gorm.Config{})
 	require.NoError(t, db.Use(rohrpost.Plugin(rohrpost.NewHub(rohrpost.Config{}))))
 	rec := rohrposttest.Record(t, db)
 	resync := `resync board-{board} {"reason":"unknown"}`

@@ -42,7 +42,7 @@ type (
 //	go test -run '^$' -bench '^BenchmarkUpdates$' -benchtime 200x .
 func BenchmarkUpdates(b *testing.B) {
 	durable := writetest.Engine{Name: "SQLite, durable", Open: func(tb testing.TB, config gorm.Config) *gorm.DB {
-		return open(tb, sqlite.Open(filepath.Join(tb.TempDir(), "test.db")), config)
+		return writetest.Connect(tb, sqlite.Open(filepath.Join(tb.TempDir(), "test.db")), config)
 	}}
 	for _, e := range append([]writetest.Engine{durable}, engines...) {
 		for _, model := range []any{&keyed{}, &shown{}} {

@@ -9,11 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/rohrposttest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // Engine is a database that the suites run on.
@@ -25,6 +28,21 @@ type Engine struct {
 
 	// Open opens a new and empty database, which goes away with the test.
 	Open func(tb testing.TB, config gorm.Config) *gorm.DB
+}
+
+// Connect opens a database that eight connections may use. They end with the test. GORM logs
+// nothing.
+func Connect(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB {
+	tb.Helper()
+	config.Logger = logger.Discard
+	db, err := gorm.Open(dialector, &config)
+	require.NoError(tb, err)
+	pool, err := db.DB()
+	require.NoError(tb, err)
+	pool.SetMaxOpenConns(8)
+	pool.SetConnMaxIdleTime(time.Minute)
+	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
+	return db
 }
 
 // modes are the ways a handle can be configured that change what GORM does.

@@ -6,14 +6,10 @@ import (
 	"flag"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/glebarez/sqlite"
 	"github.com/ncruces/go-sqlite3/gormlite"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/rohrpost/rohrpost/internal/writetest"
 )
@@ -48,21 +44,8 @@ func (d driver) engine(foreignKeys bool) writetest.Engine {
 		pragmas += "&_pragma=foreign_keys(1)"
 	}
 	return writetest.Engine{Name: "SQLite", SQL: "sqlite", Fulltext: "fts5", Open: func(tb testing.TB, config gorm.Config) *gorm.DB {
-		return open(tb, d.dial(filepath.Join(tb.TempDir(), "test.db"), pragmas), config)
+		return writetest.Connect(tb, d.dial(filepath.Join(tb.TempDir(), "test.db"), pragmas), config)
 	}}
-}
-
-func open(tb testing.TB, dialector gorm.Dialector, config gorm.Config) *gorm.DB {
-	tb.Helper()
-	config.Logger = logger.Discard
-	db, err := gorm.Open(dialector, &config)
-	require.NoError(tb, err)
-	pool, err := db.DB()
-	require.NoError(tb, err)
-	pool.SetMaxOpenConns(8)
-	pool.SetConnMaxIdleTime(time.Minute)
-	tb.Cleanup(func() { assert.NoError(tb, pool.Close()) })
-	return db
 }
 
 func TestDrivers(t *testing.T) {

@@ -1,7 +1,6 @@
 package nodes_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 	"github.com/rohrpost/rohrpost/sqlbroker"
 )
 
@@ -21,7 +21,7 @@ import (
 // says what to do, and polls.
 func TestListenBehindPgBouncer(t *testing.T) {
 	db, dsn := newDatabase(t, "PgBouncer")
-	var log logLines
+	var log enginefaults.Lines
 	c := sqlbroker.Config{App: "t" + strings.ToLower(rand.Text()[:12]), Listen: dsn, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	b, err := sqlbroker.New(db, c)
 	require.NoError(t, err)
@@ -42,22 +42,4 @@ func TestListenBehindPgBouncer(t *testing.T) {
 		t.Error("nothing is delivered")
 	}
 	assert.Equal(t, 1, strings.Count(log.String(), "LISTEN does not work"))
-}
-
-// logLines is a log.
-type logLines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logLines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
