@@ -26,8 +26,8 @@ const (
 )
 
 var (
-	errNotConnected = errors.New("natsbroker: there is no connection to the server")
-	errMissing      = errors.New("natsbroker: the stream in JetStream is gone, or has begun anew")
+	errNotConnected = errors.New("there is no connection to the server")
+	errMissing      = errors.New("the stream in JetStream is gone, or has begun anew")
 )
 
 // era is a time in which JetStream has lost nothing that it had taken. It is a part of all
@@ -70,11 +70,11 @@ func (b *Broker) current(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if cluster := b.nc.ConnectedClusterName(); cluster != "" && b.replicas() == 1 {
-		return "", fmt.Errorf("natsbroker: Config.Replicas is 1, and the server is in the cluster %s: there it must be 3, or more", cluster)
+		return "", fmt.Errorf("Config.Replicas is 1, and the server is in the cluster %s: there it must be 3, or more", cluster)
 	}
 	name, err := b.prepare(ctx, b.engine(server))
 	if err != nil {
-		return "", fmt.Errorf("natsbroker: prepare the stream %s in JetStream: %w", b.subjects.stream, explain(err))
+		return "", fmt.Errorf("prepare the stream %s in JetStream: %w", b.subjects.stream, explain(err))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,11 +115,19 @@ func (b *Broker) inEra(ctx context.Context, do func(era string) error) error {
 		if !again(err) || ended == maxEras {
 			return err
 		}
-		select {
-		case <-time.After(mathrand.N(5 * time.Millisecond)):
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
+		if ended := pause(ctx); ended != nil {
+			return errors.Join(err, ended)
 		}
+	}
+}
+
+// pause lets others go first for a few milliseconds. The error says that ctx has ended.
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(mathrand.N(5 * time.Millisecond)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -180,35 +188,35 @@ func (b *Broker) prepare(ctx context.Context, engine string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return b.adopt(ctx, stream, engine)
+		done, name, err := b.adopt(ctx, stream.CachedInfo(), engine)
+		if done || err != nil {
+			return name, err
+		}
+		if err := pause(ctx); err != nil {
+			return "", fmt.Errorf("wait for another hub, which changes it: %w", err)
+		}
 	}
 }
 
-// adopt makes a stream that is there already the one of an engine.
-func (b *Broker) adopt(ctx context.Context, stream jetstream.Stream, engine string) (string, error) {
-	found := stream.CachedInfo().Config
-	metadata := maps.Clone(found.Metadata)
+// adopt makes a stream that is there already the one of an engine. It reports false if
+// another hub is changing the stream.
+func (b *Broker) adopt(ctx context.Context, found *jetstream.StreamInfo, engine string) (done bool, name string, err error) {
+	metadata := maps.Clone(found.Config.Metadata)
 	if metadata[metaToken] == "" {
-		return "", errors.New("it belongs to another program")
+		return false, "", errors.New("it belongs to another program")
 	}
-	if b.replicas() > 1 && found.Storage == jetstream.MemoryStorage {
-		return "", errors.New("it lies in memory, which a cluster may lose without telling: delete it, so that it is made anew in files")
+	if b.replicas() > 1 && found.Config.Storage == jetstream.MemoryStorage {
+		return false, "", errors.New("it lies in memory, which a cluster may lose without telling: delete it, so that it is made anew in files")
 	}
 	metadata[metaServer] = engine
-	name := eraName(metadata)
+	name = eraName(metadata)
 	want := b.streamConfig(metadata)
-	if found.Metadata[metaServer] == engine && found.MaxMsgsPerSubject == want.MaxMsgsPerSubject && found.MaxBytes == want.MaxBytes &&
-		found.MaxAge == want.MaxAge && found.Replicas == want.Replicas {
-		return name, nil
+	if is := found.Config; is.Metadata[metaServer] == engine && is.MaxMsgsPerSubject == want.MaxMsgsPerSubject &&
+		is.MaxBytes == want.MaxBytes && is.MaxAge == want.MaxAge && is.Replicas == want.Replicas {
+		return true, name, nil
 	}
-	want.Storage = found.Storage // which cannot be changed
-	if _, err := b.js.UpdateStream(ctx, want); err != nil {
-		return "", err
-	}
-	if ended := eraName(found.Metadata); ended != name {
-		_ = stream.Purge(ctx, jetstream.WithPurgeSubject(b.subjects.all(ended))) // nobody reads it any more; else it ages out
-	}
-	return name, nil
+	done, err = b.change(ctx, found, want)
+	return done, name, err
 }
 
 func (b *Broker) streamConfig(metadata map[string]string) jetstream.StreamConfig {
@@ -225,35 +233,35 @@ func (b *Broker) streamConfig(metadata map[string]string) jetstream.StreamConfig
 }
 
 // Renew implements broker.Renewer. It is needed after a restore while the server runs.
-func (b *Broker) Renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if err := b.renew(ctx); err != nil {
-		return fmt.Errorf("natsbroker: renew the epochs: %w", explain(err))
-	}
-	return nil
-}
+func (b *Broker) Renew(ctx context.Context) error { return b.call(ctx, "renew the epochs", b.renew) }
 
 func (b *Broker) renew(ctx context.Context) error {
 	before, err := b.current(ctx)
 	if err != nil {
 		return err
 	}
-	stream, err := b.js.Stream(ctx, b.subjects.stream)
-	if err != nil {
-		return err
-	}
-	metadata := maps.Clone(stream.CachedInfo().Config.Metadata)
-	metadata[metaToken] = rand.Text()
-	config := b.streamConfig(metadata)
-	config.Storage = stream.CachedInfo().Config.Storage
-	if _, err := b.js.UpdateStream(ctx, config); err != nil {
-		return err
+	metadata := map[string]string{metaToken: rand.Text()}
+	for done := false; !done; {
+		stream, err := b.js.Stream(ctx, b.subjects.stream)
+		if err != nil {
+			return err
+		}
+		found := stream.CachedInfo()
+		if eraName(found.Config.Metadata) != before {
+			b.forgetEra() // somebody else has renewed the epochs, and tells all hubs
+			return nil
+		}
+		metadata[metaServer] = found.Config.Metadata[metaServer]
+		if done, err = b.change(ctx, found, b.streamConfig(metadata)); err != nil {
+			return err
+		}
+		if !done {
+			if err := pause(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	b.forgetEra()
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(b.subjects.all(before))); err != nil {
-		return err
-	}
 	return b.nc.Publish(b.subjects.prefix+"live."+eraName(metadata)+".n.renewed", nil) // tells all hubs
 }
 

@@ -102,8 +102,8 @@ var (
 	_ broker.Renewer  = (*Broker)(nil)
 )
 
-// Broker is a broker.Broker on NATS for one hub. It starts no goroutine. Make one with
-// New. All its methods may be called concurrently.
+// Broker is a broker.Broker on NATS for one hub. It has no goroutine between calls. Make
+// one with New. All its methods may be called concurrently.
 type Broker struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -174,8 +174,34 @@ func (b *Broker) Limits() broker.Limits {
 
 // Migrate implements broker.Migrator. It makes the stream of the program in JetStream.
 func (b *Broker) Migrate(ctx context.Context) error {
+	return b.call(ctx, "migrate", func(ctx context.Context) error {
+		_, err := b.current(ctx)
+		return err
+	})
+}
+
+// call bounds what a method asks the server. It also ends with the connection, since what
+// was asked on that gets no answer any more.
+func (b *Broker) call(ctx context.Context, what string, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, err := b.current(ctx)
-	return err
+	ctx, disconnect := context.WithCancelCause(ctx)
+	defer disconnect(nil)
+	lost, watched := b.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED), make(chan struct{})
+	go func() {
+		defer close(watched)
+		if _, ok := <-lost; ok {
+			disconnect(errDisconnected)
+		}
+	}()
+	err := do(ctx)
+	if errors.Is(context.Cause(ctx), errDisconnected) && errors.Is(err, context.Canceled) {
+		err = errDisconnected
+	}
+	b.nc.RemoveStatusListener(lost) // closes it
+	<-watched
+	if err != nil {
+		return fmt.Errorf("natsbroker: %s: %w", what, explain(err))
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -48,21 +49,21 @@ type last struct {
 // Publish implements broker.Broker. It takes one round trip if the batches have one source
 // and not more than 999 messages.
 func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for len(batches) > 0 {
-		some, err := b.cut(batches)
-		if len(some) > 0 {
-			if err := b.take(ctx, some); err != nil {
-				return fmt.Errorf("natsbroker: publish: %w", explain(err))
+	return b.call(ctx, "publish", func(ctx context.Context) error {
+		for len(batches) > 0 {
+			some, err := b.cut(batches)
+			if len(some) > 0 {
+				if err := b.take(ctx, some); err != nil {
+					return err
+				}
 			}
+			if err != nil {
+				return err
+			}
+			batches = batches[len(some):]
 		}
-		if err != nil {
-			return err
-		}
-		batches = batches[len(some):]
-	}
-	return nil
+		return nil
+	})
 }
 
 // cut returns the first batches that can be published as one: of one source, and not too
@@ -85,11 +86,11 @@ func (b *Broker) cut(batches []broker.Batch) ([]broker.Batch, error) {
 func (b *Broker) refuse(batch *broker.Batch) error {
 	var err error
 	if len(batch.Messages) > maxBatch {
-		err = fmt.Errorf("natsbroker: the batch has %d messages, at most %d are taken", len(batch.Messages), maxBatch)
+		err = fmt.Errorf("the batch has %d messages, at most %d are taken", len(batch.Messages), maxBatch)
 	}
 	for i := range batch.Messages {
 		if n := len(batch.Messages[i].Payload); n > b.payload {
-			err = fmt.Errorf("natsbroker: a payload has %d bytes, at most %d are taken: raise max_payload of the server", n, b.payload)
+			err = fmt.Errorf("a payload has %d bytes, at most %d are taken: raise max_payload of the server", n, b.payload)
 		}
 	}
 	if err == nil {
@@ -189,18 +190,16 @@ func (b *Broker) publishAsOne(ctx context.Context, messages []*nats.Msg) (uint64
 }
 
 // Taken implements broker.Broker.
-func (b *Broker) Taken(ctx context.Context, source string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+func (b *Broker) Taken(ctx context.Context, source string) (number uint64, err error) {
 	b.forget(source)
-	var found last
-	if err := b.inEra(ctx, func(era string) (err error) {
-		found, err = b.taken(ctx, era, source)
-		return err
-	}); err != nil {
-		return 0, fmt.Errorf("natsbroker: read the number of a source: %w", explain(err))
-	}
-	return found.number, nil
+	err = b.call(ctx, "read the number of a source", func(ctx context.Context) error {
+		return b.inEra(ctx, func(era string) error {
+			found, err := b.taken(ctx, era, source)
+			number = found.number
+			return err
+		})
+	})
+	return number, err
 }
 
 // taken returns what was taken last from a source: what the Broker knows, or the server.
@@ -218,39 +217,51 @@ func (b *Broker) taken(ctx context.Context, era, source string) (last, error) {
 	return found, err
 }
 
-// readTaken asks the leader of the stream, which knows what was taken a moment ago.
-func (b *Broker) readTaken(ctx context.Context, name, source string) (last, error) {
-	request, err := json.Marshal(map[string]string{"last_by_subj": b.subjects.number(name, source)})
+func (b *Broker) readTaken(ctx context.Context, era, source string) (last, error) {
+	found, err := b.lastOf(ctx, b.subjects.number(era, source))
+	if err != nil || found.Sequence == 0 {
+		return last{era: era}, err
+	}
+	number, err := strconv.ParseUint(string(found.Data), 10, 64)
 	if err != nil {
-		return last{}, err
+		return last{}, errors.Join(errAnswer, err)
+	}
+	return last{era, number, found.Sequence}, nil
+}
+
+// newest is the latest message of a subject. Its Sequence is 0 if there is none.
+type newest struct {
+	Sequence uint64    `json:"seq"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
+}
+
+// lastOf asks the leader of the stream, which knows what was taken a moment ago.
+func (b *Broker) lastOf(ctx context.Context, subject string) (newest, error) {
+	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return newest{}, err
 	}
 	answer, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.subjects.stream, request)
 	if err != nil {
-		return last{}, err
+		return newest{}, err
 	}
 	var found struct {
 		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Sequence uint64 `json:"seq"`
-			Data     []byte `json:"data"`
-		} `json:"message"`
+		Message newest              `json:"message"`
 	}
 	if err := json.Unmarshal(answer.Data, &found); err != nil {
-		return last{}, errors.Join(errAnswer, err)
+		return newest{}, errors.Join(errAnswer, err)
 	}
 	switch {
 	case found.Error != nil && found.Error.ErrorCode == codeNoMessage:
-		return last{era: name}, nil
+		return newest{}, nil
 	case found.Error != nil && found.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
-		return last{}, errMissing
+		return newest{}, errMissing
 	case found.Error != nil:
-		return last{}, found.Error
+		return newest{}, found.Error
 	}
-	number, err := strconv.ParseUint(string(found.Message.Data), 10, 64)
-	if err != nil {
-		return last{}, errors.Join(errAnswer, err)
-	}
-	return last{name, number, found.Message.Sequence}, nil
+	return found.Message, nil
 }
 
 func (b *Broker) know(source string, taken last) {

@@ -29,35 +29,30 @@ type stored struct {
 
 // Follow implements broker.Broker. The position of a stream is that of its latest message.
 // A stream that has none begins with an empty one, a mark.
-func (b *Broker) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
+func (b *Broker) Follow(ctx context.Context, streams []string) (positions []broker.Position, err error) {
 	if len(streams) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if err := b.subscribe(ctx, streams); err != nil {
-		return nil, fmt.Errorf("natsbroker: subscribe to streams: %w", err)
-	}
-	positions, err := b.positions(ctx, streams, true)
-	if err != nil {
-		return nil, fmt.Errorf("natsbroker: follow streams: %w", explain(err))
-	}
-	return positions, nil
+	err = b.call(ctx, "follow streams", func(ctx context.Context) (err error) {
+		if err = b.subscribe(ctx, streams); err == nil {
+			positions, err = b.positions(ctx, streams, true)
+		}
+		return err
+	})
+	return positions, err
 }
 
 // Positions implements broker.Broker. It lets followed streams go on: one whose latest
 // message would be dropped soon gets a mark.
-func (b *Broker) Positions(ctx context.Context, streams []string) ([]broker.Position, error) {
+func (b *Broker) Positions(ctx context.Context, streams []string) (positions []broker.Position, err error) {
 	if len(streams) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	positions, err := b.positions(ctx, streams, false)
-	if err != nil {
-		return nil, fmt.Errorf("natsbroker: read positions: %w", explain(err))
-	}
-	return positions, nil
+	err = b.call(ctx, "read positions", func(ctx context.Context) (err error) {
+		positions, err = b.positions(ctx, streams, false)
+		return err
+	})
+	return positions, err
 }
 
 // positions returns the positions of streams, which begin if begin is true.
@@ -144,20 +139,21 @@ func (b *Broker) mark(ctx context.Context, subjects []string, latest map[string]
 
 // Read implements broker.Broker.
 func (b *Broker) Read(ctx context.Context, stream string, after uint64, limit int) (h broker.History, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err = b.inEra(ctx, func(era string) error {
-		for {
-			var whole bool
-			if h, whole, err = b.read(ctx, era, stream, after, limit); err != nil || whole {
-				return err
+	err = b.call(ctx, "read a stream", func(ctx context.Context) error {
+		return b.inEra(ctx, func(era string) error {
+			for {
+				found, whole, err := b.read(ctx, era, stream, after, limit)
+				if err != nil {
+					return err
+				}
+				if whole {
+					h = found
+					return nil
+				}
 			}
-		}
+		})
 	})
-	if err != nil {
-		return broker.History{}, fmt.Errorf("natsbroker: read a stream: %w", explain(err))
-	}
-	return h, nil
+	return h, err
 }
 
 // read also reports whether no message was dropped meanwhile.

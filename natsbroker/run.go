@@ -17,7 +17,7 @@ const maxWaiting = 1 << 15
 
 var (
 	errRunning      = errors.New("natsbroker: this Broker serves a hub already: make one for each hub")
-	errDisconnected = errors.New("natsbroker: the connection to the server has ended")
+	errDisconnected = errors.New("the connection to the server has ended")
 	errRenewed      = errors.New("natsbroker: the server may have lost messages: all groups begin anew")
 )
 
@@ -50,7 +50,7 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 				return err
 			}
 		case <-lost:
-			return errDisconnected
+			return fmt.Errorf("natsbroker: listen: %w", errDisconnected)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -59,17 +59,16 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 
 // begin subscribes to all that is followed.
 func (b *Broker) begin(ctx context.Context) (era string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	b.forgetEra() // another hub may have renewed the epochs since
 	if err := b.listen(); err != nil {
 		return "", fmt.Errorf("natsbroker: listen: %w", err)
 	}
-	if err = b.nc.FlushWithContext(ctx); err != nil {
-		err = fmt.Errorf("natsbroker: listen: %w", err)
-	} else {
-		era, err = b.current(ctx)
-	}
+	err = b.call(ctx, "listen", func(ctx context.Context) (err error) {
+		if err = b.nc.FlushWithContext(ctx); err == nil {
+			era, err = b.current(ctx)
+		}
+		return err
+	})
 	if err != nil {
 		b.stop()
 	}

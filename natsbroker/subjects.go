@@ -10,6 +10,7 @@ import (
 //
 //	rohrpost.APP.ERA.m.STREAM       a message
 //	rohrpost.APP.ERA.n.SOURCE       the number of the last batch that was taken from a source
+//	rohrpost.APP.ERA.claim          which hub may change the stream in JetStream
 //	rohrpost.APP.live.ERA.m.STREAM  the message, when it is published
 //	rohrpost.APP.live.ERA.n.SOURCE  the end of what was published together
 //	rohrpost.APP.live.signal.m.STREAM
@@ -25,6 +26,8 @@ func newSubjects(app string) subjects {
 }
 
 func (s subjects) all(era string) string             { return s.prefix + era + ".>" }
+func (s subjects) kept(era string) string            { return s.prefix + era + ".*.*" } // without the claim
+func (s subjects) claim(era string) string           { return s.prefix + era + ".claim" }
 func (s subjects) message(era, stream string) string { return s.prefix + era + ".m." + escape(stream) }
 func (s subjects) number(era, source string) string  { return s.prefix + era + ".n." + escape(source) }
 func (s subjects) live(era, stream string) string {
