@@ -7,7 +7,10 @@
 // so that an adapter without them goes on to work.
 package broker
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Broker carries messages between the hubs of a program, which may run in several
 // processes. It keeps the latest messages, so that a client that was disconnected can
@@ -28,8 +31,9 @@ type Broker interface {
 	// error, if its number is not greater than the last one that it has taken from the
 	// source. The numbers of a source may skip. The broker remembers the last one for an
 	// hour at least. A batch that it will never take is a *RefusedError: it has taken the
-	// batches before that one, and none after it. A broker may drop messages of streams
-	// that no hub has followed. It neither changes nor keeps the slices; it may keep the
+	// batches before that one, and none after it. One that was Tried in an epoch that has
+	// ended is such a batch too, by ErrTried, where the broker can tell. A broker may drop
+	// messages of streams that no hub has followed. It neither changes nor keeps the slices; it may keep the
 	// payloads, which the caller does not change afterwards.
 	Publish(ctx context.Context, batches []Batch) error
 
@@ -97,6 +101,10 @@ type Batch struct {
 	Source   string    // who numbers the batch: 1 to 100 bytes of printable ASCII, a new name for each life
 	Number   uint64    // goes up within the source, from 1
 	Messages []Message // with Stream and Payload
+
+	// Tried is when the hub has called with the batch for the first time, where the outcome is
+	// unknown. Zero stands for a first call, and for a batch that may be delivered twice.
+	Tried time.Time
 }
 
 // History is an excerpt of a stream at one moment.

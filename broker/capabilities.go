@@ -10,6 +10,10 @@ import (
 // ErrRefused is what a RefusedError is: the broker will never take the batch.
 var ErrRefused = errors.New("the broker refuses the batch")
 
+// ErrTried is the reason why a broker refuses a batch that was Tried before its epoch began:
+// clients may have got it, and then have loaded a snapshot that contains it.
+var ErrTried = errors.New("the batch may have been taken before the engine has lost messages")
+
 // RefusedError is the error of Publish for a batch that the broker will never take, for
 // example since a message is too large. The hub drops the batch and tells its groups to
 // load their snapshots again. Any other error makes it publish the batch again.

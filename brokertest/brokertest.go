@@ -43,6 +43,10 @@ type Config struct {
 	// have no stream in common. Defaults to false: a concurrent call fails the test.
 	DeliversConcurrently bool
 
+	// TakesTried allows Publish to take a batch that was Tried in an epoch that has ended:
+	// clients then may get it twice. Defaults to false: such a batch fails the test.
+	TakesTried bool
+
 	// Patience limits how long a test waits for messages, and for Run to return.
 	// Defaults to 2 seconds.
 	Patience time.Duration

@@ -41,6 +41,8 @@ var defects = map[string]string{
 	"takes a part of a refused batch":        "a_refused_batch_is_named,_and_nothing_after_it_is_taken",
 	"counts a refused batch":                 "a_refused_batch_is_named,_and_nothing_after_it_is_taken",
 	"does not name the refused batch":        "a_refused_batch_is_named,_and_nothing_after_it_is_taken",
+	"takes a batch again after a restore":    "a_batch_that_was_tried_in_an_epoch_that_has_ended_is_refused",
+	"refuses all batches that were tried":    "a_batch_that_was_tried_in_an_epoch_that_has_ended_is_refused",
 	"Read includes the offset":               "Read_returns_the_messages_after_an_offset,_oldest_first,_up_to_the_limit",
 	"Read ignores the limit":                 "Read_returns_the_messages_after_an_offset,_oldest_first,_up_to_the_limit",
 	"Read omits the oldest above the limit":  "Read_returns_the_messages_after_an_offset,_oldest_first,_up_to_the_limit",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,7 @@ var numberClauses = []clause{
 	{"each source has its own numbers", sourcesAreSeparate},
 	{"Taken returns the number of the last batch", takenIsTheLast},
 	{"a refused batch is named, and nothing after it is taken", refused},
+	{"a batch that was tried in an epoch that has ended is refused", tried},
 }
 
 func numbered(source string, number uint64, payload string) broker.Batch {
@@ -99,6 +101,35 @@ func refused(t *testing.T, c Config) {
 	got := flatten(l.awaitPayload("3'"))
 	assert.Equal(t, []string{"1", "1'", "in its place", "in its place'", "3", "3'"}, texts(got), "nothing of the refused batch was taken")
 	assertChain(t, begin, got)
+}
+
+// tried repeats a batch that was delivered before the engine has gone back.
+func tried(t *testing.T, c Config) {
+	if c.Restore == nil || c.TakesTried {
+		t.Skip("Config.Restore is nil, or Config.TakesTried is set")
+	}
+	l := listen(t, c)
+	l.follow("s")
+	l.publishBatches(numbered("a", 1, "1"))
+	again, later := numbered("a", 2, "2"), numbered("a", 3, "3")
+	again.Tried = time.Now()
+	c.Restore(t, l.given, func() { l.publishBatches(again) })
+	_ = l.stop() // whatever the restore has made of it
+	l.follow("s")
+	err := l.broker.Publish(t.Context(), []broker.Batch{again, later})
+	var named *broker.RefusedError
+	require.ErrorIs(t, err, broker.ErrTried)
+	require.True(t, errors.As(err, &named), "the error is a *RefusedError")
+	assert.EqualValues(t, 2, named.Number)
+	l.run()
+	again.Messages, again.Tried, later.Tried = numbered("a", 2, "in its place").Messages, time.Time{}, time.Now()
+	l.publishBatches(again, later)
+	assert.Equal(t, []string{"in its place", "in its place'", "3", "3'"}, lastTexts(l.awaitPayload("3'"), 4), "a later one may be tried again")
+}
+
+func lastTexts(batches [][]broker.Message, count int) []string {
+	all := texts(flatten(batches))
+	return all[max(0, len(all)-count):]
 }
 
 // publishBeside publishes the same numbered batches from several goroutines, as relays of

@@ -30,6 +30,7 @@ type store struct {
 	taken   map[string]uint64
 	last    uint64 // the last offset of all streams: each stream skips those of the others
 	hubs    []*simple
+	began   time.Time // when the epochs have begun, zero: no other ones were before
 }
 
 type stream struct {
@@ -144,6 +145,9 @@ func (b *simple) take(batch *broker.Batch) error {
 		return nil
 	case b.has("refuses to skip numbers") && batch.Number != b.taken[source]+1:
 		return errors.New("a number is missing")
+	}
+	if batch.Tried.Before(b.began) && !batch.Tried.IsZero() && !b.has("takes a batch again after a restore") {
+		return &broker.RefusedError{Source: batch.Source, Number: batch.Number, Err: broker.ErrTried}
 	}
 	if err := b.refuses(batch); err != nil {
 		return err
@@ -384,6 +388,11 @@ func (b *simple) restore(meanwhile func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.streams)
+	clear(b.taken)
+	b.began = time.Now()
+	if b.has("refuses all batches that were tried") {
+		b.began = b.began.AddDate(1, 0, 0)
+	}
 	if b.has("keeps its epochs after a restore") {
 		for key, s := range before {
 			b.streams[key] = &s

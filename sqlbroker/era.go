@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/rohrpost/rohrpost/broker"
 )
 
 // An era is a time in which no message was lost. Its number goes up, so that an earlier
@@ -85,4 +88,35 @@ func (t *transaction) renew() error {
 	number := max(eraNumber(t.now.Era), eraNumber(t.broker.newest().era))
 	t.now.Era, t.now.Instance = nextEra(number), t.server
 	return t.db.Table(t.clock).Where("id = 1").Updates(map[string]any{"era": t.now.Era, "instance": t.now.Instance}).Error
+}
+
+// present is the era that a Broker has met last.
+type present struct {
+	era   string
+	since time.Time // zero for the first one
+}
+
+// meet notes the present era.
+func (b *Broker) meet(era string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.present.era != era {
+		if b.present.era != "" {
+			b.present.since = time.Now()
+		}
+		b.present.era = era
+	}
+}
+
+// untried returns the batches before the first one that was tried in an earlier era, and the
+// error for that one.
+func (b *Broker) untried(batches []broker.Batch) ([]broker.Batch, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range batches {
+		if tried := batches[i].Tried; !tried.IsZero() && tried.Before(b.present.since) {
+			return batches[:i], &broker.RefusedError{Source: batches[i].Source, Number: batches[i].Number, Err: broker.ErrTried}
+		}
+	}
+	return batches, nil
 }

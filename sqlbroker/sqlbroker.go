@@ -119,6 +119,7 @@ type Broker struct {
 	running  bool
 	followed map[string]bool
 	known    mark
+	present  present
 }
 
 // New returns a Broker that uses a database, which may be that of the program. On SQLite
@@ -282,7 +283,11 @@ func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 	if len(batches) > 0 {
 		var newest mark
 		err := b.locked(ctx, count, func(t *transaction) (err error) {
-			newest, err = t.publish(batches)
+			untried, tried := b.untried(batches)
+			if tried != nil {
+				refused = tried
+			}
+			newest, err = t.publish(untried)
 			return err
 		})
 		if err != nil {

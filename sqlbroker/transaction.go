@@ -42,6 +42,7 @@ func (b *Broker) locked(ctx context.Context, count int, f func(t *transaction) e
 		if err != nil {
 			return err
 		}
+		b.meet(t.now.Era)
 		return f(t)
 	})
 }
@@ -57,6 +58,7 @@ func (b *Broker) reading(ctx context.Context, f func(t *transaction) error) erro
 		if back, err = t.wentBack(0); err != nil || back {
 			return err
 		}
+		b.meet(t.now.Era)
 		return f(t)
 	})
 	if err != nil || !back {

@@ -85,6 +85,8 @@ func TestBroker(t *testing.T) {
 			require.NoError(t, s.client.Del(t.Context(), app+":s:"+stream, app+":m:"+stream).Err())
 		},
 		Restore: func(_ *testing.T, _ broker.Broker, meanwhile func()) { s.restore(meanwhile) },
+
+		TakesTried: true,
 	})
 }
 

@@ -44,12 +44,24 @@ var upstreamMutants = []mutant{
 	},
 	{
 		"drops what follows a refused batch", "internal/upstream/call.go",
-		"	p.batches = slices.Clone(p.batches) // a call may go on that the hub does not wait for\n",
+		"	p.batches = slices.Clone(p.batches) // as in try\n",
 		"	p.batches = slices.Clone(p.batches[:1])\n", "internal/upstream", "TestRefusedBatches", "",
 	},
 	{
 		"forgets the groups of a refused resync", "internal/upstream/call.go",
 		"			r.queue.addResyncs(again)\n", "			_ = again\n", "internal/upstream", "TestRefusedBatches", "",
+	},
+	{
+		"publishes again what was delivered in another epoch", "internal/upstream/call.go",
+		"			p.try(began)\n", "			_ = began\n", "internal/upstream", "TestTriedBatches", "",
+	},
+	{
+		"lets a broker refuse an order that was tried", "internal/upstream/call.go",
+		"b.Tried.IsZero() && !own &&", "b.Tried.IsZero() && (!own || own) &&", "internal/upstream", "TestTriedBatches", "",
+	},
+	{
+		"lets a broker refuse a resync that was tried", "internal/upstream/call.go",
+		" && (i > 0 || !p.replaced) {", " {", "internal/upstream", "TestTriedBatches", "",
 	},
 	{
 		"makes one batch of many commits", "internal/upstream/queue.go",

@@ -16,7 +16,8 @@ const refusedPause = 10 * time.Second
 
 // publishCall is a call of the broker with batches, which is repeated with the same
 // numbers until its outcome is known. In place of a batch that the broker refuses, its
-// groups get a resync.
+// groups get a resync: also of one that may have been delivered in an epoch that has ended,
+// since clients would get it twice.
 type publishCall struct {
 	remote   *remote
 	batches  []broker.Batch // those that are left
@@ -26,13 +27,14 @@ type publishCall struct {
 // publish publishes what is left. After an error it is called again.
 func (p *publishCall) publish(ctx context.Context) error {
 	for len(p.batches) > 0 {
-		batches := p.batches
+		batches, began := p.batches, time.Now()
 		err := p.remote.call(ctx, func(ctx context.Context) error { return p.remote.Broker.Publish(ctx, batches) })
 		if err == nil {
 			return nil
 		}
 		var refused *broker.RefusedError
 		if !errors.As(err, &refused) {
+			p.try(began)
 			return err
 		}
 		at := slices.IndexFunc(p.batches, func(b broker.Batch) bool {
@@ -48,6 +50,18 @@ func (p *publishCall) publish(ctx context.Context) error {
 	return nil
 }
 
+// try notes when the batches were tried first. Orders and resyncs may be delivered twice.
+func (p *publishCall) try(at time.Time) {
+	p.batches = slices.Clone(p.batches) // a call may go on that the hub does not wait for
+	for i := range p.batches {
+		b := &p.batches[i]
+		own := slices.ContainsFunc(b.Messages, func(m broker.Message) bool { return isOwn(m.Stream) })
+		if b.Tried.IsZero() && !own && (i > 0 || !p.replaced) {
+			b.Tried = at
+		}
+	}
+}
+
 // replace puts resyncs in place of a batch that the broker refuses. If it has refused
 // these too, their groups get them later.
 func (p *publishCall) replace(refused *broker.RefusedError) {
@@ -57,10 +71,10 @@ func (p *publishCall) replace(refused *broker.RefusedError) {
 		p.remote.resyncLater(groups, refused)
 		return
 	}
-	p.remote.lost(len(p.batches[0].Messages), "rohrpost: the broker refuses a batch: its groups load their snapshots again; "+
-		"look whether messages are too large, or the engine is full", "groups", len(groups), "error", refused)
-	p.batches = slices.Clone(p.batches) // a call may go on that the hub does not wait for
-	p.replaced = true
+	p.remote.lost(len(p.batches[0].Messages), "rohrpost: the broker refuses a batch: its groups load their snapshots again",
+		"groups", len(groups), "error", refused)
+	p.batches = slices.Clone(p.batches) // as in try
+	p.batches[0].Tried, p.replaced = time.Time{}, true
 	if slices.ContainsFunc(groups, isOwn) {
 		p.batches[0].Messages = p.remote.resyncOfAll()
 	} else {

@@ -224,6 +224,57 @@ func TestRefusedBatches(t *testing.T) {
 	})
 }
 
+// TestTriedBatches puts resyncs in place of batches that may have been delivered before the
+// engine has lost messages. Orders and resyncs may come twice.
+func TestTriedBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBroker{}
+		var ended time.Time
+		b.refuse = func(batch broker.Batch) bool {
+			refused := !batch.Tried.IsZero() && batch.Tried.Before(ended)
+			if refused {
+				b.down.Store(true) // the resync in its place is tried, too
+			}
+			return refused
+		}
+		r := newTestRemote(t, b)
+		publish := func(messages ...broker.Message) {
+			b.down.Store(true)
+			r.Publish(messages)
+			synctest.Wait()
+		}
+		flush := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			require.NoError(t, r.Flush(ctx))
+		}
+		publish(text("a", "1"), text("b", "1"))
+		r.Publish([]broker.Message{text("a", "2")})
+		b.down.Store(false)
+		flush()
+		assert.Equal(t, []string{"a 1", "b 1", "a 2"}, b.texts(), "nothing was lost meanwhile")
+
+		publish(text("a", "3"), text("b", "3"))
+		r.Publish([]broker.Message{text("a", "4")})
+		time.Sleep(time.Minute)
+		ended = time.Now()
+		b.down.Store(false)
+		time.Sleep(time.Minute)
+		ended = time.Now()
+		b.down.Store(false)
+		flush()
+		assert.Equal(t, []string{`a "overflow"`, `b "overflow"`, "a 4"}, b.texts()[3:])
+
+		publish(text(orderStream, "5"))
+		time.Sleep(time.Minute)
+		ended = time.Now()
+		b.down.Store(false)
+		flush()
+		assert.Equal(t, []string{orderStream + " 5"}, b.texts()[6:])
+		assert.EqualValues(t, 2, r.Lost.Load())
+	})
+}
+
 // TestLargeMessages publishes a resync in place of a message that the broker would not
 // take.
 func TestLargeMessages(t *testing.T) {
