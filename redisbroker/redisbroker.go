@@ -102,6 +102,7 @@ type Broker struct {
 	mu       sync.Mutex // guards what follows
 	followed map[string]bool
 	listener rueidis.DedicatedClient // of Run; nil: it is not running
+	place    place
 }
 
 // New returns a Broker that uses a client, which the caller closes after the hub has shut
@@ -117,22 +118,28 @@ func New(client rueidis.Client, c Config) (*Broker, error) {
 
 // Publish implements broker.Broker. It takes one round trip.
 func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
-	if len(batches) == 0 {
-		return nil
+	for {
+		sent := b.known()
+		args, refused := arguments(batches, sent)
+		if len(args) == 0 {
+			return refused
+		}
+		moved, err := b.publish(ctx, sent, args)
+		if err != nil {
+			return err
+		}
+		if !moved {
+			return refused
+		}
 	}
-	args := []string{
-		rand.Text(), strconv.Itoa(b.config.MaxMessages), strconv.Itoa(b.config.MaxBytes), milliseconds(b.config.MaxAge),
-		milliseconds(remember), b.command(),
-	}
+}
+
+// arguments returns those of publish.lua for batches, up to the first one that is refused.
+func arguments(batches []broker.Batch, at place) (args []string, refused error) {
 	for i := range batches {
 		batch := &batches[i]
-		if refused := refuse(batch); refused != nil {
-			if i > 0 {
-				if err := b.publish(ctx, args); err != nil {
-					return err
-				}
-			}
-			return refused
+		if refused = refuse(batch, at); refused != nil {
+			break
 		}
 		args = append(args, batch.Source, fmt.Sprintf("%020d", batch.Number), strconv.Itoa(len(batch.Messages)))
 		for j := range batch.Messages {
@@ -140,14 +147,7 @@ func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 			args = append(args, m.Stream, rueidis.BinaryString(m.Payload))
 		}
 	}
-	return b.publish(ctx, args)
-}
-
-func (b *Broker) publish(ctx context.Context, args []string) error {
-	if err := publishScript.Exec(ctx, b.client, b.keys, args).Error(); err != nil {
-		return fmt.Errorf("redisbroker: publish: %w", explain(err))
-	}
-	return nil
+	return args, refused
 }
 
 // command returns the command that publishes.
@@ -159,8 +159,11 @@ func (b *Broker) command() string {
 }
 
 // refuse returns the error for a batch that Redis does not take.
-func refuse(batch *broker.Batch) error {
+func refuse(batch *broker.Batch, at place) error {
 	var err error
+	if !batch.Tried.IsZero() && batch.Tried.Before(at.since) {
+		err = broker.ErrTried
+	}
 	if len(batch.Messages) > maxBatch {
 		err = fmt.Errorf("redisbroker: the batch has %d messages, at most %d are taken", len(batch.Messages), maxBatch)
 	}
@@ -222,7 +225,15 @@ func (b *Broker) Follow(ctx context.Context, streams []string) ([]broker.Positio
 		}
 	}
 	args := append([]string{rand.Text(), milliseconds(b.config.KeepUnused)}, streams...)
-	return b.positions("follow streams", followScript.Exec(ctx, b.client, b.keys, args), len(streams))
+	values, err := followScript.Exec(ctx, b.client, b.keys, args).AsStrSlice()
+	if err != nil {
+		return nil, fmt.Errorf("redisbroker: follow streams: %w", explain(err))
+	}
+	positions, err := parsePositions(values, len(streams))
+	if err != nil {
+		return nil, fmt.Errorf("redisbroker: follow streams: %w", err)
+	}
+	return positions, nil
 }
 
 // Unfollow implements broker.Broker.
@@ -265,25 +276,33 @@ func (b *Broker) Positions(ctx context.Context, streams []string) ([]broker.Posi
 	if len(streams) == 0 {
 		return nil, nil
 	}
-	args := append([]string{milliseconds(b.config.KeepUnused)}, streams...)
-	return b.positions("read positions", positionsScript.Exec(ctx, b.client, b.keys, args), len(streams))
+	positions, life, err := b.readPositions(ctx, streams)
+	if err != nil || !b.hasLeft(life) {
+		return positions, err
+	}
+	if _, err := b.publish(ctx, b.known(), nil); err != nil {
+		return nil, err
+	}
+	positions, _, err = b.readPositions(ctx, streams)
+	return positions, err
 }
 
-func (b *Broker) positions(what string, result rueidis.RedisResult, count int) ([]broker.Position, error) {
-	values, err := result.AsStrSlice()
+// readPositions also returns the life of the server.
+func (b *Broker) readPositions(ctx context.Context, streams []string) (positions []broker.Position, life string, err error) {
+	args := append([]string{milliseconds(b.config.KeepUnused)}, streams...)
+	values, err := positionsScript.Exec(ctx, b.client, b.keys, args).AsStrSlice()
+	if err == nil && len(values) == 0 {
+		err = errAnswer
+	}
 	if err != nil {
-		return nil, fmt.Errorf("redisbroker: %s: %w", what, explain(err))
+		return nil, "", fmt.Errorf("redisbroker: read positions: %w", explain(err))
 	}
-	if len(values) != 2*count {
-		return nil, fmt.Errorf("redisbroker: %s: %w", what, errAnswer)
+	last := len(values) - 1
+	positions, err = parsePositions(values[:last], len(streams))
+	if err != nil {
+		return nil, "", fmt.Errorf("redisbroker: read positions: %w", err)
 	}
-	positions := make([]broker.Position, count)
-	for i := range positions {
-		if positions[i], err = parsePosition(values[2*i], values[2*i+1]); err != nil {
-			return nil, fmt.Errorf("redisbroker: %s: %w", what, err)
-		}
-	}
-	return positions, nil
+	return positions, values[last], nil
 }
 
 // Signal implements broker.Signaler.

@@ -17,14 +17,17 @@ import (
 // maxSubscribed is the number of channels in one command.
 const maxSubscribed = 1000
 
-var errRunning = errors.New("redisbroker: this Broker serves a hub already: make one for each hub")
+var (
+	errRunning = errors.New("redisbroker: this Broker serves a hub already: make one for each hub")
+	errLost    = errors.New("redisbroker: a former master has lost messages: all groups begin anew")
+)
 
 // Run implements broker.Broker. It listens on a connection of its own. Pub/sub only
 // carries messages: what it loses the hub reads from the streams.
 func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []broker.Message)) error {
 	listener, release := b.client.Dedicate()
 	defer release()
-	r := &receiver{prefix: b.prefix + "c:", end: b.prefix + "end", deliver: deliver}
+	r := &receiver{prefix: b.prefix + "c:", end: b.prefix + "end", deliver: deliver, lost: make(chan struct{}, 1)}
 	ended := listener.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: r.receive})
 	defer r.stop()
 	streams, err := b.listen(listener)
@@ -41,6 +44,8 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 		return ctx.Err()
 	case err := <-ended:
 		return fmt.Errorf("redisbroker: listen: %w", err)
+	case <-r.lost:
+		return errLost
 	}
 }
 
@@ -113,7 +118,8 @@ func (b *Broker) change(ctx context.Context, listener rueidis.DedicatedClient, c
 // batch without anything in between: the messages of each stream, and at last an end if
 // they are of several streams.
 type receiver struct {
-	prefix, end string // of the channels of streams; the channel of the ends
+	prefix, end string        // of the channels of streams; the channel of the ends
+	lost        chan struct{} // has one place: another era has begun while the server went on
 
 	mu      sync.Mutex // guards what follows, and delivering
 	stopped bool
@@ -143,7 +149,12 @@ func (r *receiver) receive(m rueidis.PubSubMessage) {
 		return
 	}
 	if m.Channel == r.end {
-		r.flush()
+		if r.flush(); m.Message == lostMark {
+			select {
+			case r.lost <- struct{}{}:
+			default:
+			}
+		}
 		return
 	}
 	stream, ok := strings.CutPrefix(m.Channel, r.prefix)
@@ -181,6 +192,9 @@ func (r *receiver) flush() {
 	r.tag, r.parts = "", nil
 	r.deliver(batch)
 }
+
+// lostMark is what publish.lua publishes to the channel of the ends when it ends an era.
+const lostMark = "!"
 
 // signalMark begins a signal. No other frame begins with it.
 const signalMark = "! "

@@ -43,6 +43,20 @@ func parsePosition(epoch, offset string) (broker.Position, error) {
 	return broker.Position{Epoch: epoch, Offset: n}, nil
 }
 
+func parsePositions(values []string, count int) ([]broker.Position, error) {
+	if len(values) != 2*count {
+		return nil, errAnswer
+	}
+	positions := make([]broker.Position, count)
+	for i := range positions {
+		var err error
+		if positions[i], err = parsePosition(values[2*i], values[2*i+1]); err != nil {
+			return nil, err
+		}
+	}
+	return positions, nil
+}
+
 // parseHistory reads what read.lua returns.
 func parseHistory(stream string, parts []rueidis.RedisMessage) (h broker.History, err error) {
 	if len(parts) != 3 {

@@ -2,19 +2,32 @@
 -- application belong. The others have the same prefix, and so the same slot.
 local prefix = string.sub(KEYS[1], 1, -5)
 
--- era returns the name of the life of the server, which changes with a restart, a
--- promotion, and the loss of all keys: then messages may be lost. It returns fresh where
--- a new one begins, and nil if there is none yet and fresh is nil.
+-- life changes with a restart and a promotion of the server.
+local life = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+	.. string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+
+-- milliseconds returns the time of the server.
+local function milliseconds()
+	local time = redis.call('TIME')
+	return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- begin begins an era.
+local function begin(name)
+	redis.call('DEL', KEYS[1])
+	redis.call('HSET', KEYS[1], 'run', life, 'era', name, 'begun', string.format('%.0f', milliseconds()))
+end
+
+-- era returns the name of the era, and when it has begun, if it has not begun now. It ends
+-- with the life of the server, and with the loss of all keys: then messages may be lost.
+-- Where a new one begins, its name is fresh. It returns nil if there is none and fresh is nil.
 local function era(fresh)
-	local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-		.. string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
-	local known = redis.call('HMGET', KEYS[1], 'run', 'era')
-	if known[1] == run then
-		return known[2]
+	local known = redis.call('HMGET', KEYS[1], 'run', 'era', 'begun')
+	if known[1] == life then
+		return known[2], tonumber(known[3] or 0)
 	end
 	if fresh then
-		redis.call('DEL', KEYS[1])
-		redis.call('HSET', KEYS[1], 'run', run, 'era', fresh)
+		begin(fresh)
 	end
 	return fresh
 end
@@ -27,3 +40,4 @@ local function position(stream, now)
 	end
 	return '', '0'
 end
+

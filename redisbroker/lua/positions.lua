@@ -1,6 +1,6 @@
--- Returns the positions of streams, and lets those that exist go on. ARGV: how long a
--- stream goes on in ms, the streams. A server that takes no writes, since its disk is full,
--- still answers.
+-- Returns the positions of streams and the life of the server, and lets those streams that
+-- exist go on. ARGV: how long a stream goes on in ms, the streams. A server that takes no
+-- writes, since its disk is full, still answers.
 local now = era()
 local positions = {}
 for i = 2, #ARGV do
@@ -11,4 +11,5 @@ for i = 2, #ARGV do
 	positions[#positions + 1] = epoch
 	positions[#positions + 1] = offset
 end
+positions[#positions + 1] = life
 return positions

@@ -1,12 +1,22 @@
 -- Appends batches and publishes them to the hubs. ARGV: a name for a new era, the limits
 -- of a stream (messages, bytes, age in ms), how long a source is remembered in ms, the
--- command that publishes; then for each batch its source, its number of 20 digits, the
--- count of its messages, and for each of these the stream and the payload.
-local now = era(ARGV[1])
+-- command that publishes, the life of the server to which the hub has published last, or
+-- '', how long ago in ms that was; then for each batch its source, its number of 20
+-- digits, the count of its messages, and for each of these the stream and the payload.
+-- Returns the life of the server. If it is another one, nothing is appended.
+local now, begun = era(ARGV[1])
 local max_messages, max_bytes, max_age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local remember, publish = ARGV[5], ARGV[6]
-local time = redis.call('TIME')
-local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local ms = milliseconds()
+if ARGV[7] ~= '' and ARGV[7] ~= life then
+	-- What the hub has published elsewhere since the era has begun here is lost, while pages
+	-- have positions of this era: another one tells them. Clocks run at different speeds.
+	if begun and ms - begun >= tonumber(ARGV[8]) * 0.999 then
+		begin(ARGV[1])
+		redis.call(publish, prefix .. 'end', '!')
+	end
+	return life
+end
 local streams = {} -- those that were touched, by name; false: it does not exist
 
 -- load reads what is known of a stream: its position, the average size of its
@@ -62,7 +72,7 @@ local function save(stream, s)
 	end
 end
 
-local at = 7
+local at = 9
 while at < #ARGV do
 	local source, number, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
 	at = at + 3
@@ -101,4 +111,4 @@ for stream, s in pairs(streams) do
 		save(stream, s)
 	end
 end
-return true
+return life
