@@ -39,6 +39,7 @@ type enforcer interface {
 
 func (r *receiver) Deliver(batch []broker.Message) { r.engine.Deliver(batch) }
 func (r *receiver) Start()                         { r.engine.Start() }
+func (r *receiver) Publish()                       { r.engine.Publish() }
 
 func (r *receiver) Signal(group string, frame []byte) { r.engine.Signal(group, frame) }
 

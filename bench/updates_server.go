@@ -36,32 +36,44 @@ type Article struct {
 
 // methodArticle shows what its method returns.
 type methodArticle struct {
-	rohrpost.NotifyOnChange `rohrpost:"group:articles" gorm:"-"`
-	Article                 `gorm:"embedded"`
+	rohrpost.NotifyOnChange `rohrpost:"group:articles" gorm:"-" json:"-"`
+
+	ID        int64     `json:"id" gorm:"primaryKey"`
+	Title     string    `json:"title"`
+	State     string    `json:"state"`
+	Notes     string    `json:"-"`
+	Likes     int       `json:"-"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // TableName implements schema.Tabler.
-func (methodArticle) TableName() string { return "articles" }
+func (*methodArticle) TableName() string { return "articles" }
 
 // PushNotificationData returns what pages see.
-func (a methodArticle) PushNotificationData([]string, string) any { return a.Article }
+func (a *methodArticle) PushNotificationData([]string, string) any { return a }
 
 // tagArticle shows the columns that its tag lists.
 type tagArticle struct {
 	rohrpost.NotifyOnChange `rohrpost:"group:articles;payload:title,state,updated_at" gorm:"-"`
-	Article                 `gorm:"embedded"`
+
+	ID        int64 `gorm:"primaryKey"`
+	Title     string
+	State     string
+	Notes     string `json:"-"`
+	Likes     int    `json:"-"`
+	UpdatedAt time.Time
 }
 
 // TableName implements schema.Tabler.
-func (tagArticle) TableName() string { return "articles" }
+func (*tagArticle) TableName() string { return "articles" }
 
 // updater updates the title of a row and tells the pages.
 type updater func(id int64, title string) error
 
 // updateServers are the servers in the race of updates. Each opens a handler for its pages.
 var updateServers = map[string]func(db *gorm.DB) (http.Handler, updater, error){
-	"tag":         openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&tagArticle{Article: Article{ID: id}}) }),
-	"method":      openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&methodArticle{Article: Article{ID: id}}) }),
+	"tag":         openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&tagArticle{ID: id}) }),
+	"method":      openPlugin(func(db *gorm.DB, id int64) *gorm.DB { return db.Model(&methodArticle{ID: id}) }),
 	"handwritten": besidePublish(openGorillaTexts),
 	"centrifuge":  besidePublish(openCentrifugeTexts),
 	"floor":       besidePublish(openFloorTexts),

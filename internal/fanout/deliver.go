@@ -20,7 +20,7 @@ type batch struct {
 // Deliver hands messages to the members of their groups, in order and together. The
 // payloads are what Config.Frame takes. A member for which several messages together exceed half a
 // send queue gets one resync for each of its groups instead. The caller calls Start
-// afterwards.
+// or Publish afterwards.
 func (e *Engine) Deliver(messages []broker.Message) {
 	if len(messages) == 1 { // most commits change one row
 		e.deliverOne(postOf(&messages[0]))
@@ -51,6 +51,10 @@ func (e *Engine) Deliver(messages []broker.Message) {
 
 // Start makes sure that goroutines write what was delivered.
 func (e *Engine) Start() { e.runners.start() }
+
+// Publish is Start for a publisher without locks. With one processor it writes to a single
+// member itself.
+func (e *Engine) Publish() { e.runners.publish() }
 
 func (e *Engine) deliverOne(p post) {
 	s := e.groups.shard(p.group)

@@ -13,6 +13,10 @@ const (
 	// as much as a few of them.
 	maxInline = 8
 
+	// maxPublisher is the same for a publisher that has the only processor. It has something to
+	// do afterwards, such as to answer the request that has written the row.
+	maxPublisher = 1
+
 	// inlineRuns is how often callers run a worker until a goroutine does, which sees whether
 	// much comes at a time.
 	inlineRuns = 64
@@ -75,10 +79,20 @@ func (r *runners) limit() int {
 	return max(1, r.procs-1)
 }
 
-// work runs workers on the goroutine of the caller as far as that is little, and never
-// waits. It makes sure that goroutines do the rest. It must not be called with a lock.
-func (r *runners) work() {
-	for budget := int64(maxInline); ; {
+// publish is work for a publisher.
+func (r *runners) publish() {
+	if r.procs == 1 {
+		r.work(maxPublisher)
+	} else {
+		r.start()
+	}
+}
+
+// work runs workers on the goroutine of the caller as far as that costs no more than the budget,
+// in small writes, and never waits. It makes sure that goroutines do the rest. It must not be
+// called with a lock.
+func (r *runners) work(budget int64) {
+	for {
 		w := r.takeSmall(budget)
 		if w == nil {
 			break

@@ -50,7 +50,7 @@ func (e *Engine) allowInline() {
 }
 
 // work is Member.Work without a member.
-func (e *Engine) work() { e.runners.work() }
+func (e *Engine) work() { e.runners.work(maxInline) }
 
 // TestCallersWriteToFewMembers themselves, with no lock held, and never more than a few
 // small writes.
@@ -85,6 +85,30 @@ func TestCallersWriteToFewMembers(t *testing.T) {
 			}
 			require.NoError(t, e.Wait(t.Context()))
 			assert.EqualValues(t, test.members, written.Load())
+			_, here := goroutines.Load(goroutineID())
+			assert.Equal(t, test.inline, here)
+		})
+	}
+}
+
+// A publisher writes to a single member itself where it has the only processor.
+func TestPublishersWriteToOneMember(t *testing.T) {
+	for _, test := range []struct {
+		procs, members int
+		inline         bool
+	}{
+		{1, 1, true},
+		{1, 2, false},
+		{2, 1, false},
+	} {
+		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members"), func(t *testing.T) {
+			e := newTestEngine(t, test.procs)
+			goroutines := &sync.Map{}
+			members(t, e, "g", test.members, func([]byte) { goroutines.Store(goroutineID(), true) })
+			e.allowInline()
+			e.Deliver(messageTo("g", "x"))
+			e.Publish()
+			require.NoError(t, e.Wait(t.Context()))
 			_, here := goroutines.Load(goroutineID())
 			assert.Equal(t, test.inline, here)
 		})

@@ -88,7 +88,7 @@ func (w *worker) wake() { w.submit() }
 // work is wake for a caller that may write itself.
 func (w *worker) work() {
 	w.offer()
-	w.runners.work()
+	w.runners.work(maxInline)
 }
 
 // announce makes the worker wait to be run if something is pending.

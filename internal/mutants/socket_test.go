@@ -92,6 +92,14 @@ var fanoutMutants = []mutant{
 		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
+		"publishers write to several", "internal/fanout/runners.go",
+		"maxPublisher = 1", "maxPublisher = 2", "internal/fanout", "TestPublishersWriteToOneMember", "",
+	},
+	{
+		"publishers write beside other processors", "internal/fanout/runners.go",
+		"if r.procs == 1 {", "if true {", "internal/fanout", "TestPublishersWriteToOneMember", "",
+	},
+	{
 		"callers write what is long", "internal/fanout/op.go",
 		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
@@ -109,7 +117,7 @@ var fanoutMutants = []mutant{
 	},
 	{
 		"writes while the caller holds locks", "internal/fanout/group.go",
-		"l.worker.offer(op{kind: opPost, list: l, frame: f})", "l.worker.offer(op{kind: opPost, list: l, frame: f})\n		l.worker.runners.work()",
+		"l.worker.offer(op{kind: opPost, list: l, frame: f})", "l.worker.offer(op{kind: opPost, list: l, frame: f})\n		l.worker.runners.work(maxInline)",
 		"internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{

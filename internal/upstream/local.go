@@ -25,12 +25,12 @@ func NewLocal(store *history.Store, r Receiver) Upstream {
 
 func (l *local) Publish(batch []broker.Message) {
 	l.store.Publish(batch)
-	l.receiver.Start()
+	l.receiver.Publish()
 }
 
 func (l *local) Signal(m broker.Message) error {
 	l.store.Signal(m)
-	l.receiver.Start()
+	l.receiver.Publish()
 	return nil
 }
 

@@ -83,8 +83,12 @@ type Receiver interface {
 	// Signal hands a frame to the members of a group.
 	Signal(group string, frame []byte)
 
-	// Start lets goroutines write what was delivered. It follows each Deliver and Signal.
+	// Start lets goroutines write what was delivered.
 	Start()
+
+	// Publish is Start for a publisher without locks, which may write a little itself. One of
+	// the two follows each Deliver and Signal.
+	Publish()
 
 	// Check returns what is wrong with a message of a broker, to which other programs may
 	// have published anything. A signal has no position.
