@@ -7,7 +7,7 @@
 // The command updates races from the request that updates a row to the last page that
 // shows it, on SQLite and PostgreSQL.
 //
-//	go run . updates [-quick] [-write] [-databases SQLite] [-procs 1] [-pages 1,100] [-before binary]
+//	go run . updates [-quick] [-write] [-databases SQLite] [-procs 1] [-pages 1,100] [-only tag,tag@binary]
 //
 // The command nodes compares two hubs that share an engine with one hub, and with two
 // nodes of centrifuge on Redis.

@@ -61,26 +61,18 @@ var (
 func runUpdates(arguments []string) error {
 	flags := flag.NewFlagSet("updates", flag.ExitOnError)
 	quick := flags.Bool("quick", false, "fewer pages and rounds")
-	only := flags.String("only", "", "race only the servers with these `names`, separated by commas")
+	only := flags.String("only", strings.Join(updateNames, ","), "race only the servers with these `names`, separated by commas; tag@binary is that of another build of this command")
 	databases := flags.String("databases", "SQLite,PostgreSQL", "the databases")
 	procs := flags.String("procs", "1,2", "values of GOMAXPROCS for the servers")
 	members := flags.String("pages", "1,10,50,100,1000", "numbers of pages")
 	rounds := flags.Int("rounds", 15, "turns of each server for each figure")
 	length := flags.Duration("turn", 200*time.Millisecond, "the length of a turn")
-	before := flags.String("before", "", "also race the method server of other builds of this command, `binaries` separated by commas")
 	writePage := flags.Bool("write", false, "write the tables to doc/BENCHMARKS.md")
 	_ = flags.Parse(arguments) // it exits
 	if *quick {
 		*members, *rounds = "1,100", 5
 	}
-	r := race{names: slices.DeleteFunc(slices.Clone(updateNames), func(name string) bool { return updateServers[name] == nil })}
-	r.rounds, r.turn = *rounds, *length
-	if *only != "" {
-		r.names = strings.Split(*only, ",")
-	}
-	for _, binary := range strings.FieldsFunc(*before, func(c rune) bool { return c == ',' }) {
-		r.names = append(r.names, "method@"+binary)
-	}
+	r := race{names: strings.Split(*only, ","), rounds: *rounds, turn: *length}
 	r.members = numbers(*members)
 	var tables strings.Builder
 	all := strings.Split(*databases, ",")
