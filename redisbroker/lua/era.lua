@@ -2,9 +2,9 @@
 -- application belong. The others have the same prefix, and so the same slot.
 local prefix = string.sub(KEYS[1], 1, -5)
 
--- life changes with a restart and a promotion of the server.
-local life = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-	.. string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
+-- life changes with each start of a master, whatever it has loaded, and with a promotion. A
+-- run id would not change with a promotion.
+local life = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
 
 -- milliseconds returns the time of the server.
 local function milliseconds()
