@@ -43,7 +43,7 @@ func (b *Broker) change(ctx context.Context, found *jetstream.StreamInfo, want j
 func (b *Broker) claim(ctx context.Context, era string, now time.Time) (bool, error) {
 	subject := b.subjects.claim(era)
 	before, err := b.lastOf(ctx, subject)
-	if err == nil && before.Sequence > 0 && now.Sub(before.Time) < claimedFor {
+	if err == nil && before.Sequence > 0 && now.Sub(before.Time).Abs() < claimedFor { // its clock may have been put back
 		return false, nil
 	}
 	if err == nil {

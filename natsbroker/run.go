@@ -32,7 +32,7 @@ type listener struct {
 // way the hub reads.
 func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []broker.Message)) error {
 	// What is told from here on ends Run, so that none of it is missed.
-	lost := b.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CONNECTED, nats.CLOSED)
+	lost := b.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer b.nc.RemoveStatusListener(lost)
 	era, err := b.begin(ctx)
 	if err != nil {
