@@ -27,6 +27,7 @@ func crash(t *testing.T, s *server, brokers ...opened) {
 // of them changes the stream in JetStream, once: a server that gets two such updates at
 // the same time may listen twice, and then takes no batch any more.
 func TestOneHubChanges(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	brokers := []opened{open(t, s, natsbroker.Config{Files: true})}
 	for range 7 {
@@ -61,6 +62,7 @@ func TestOneHubChanges(t *testing.T) {
 // TestHubEndsAsItChanges lets a hub end that was about to change the stream. Another one
 // does so.
 func TestHubEndsAsItChanges(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	one := open(t, s, natsbroker.Config{Files: true})
 	require.NoError(t, one.Migrate(t.Context()))

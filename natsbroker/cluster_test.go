@@ -17,10 +17,12 @@ import (
 
 // TestClusterContract has two hubs at different servers of a cluster.
 func TestClusterContract(t *testing.T) {
+	t.Parallel()
 	s := startCluster(t)
 	brokertest.Run(t, brokertest.Config{
-		Open: func(t *testing.T) broker.Broker { return openInCluster(t, s[0], natsbroker.Config{MaxBytes: 8 << 20}) },
-		Peer: func(t *testing.T, b broker.Broker) broker.Broker { return openInCluster(t, s[1], b.(opened).config) },
+		Open:     func(t *testing.T) broker.Broker { return openInCluster(t, s[0], natsbroker.Config{MaxBytes: 8 << 20}) },
+		Peer:     func(t *testing.T, b broker.Broker) broker.Broker { return openInCluster(t, s[1], b.(opened).config) },
+		Patience: patience,
 	})
 }
 
@@ -33,6 +35,7 @@ func openInCluster(t testing.TB, s *server, c natsbroker.Config) opened {
 
 // TestCluster loses a server of three, at which one of the hubs is, and the leader.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s := startCluster(t)
 	o := openInCluster(t, s[0], natsbroker.Config{})
 	found := o.stream(t).CachedInfo().Config

@@ -50,9 +50,14 @@ func (o opened) stream(t testing.TB) jetstream.Stream {
 	return nil
 }
 
+// patience is that of clauses while other tests take all processors.
+const patience = 10 * time.Second
+
 func TestContract(t *testing.T) {
+	t.Parallel()
 	for name, files := range map[string]bool{"memory": false, "files": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := startServer(t)
 			brokertest.Run(t, brokertest.Config{
 				Open: func(t *testing.T) broker.Broker {
@@ -75,6 +80,7 @@ func TestContract(t *testing.T) {
 					s.Restore(func() { connected(); meanwhile() })
 					connected()
 				},
+				Patience: patience,
 			})
 		})
 	}

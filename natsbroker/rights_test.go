@@ -18,6 +18,7 @@ import (
 
 // TestRights runs with a user that may do only what the README lists.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	publish := []string{"rohrpost.shop.>", "$JS.API.STREAM.*.rohrpost_shop", "$JS.API.STREAM.MSG.GET.rohrpost_shop", "$JS.API.DIRECT.GET.rohrpost_shop"}
@@ -31,7 +32,7 @@ authorization { users = [
 ] }`
 	path := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(path, []byte(rules), 0o600))
-	brokertest.Run(t, brokertest.Config{Open: func(t *testing.T) broker.Broker {
+	brokertest.Run(t, brokertest.Config{Patience: patience, Open: func(t *testing.T) broker.Broker {
 		s := startServer(t, "--config", path)
 		nc, err := nats.Connect(s.address(), nats.UserInfo("app", "secret"))
 		require.NoError(t, err)
