@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -129,12 +130,19 @@ func (s *server) answers() bool {
 }
 
 // Kill kills the server with SIGKILL. A PostgreSQL server leaves its processes, which notice
-// its end, and a file that keeps the next one from starting.
+// its end some time later, and a file. Both keep the next one from starting.
 func (s *server) Kill() {
+	if !s.processes {
+		s.Server.Kill()
+		return
+	}
+	children, _ := exec.Command("pgrep", "-P", strconv.Itoa(s.Pid())).Output() // none: it has ended before
 	s.Server.Kill()
-	if s.processes {
-		_ = os.Remove(s.dir + "/data/postmaster.pid")
-		time.Sleep(300 * time.Millisecond)
+	_ = os.Remove(s.dir + "/data/postmaster.pid")
+	for _, child := range strings.Fields(string(children)) {
+		pid, err := strconv.Atoi(child)
+		require.NoError(s.T, err)
+		require.Eventually(s.T, func() bool { return syscall.Kill(pid, 0) != nil }, time.Minute, 10*time.Millisecond, "its processes end")
 	}
 }
 
