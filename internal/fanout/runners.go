@@ -26,6 +26,10 @@ const (
 	// together.
 	muchToWrite = 2000
 
+	// someToWrite is the same where messages come one at a time: then nothing would leave
+	// together.
+	someToWrite = 500
+
 	// smallWrite is about the bytes whose writing costs twice as much as that of a byte.
 	smallWrite = 8 << 10
 )
@@ -66,14 +70,16 @@ func (r *runners) start() {
 
 // limit returns how many goroutines may run workers.
 func (r *runners) limit() int {
-	writes := int64(0)
+	writes, much := int64(0), int64(someToWrite)
 	for _, w := range r.ready {
-		writes += w.cost.Load()
+		if writes += w.cost.Load(); w.crowded.Load() > 0 {
+			much = muchToWrite
+		}
 	}
 	for _, now := range r.running {
 		writes += now.writes + now.worker.cost.Load()
 	}
-	if writes > muchToWrite {
+	if writes > much {
 		return r.procs
 	}
 	return max(1, r.procs-1)

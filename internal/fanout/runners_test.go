@@ -191,16 +191,21 @@ func TestManyCallersLeaveWritingToAGoroutine(t *testing.T) {
 // much is to be written.
 func TestRunners(t *testing.T) {
 	for _, test := range []struct {
-		procs, members, want int
+		procs, members int
+		crowded        bool
+		want           int
 	}{
-		{1, 100, 1},
-		{2, 100, 1},
-		{4, 100, 3},
-		{4, muchToWrite + 4, 4},
-		{2, muchToWrite + 2, 2},
-		{1, muchToWrite + 1, 1},
+		{1, 100, false, 1},
+		{2, 100, false, 1},
+		{4, 100, false, 3},
+		{2, someToWrite + 2, false, 2},
+		{2, someToWrite + 2, true, 1},
+		{4, someToWrite + 4, true, 3},
+		{4, muchToWrite + 4, true, 4},
+		{2, muchToWrite + 2, true, 2},
+		{1, muchToWrite + 1, true, 1},
 	} {
-		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members"), func(t *testing.T) {
+		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members, crowded: ", test.crowded), func(t *testing.T) {
 			e := newTestEngine(t, test.procs)
 			var running, written atomic.Int32
 			var all sync.WaitGroup
@@ -217,6 +222,11 @@ func TestRunners(t *testing.T) {
 				all.Done()
 				all.Wait() // until all that may are here
 			})
+			for _, w := range e.workers { // which have let members join
+				if w.crowded.Store(0); test.crowded {
+					w.crowded.Store(1)
+				}
+			}
 			e.Deliver(messageTo("g", "x"))
 			e.Start()
 			require.NoError(t, e.Wait(t.Context()))
@@ -225,6 +235,32 @@ func TestRunners(t *testing.T) {
 			e.Close()
 		})
 	}
+}
+
+// Messages come one at a time when many rounds have found one, and none has come meanwhile.
+func TestWorkersNoteCrowds(t *testing.T) {
+	e := newTestEngine(t, 1)
+	w := e.workers[0]
+	meanwhile := func() {}
+	members(t, e, "g", 1, func([]byte) { meanwhile() })
+	round := func(messages int) int32 {
+		for range messages {
+			e.Deliver(messageTo("g", "x"))
+		}
+		e.Start()
+		require.NoError(t, e.Wait(t.Context()))
+		return w.crowded.Load()
+	}
+	require.EqualValues(t, crowdedRounds, round(2))
+	for left := int32(crowdedRounds); left > 0; left-- {
+		require.Equal(t, left-1, round(1))
+	}
+	assert.Zero(t, round(1))
+	meanwhile = func() {
+		meanwhile = func() {}
+		e.Deliver(messageTo("g", "meanwhile"))
+	}
+	assert.EqualValues(t, crowdedRounds-1, round(1), "the second round has found one")
 }
 
 // A worker that becomes ready while another one is busy is run beside it.

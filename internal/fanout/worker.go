@@ -15,6 +15,10 @@ const (
 	// run: with few processors, readers would starve.
 	yieldEvery = 32
 
+	// crowdedRounds is how many rounds of a worker must find one op, and leave none behind, until
+	// messages count as coming one at a time.
+	crowdedRounds = 16
+
 	// maxSpare is the capacity of a list, in elements, that a worker keeps for the next
 	// time. It drops longer lists: what a flood has needed is let go.
 	maxSpare = 1 << 11
@@ -40,6 +44,7 @@ type worker struct {
 	last    op           // the list and the member of the last one pending
 	state   workerState
 	inline  atomic.Int32  // how often callers may run the worker until a goroutine looks again
+	crowded atomic.Int32  // rounds until messages count as coming one at a time
 	stopped chan struct{} // closed when the worker becomes idle; nil: nothing waits for that
 
 	// The following belong to the goroutine that runs the worker.
@@ -109,6 +114,11 @@ func (w *worker) round(y *sockio.Yielder, limit int64) (cost int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state = idle
+	if len(ops) > 1 || len(w.pending) > 0 {
+		w.crowded.Store(crowdedRounds)
+	} else if w.crowded.Load() > 0 {
+		w.crowded.Add(-1)
+	}
 	if w.announce(); w.state == idle && w.stopped != nil {
 		close(w.stopped)
 		w.stopped = nil

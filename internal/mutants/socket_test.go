@@ -92,6 +92,14 @@ var fanoutMutants = []mutant{
 		"maxInline = 8", "maxInline = 9", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
+		"takes all processors in a crowd", "internal/fanout/runners.go",
+		"w.crowded.Load() > 0 {", "w.crowded.Load() < 0 {", "internal/fanout", "TestRunners", "",
+	},
+	{
+		"does not notice what comes during a round", "internal/fanout/worker.go",
+		"len(ops) > 1 || len(w.pending) > 0", "len(ops) > 1", "internal/fanout", "TestWorkersNoteCrowds", "",
+	},
+	{
 		"publishers write to several", "internal/fanout/runners.go",
 		"maxPublisher = 1", "maxPublisher = 2", "internal/fanout", "TestPublishersWriteToOneMember", "",
 	},
