@@ -112,8 +112,11 @@ func tried(t *testing.T, c Config) {
 	l.follow("s")
 	l.publishBatches(numbered("a", 1, "1"))
 	again, later := numbered("a", 2, "2"), numbered("a", 3, "3")
-	again.Tried = time.Now()
-	c.Restore(t, l.given, func() { l.publishBatches(again) })
+	c.Restore(t, l.given, func() {
+		l.publishBatches(numbered("b", 1, "so that the Broker knows the epoch"))
+		again.Tried = time.Now()
+		l.publishBatches(again)
+	})
 	_ = l.stop() // whatever the restore has made of it
 	l.follow("s")
 	err := l.broker.Publish(t.Context(), []broker.Batch{again, later})

@@ -35,7 +35,8 @@ var (
 // of JetStream gives the offsets, so that no offset means two things.
 type era struct {
 	name   string
-	server string // that the connection had when the Broker looked for the era
+	server string    // that the connection had when the Broker looked for the era; "": it must look again
+	since  time.Time // when the Broker has found it, zero for the first one
 }
 
 // epoch returns the epoch of a stream in an era.
@@ -78,7 +79,12 @@ func (b *Broker) current(ctx context.Context) (string, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.era = era{name, server}
+	if b.era.server = server; b.era.name != name {
+		if b.era.name != "" {
+			b.era.since = time.Now()
+		}
+		b.era.name = name
+	}
 	return name, nil
 }
 
@@ -96,7 +102,7 @@ func (b *Broker) cachedEra() string {
 func (b *Broker) forgetEra() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.era = era{}
+	b.era.server = ""
 }
 
 // inEra calls do with the era. It does so again if nothing was done: the era has ended, or

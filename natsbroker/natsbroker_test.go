@@ -73,8 +73,7 @@ func TestContract(t *testing.T) {
 					})
 					return o
 				},
-				Peer:       func(t *testing.T, b broker.Broker) broker.Broker { return open(t, s, b.(opened).config) },
-				TakesTried: true,
+				Peer: func(t *testing.T, b broker.Broker) broker.Broker { return open(t, s, b.(opened).config) },
 				Restore: func(t *testing.T, b broker.Broker, meanwhile func()) {
 					connected := func() { require.Eventually(t, b.(opened).nc.IsConnected, 20*time.Second, 10*time.Millisecond) }
 					s.Restore(func() { connected(); meanwhile() })

@@ -108,9 +108,10 @@ func (b *Broker) take(ctx context.Context, batches []broker.Batch) error {
 		if err != nil {
 			return err
 		}
-		rest := untaken(batches, before.number)
+		untried, refused := b.untried(batches)
+		rest := untaken(untried, before.number)
 		if len(rest) == 0 {
-			return nil
+			return refused
 		}
 		after, err := b.commit(ctx, before, rest)
 		if err != nil {
@@ -118,8 +119,21 @@ func (b *Broker) take(ctx context.Context, batches []broker.Batch) error {
 			return err
 		}
 		b.know(source, after)
-		return nil
+		return refused
 	})
+}
+
+// untried returns the batches before the first one that was tried in an earlier era, and the
+// error for that one.
+func (b *Broker) untried(batches []broker.Batch) ([]broker.Batch, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range batches {
+		if tried := batches[i].Tried; !tried.IsZero() && tried.Before(b.era.since) {
+			return batches[:i], &broker.RefusedError{Source: batches[i].Source, Number: batches[i].Number, Err: broker.ErrTried}
+		}
+	}
+	return batches, nil
 }
 
 // untaken returns the batches whose numbers go up from the last one that was taken.
