@@ -32,7 +32,7 @@ type Broker interface {
 	// source. The numbers of a source may skip. The broker remembers the last one for an
 	// hour at least. A batch that it will never take is a *RefusedError: it has taken the
 	// batches before that one, and none after it. One that was Tried in an epoch that has
-	// ended is such a batch too, by ErrTried, where the broker can tell. A broker may drop
+	// ended is such a batch too, by ErrTried, where the broker can tell: see Untried. A broker may drop
 	// messages of streams that no hub has followed. It neither changes nor keeps the slices; it may keep the
 	// payloads, which the caller does not change afterwards.
 	Publish(ctx context.Context, batches []Batch) error

@@ -31,6 +31,18 @@ func (e *RefusedError) Error() string {
 // Unwrap returns ErrRefused and the reason.
 func (e *RefusedError) Unwrap() []error { return []error{ErrRefused, e.Err} }
 
+// Untried returns the batches that a Broker may take in an epoch that it has met at a time,
+// zero for its first epoch: those before the first one that was Tried earlier. The error is
+// the RefusedError for that one, nil if there is none.
+func Untried(batches []Batch, since time.Time) ([]Batch, error) {
+	for i := range batches {
+		if b := &batches[i]; !b.Tried.IsZero() && b.Tried.Before(since) {
+			return batches[:i], &RefusedError{Source: b.Source, Number: b.Number, Err: ErrTried}
+		}
+	}
+	return batches, nil
+}
+
 // Signaler is a Broker that carries messages without keeping them. Without it Hub.Send
 // returns an error.
 type Signaler interface {

@@ -98,6 +98,13 @@ func (b *Broker) cachedEra() string {
 	return b.era.name
 }
 
+// eraSince returns when the Broker has found the era, zero for its first one.
+func (b *Broker) eraSince() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.era.since
+}
+
 // forgetEra makes the next call look for the era.
 func (b *Broker) forgetEra() {
 	b.mu.Lock()

@@ -108,7 +108,7 @@ func (b *Broker) take(ctx context.Context, batches []broker.Batch) error {
 		if err != nil {
 			return err
 		}
-		untried, refused := b.untried(batches)
+		untried, refused := broker.Untried(batches, b.eraSince())
 		rest := untaken(untried, before.number)
 		if len(rest) == 0 {
 			return refused
@@ -121,19 +121,6 @@ func (b *Broker) take(ctx context.Context, batches []broker.Batch) error {
 		b.know(source, after)
 		return refused
 	})
-}
-
-// untried returns the batches before the first one that was tried in an earlier era, and the
-// error for that one.
-func (b *Broker) untried(batches []broker.Batch) ([]broker.Batch, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range batches {
-		if tried := batches[i].Tried; !tried.IsZero() && tried.Before(b.era.since) {
-			return batches[:i], &broker.RefusedError{Source: batches[i].Source, Number: batches[i].Number, Err: broker.ErrTried}
-		}
-	}
-	return batches, nil
 }
 
 // untaken returns the batches whose numbers go up from the last one that was taken.

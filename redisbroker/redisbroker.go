@@ -136,10 +136,11 @@ func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 
 // arguments returns those of publish.lua for batches, up to the first one that is refused.
 func arguments(batches []broker.Batch, at place) (args []string, refused error) {
+	batches, refused = broker.Untried(batches, at.since)
 	for i := range batches {
 		batch := &batches[i]
-		if refused = refuse(batch, at); refused != nil {
-			break
+		if err := refuse(batch); err != nil {
+			return args, err
 		}
 		args = append(args, batch.Source, fmt.Sprintf("%020d", batch.Number), strconv.Itoa(len(batch.Messages)))
 		for j := range batch.Messages {
@@ -159,11 +160,8 @@ func (b *Broker) command() string {
 }
 
 // refuse returns the error for a batch that Redis does not take.
-func refuse(batch *broker.Batch, at place) error {
+func refuse(batch *broker.Batch) error {
 	var err error
-	if !batch.Tried.IsZero() && batch.Tried.Before(at.since) {
-		err = broker.ErrTried
-	}
 	if len(batch.Messages) > maxBatch {
 		err = fmt.Errorf("redisbroker: the batch has %d messages, at most %d are taken", len(batch.Messages), maxBatch)
 	}

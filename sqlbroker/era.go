@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/rohrpost/rohrpost/broker"
 )
 
 // An era is a time in which no message was lost. Its number goes up, so that an earlier
@@ -108,15 +106,9 @@ func (b *Broker) meet(era string) {
 	}
 }
 
-// untried returns the batches before the first one that was tried in an earlier era, and the
-// error for that one.
-func (b *Broker) untried(batches []broker.Batch) ([]broker.Batch, error) {
+// eraSince returns when the Broker has met the present era, zero for its first one.
+func (b *Broker) eraSince() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range batches {
-		if tried := batches[i].Tried; !tried.IsZero() && tried.Before(b.present.since) {
-			return batches[:i], &broker.RefusedError{Source: batches[i].Source, Number: batches[i].Number, Err: broker.ErrTried}
-		}
-	}
-	return batches, nil
+	return b.present.since
 }

@@ -283,7 +283,7 @@ func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 	if len(batches) > 0 {
 		var newest mark
 		err := b.locked(ctx, count, func(t *transaction) (err error) {
-			untried, tried := b.untried(batches)
+			untried, tried := broker.Untried(batches, b.eraSince())
 			if tried != nil {
 				refused = tried
 			}
