@@ -146,8 +146,8 @@ func (b *simple) take(batch *broker.Batch) error {
 	case b.has("refuses to skip numbers") && batch.Number != b.taken[source]+1:
 		return errors.New("a number is missing")
 	}
-	if batch.Tried.Before(b.began) && !batch.Tried.IsZero() && !b.has("takes a batch again after a restore") {
-		return &broker.RefusedError{Source: batch.Source, Number: batch.Number, Err: broker.ErrTried}
+	if _, tried := broker.Untried([]broker.Batch{*batch}, b.began); tried != nil && !b.has("takes a batch again after a restore") {
+		return tried
 	}
 	if err := b.refuses(batch); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
@@ -272,7 +273,7 @@ func (r *remoteSink) Taken(_ context.Context, source string) (number uint64, err
 type child struct {
 	role    string
 	command *exec.Cmd
-	errors  logBuffer
+	errors  enginefaults.Lines
 }
 
 // start starts a child process, and returns when it is ready.

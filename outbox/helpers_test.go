@@ -19,6 +19,7 @@ import (
 
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/enginefaults"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/mysql"
@@ -122,7 +123,7 @@ type node struct {
 	db   *gorm.DB
 	hub  *rohrpost.Hub
 	box  *Outbox
-	logs *logBuffer
+	logs *enginefaults.Lines
 }
 
 // nodeOn returns a node on a database. The hub has no broker if b is nil.
@@ -133,7 +134,7 @@ func nodeOn(t *testing.T, e engine, dsn string, b broker.Broker, gormConfig gorm
 	pool, err := db.DB()
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
-	n := &node{t: t, db: db, logs: &logBuffer{}}
+	n := &node{t: t, db: db, logs: &enginefaults.Lines{}}
 	log := slog.New(slog.NewTextHandler(n.logs, nil))
 	n.hub = rohrpost.NewHub(rohrpost.Config{Logger: log, Broker: b})
 	n.hub.Allow("item-{id}", rohrpost.Anyone)
@@ -177,24 +178,6 @@ func (n *node) rows() int64 {
 func (n *node) drain() {
 	n.t.Helper()
 	assert.Eventually(n.t, func() bool { return n.rows() == 0 }, 30*time.Second, 5*time.Millisecond)
-}
-
-// logBuffer collects logs.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 var errAway = errors.New("the broker is away")

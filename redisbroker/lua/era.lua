@@ -40,4 +40,3 @@ local function position(stream, now)
 	end
 	return '', '0'
 end
-
