@@ -71,8 +71,7 @@ func (p *publishCall) replace(refused *broker.RefusedError) {
 		p.remote.resyncLater(groups, refused)
 		return
 	}
-	p.remote.lost(len(p.batches[0].Messages), "rohrpost: the broker refuses a batch: its groups load their snapshots again",
-		"groups", len(groups), "error", refused)
+	p.remote.lost(len(p.batches[0].Messages), refusal(refused), "groups", len(groups), "error", refused)
 	p.batches = slices.Clone(p.batches) // as in try
 	p.batches[0].Tried, p.replaced = time.Time{}, true
 	if slices.ContainsFunc(groups, isOwn) {
@@ -80,6 +79,16 @@ func (p *publishCall) replace(refused *broker.RefusedError) {
 	} else {
 		p.batches[0].Messages = p.remote.resyncsOf(groups)
 	}
+}
+
+// refusal returns what the log says of a refused batch. Nothing is to be done for one that was
+// only tried.
+func refusal(refused error) string {
+	what := "rohrpost: the broker refuses a batch: its groups load their snapshots again"
+	if errors.Is(refused, broker.ErrTried) {
+		return what
+	}
+	return what + "; look whether messages are too large, or the engine is full"
 }
 
 func groupsOf(messages []broker.Message) (groups []string) {

@@ -224,6 +224,12 @@ func TestRefusedBatches(t *testing.T) {
 	})
 }
 
+// The log says what to do, where something is to be done.
+func TestRefusalsNameTheRemedy(t *testing.T) {
+	assert.Contains(t, refusal(&broker.RefusedError{Err: errors.New("too large")}), "look whether messages are too large, or the engine is full")
+	assert.NotContains(t, refusal(&broker.RefusedError{Err: broker.ErrTried}), "look whether")
+}
+
 // TestTriedBatches puts resyncs in place of batches that may have been delivered before the
 // engine has lost messages. Orders and resyncs may come twice.
 func TestTriedBatches(t *testing.T) {
