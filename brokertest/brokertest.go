@@ -47,8 +47,8 @@ type Config struct {
 	// clients then may get it twice. Defaults to false: such a batch fails the test.
 	TakesTried bool
 
-	// Patience limits how long a test waits for messages, and for Run to return.
-	// Defaults to 2 seconds.
+	// Patience limits how long a test waits for messages, and for Run to return. A test
+	// waits ten times as long for any other call to return. Defaults to 2 seconds.
 	Patience time.Duration
 }
 

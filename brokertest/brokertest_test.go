@@ -38,6 +38,7 @@ var defects = map[string]string{
 	"refuses to skip numbers":                "the_numbers_of_a_source_may_skip",
 	"has one numbering":                      "each_source_has_its_own_numbers",
 	"forgets what it has taken":              "Taken_returns_the_number_of_the_last_batch",
+	"Taken does not return":                  "Taken_returns_the_number_of_the_last_batch",
 	"takes a part of a refused batch":        "a_refused_batch_is_named,_and_nothing_after_it_is_taken",
 	"counts a refused batch":                 "a_refused_batch_is_named,_and_nothing_after_it_is_taken",
 	"does not name the refused batch":        "a_refused_batch_is_named,_and_nothing_after_it_is_taken",

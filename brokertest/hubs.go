@@ -90,7 +90,7 @@ func hubWithoutRun(t *testing.T, c Config) {
 	b := c.Open(t)
 	l := listenTo(t, c, b)
 	begin := l.follow("s")
-	worker := guard{c.Peer(t, b)}
+	worker := guarded(c.Peer(t, b), c)
 	batch := broker.Batch{Source: "worker", Number: 1, Messages: []broker.Message{text("s", "1")}}
 	require.NoError(t, worker.Publish(t.Context(), []broker.Batch{batch}))
 	assert.Equal(t, []string{"1"}, texts(flatten(l.await(1))))

@@ -48,7 +48,7 @@ func listen(t *testing.T, c Config) *listener {
 func listenTo(t *testing.T, c Config, b broker.Broker) *listener {
 	t.Helper()
 	l := &listener{
-		t: t, given: b, broker: guard{b}, patience: c.Patience, concurrent: c.DeliversConcurrently,
+		t: t, given: b, broker: guarded(b, c), patience: c.Patience, concurrent: c.DeliversConcurrently,
 		source: rand.Text(), changed: make(chan struct{}),
 	}
 	l.run()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -82,7 +83,9 @@ func readOfOneMoment(t *testing.T, c Config) {
 	l := listen(t, c)
 	begin := l.follow("s")
 	var publisher sync.WaitGroup
+	var published atomic.Bool
 	publisher.Go(func() {
+		defer published.Store(true)
 		for i := range uint64(90) {
 			batch := broker.Batch{Source: "a", Number: i + 1, Messages: []broker.Message{text("s", fmt.Sprint(2*i+1)), text("s", fmt.Sprint(2*i+2))}}
 			if !assert.NoError(t, l.broker.Publish(t.Context(), []broker.Batch{batch})) {
@@ -92,7 +95,8 @@ func readOfOneMoment(t *testing.T, c Config) {
 	})
 	defer publisher.Wait()
 	seen := 0
-	for last := begin; seen < 180 && !t.Failed(); {
+	for last, all := begin, false; !all && !t.Failed(); {
+		all = published.Load() // a read after the last message was published is the last one
 		history := l.read("s", last.Offset, 1000)
 		got := history.Messages
 		if !assertChain(t, last, got) {
@@ -107,6 +111,7 @@ func readOfOneMoment(t *testing.T, c Config) {
 		}
 		assert.Equal(t, history.Position, last, "the last message is at the position")
 	}
+	assert.Equal(t, 180, seen, "messages read")
 }
 
 func readIsCallers(t *testing.T, c Config) {

@@ -253,6 +253,9 @@ func (b *simple) Taken(_ context.Context, source string) (uint64, error) {
 	if b.has("forgets what it has taken") {
 		return 0, nil
 	}
+	if b.has("Taken does not return") {
+		select {}
+	}
 	return b.taken[b.name(source)], nil
 }
 
