@@ -238,6 +238,7 @@ func TestForeignMessagesReachNoClient(t *testing.T) {
 		}
 		for n, payload := range foreign {
 			publishTo(t, b.MemoryBroker, uint64(2*n+1), "g", payload)
+			synctest.Wait() // else the order could overtake it, and it would be read from the history too
 			publishTo(t, b.MemoryBroker, uint64(2*n+2), "!orders", payload)
 			assert.Regexp(t, `"data":{"type":"resync","group":"g","object":{"reason":"broker","spread":0},"offset":\d+}}$`, receive(t, ws))
 			synctest.Wait() // the order is obeyed: what comes meanwhile is read from the history, if that can keep it
