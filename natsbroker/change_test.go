@@ -3,7 +3,6 @@ package natsbroker_test
 import (
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -77,21 +76,4 @@ func TestHubEndsAsItChanges(t *testing.T) {
 	require.False(t, claimed, "one does so")
 	require.NoError(t, two.Migrate(t.Context()))
 	assert.NotEqual(t, era, two.Era())
-}
-
-// TestLostConnection ends a call with the connection on which it has asked.
-func TestLostConnection(t *testing.T) {
-	s := startServer(t)
-	b := open(t, s, natsbroker.Config{})
-	publish(t, b, 1, "x")
-	s.Signal(syscall.SIGSTOP)
-	ended := make(chan error)
-	began := time.Now()
-	go func() {
-		ended <- b.Publish(t.Context(), []broker.Batch{{Source: "s", Number: 2, Messages: []broker.Message{{Stream: "g"}}}})
-	}()
-	time.Sleep(100 * time.Millisecond)
-	s.Kill()
-	require.ErrorContains(t, <-ended, "publish: the connection to the server has ended")
-	assert.Less(t, time.Since(began), 3*time.Second, "it waits for no answer")
 }
