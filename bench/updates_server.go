@@ -36,7 +36,7 @@ type Article struct {
 
 // methodArticle shows what its method returns.
 type methodArticle struct {
-	rohrpost.NotifyOnChange `rohrpost:"group:articles" gorm:"-" json:"-"`
+	rohrpost.NotifyOnChange `rohrpost:"group:articles" json:"-"`
 
 	ID        int64     `json:"id" gorm:"primaryKey"`
 	Title     string    `json:"title"`
@@ -54,7 +54,7 @@ func (a *methodArticle) PushNotificationData([]string, string) any { return a }
 
 // tagArticle shows the columns that its tag lists.
 type tagArticle struct {
-	rohrpost.NotifyOnChange `rohrpost:"group:articles;payload:title,state,updated_at" gorm:"-"`
+	rohrpost.NotifyOnChange `rohrpost:"group:articles;payload:title,state,updated_at"`
 
 	ID        int64 `gorm:"primaryKey"`
 	Title     string

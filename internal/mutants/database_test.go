@@ -41,6 +41,14 @@ var databaseMutants = []mutant{
 		"for i := len(t.savepoints) - 1; i >= 0; i-- {", "for i := range t.savepoints {", "internal/writetest", "TestPrograms", programs,
 	},
 	{
+		"names a late method again and again", "internal/notify/watch.go",
+		"case c.logged:", "case false:", "internal/notify", "TestManySlowMethods", "",
+	},
+	{
+		"looks at late methods after the first one only", "internal/notify/watch.go",
+		"next, w.timed = min(next, left), true", "next = min(next, left)", "internal/notify", "TestManySlowMethods", "",
+	},
+	{
 		"shows the half-filled struct", "internal/notify/model.go",
 		"return m.hasMethods() ||", "return", "internal/writetest", "TestPrograms", programs,
 	},

@@ -30,7 +30,7 @@ func (t *Tx) Captured(captured *capture.Statement) {
 	s.fields, s.updates = m.fieldNames(s.Named), m.announcesUpdateOf(s.Set)
 	s.origin = OriginOf(s.Context)
 	if m.hasMethods() {
-		defer t.notifier.watch(m)()
+		defer t.notifier.endWatch(t.notifier.watch(m))
 	}
 	t.reserve(len(s.Rows))
 	for i := range s.Rows {

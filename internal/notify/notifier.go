@@ -20,6 +20,7 @@ type Notifier struct {
 	warnedOutbox    atomic.Bool
 	hasOutbox       atomic.Bool
 	recordings      sync.Map // *Recording -> struct{}: those of whole handles
+	watched         watched
 }
 
 // New returns a notifier.
@@ -83,17 +84,6 @@ func (n *Notifier) MessageTypes(t *capture.Table) ([]string, error) {
 		}
 	}
 	return types, nil
-}
-
-// watch logs a method of a model that runs for long, until the returned function is called.
-// A method that uses the program's handle may wait for the connection of the transaction
-// in which it is called.
-func (n *Notifier) watch(m *model) (stop func()) {
-	timer := time.AfterFunc(n.config.Patience, func() {
-		n.config.Log.Warn("rohrpost: a method of the model still runs; if it waits for a connection to the database, "+
-			"use PushNotificationDataTx or the tag option preload", "model", m.table.Name)
-	})
-	return func() { timer.Stop() }
 }
 
 // skip logs and counts a change that cannot be announced.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
@@ -167,6 +168,51 @@ func TestSlowMethods(t *testing.T) {
 	assert.Contains(t, logs.String(), "a method of the model still runs")
 	assert.Contains(t, logs.String(), "model=slowmodel")
 	assert.Len(t, s.changes, 1)
+}
+
+// Many calls share a timer: each is named once, when it has run for long enough.
+func TestManySlowMethods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logs := make(lines, 10)
+		n := New(Config{Log: slog.New(slog.NewTextHandler(logs, nil))})
+		begin := func(name string) *watchedCall { return n.watch(&model{table: &capture.Table{Name: name}}) }
+		named := func() (names []string) {
+			time.Sleep(time.Nanosecond) // the timer comes first
+			synctest.Wait()
+			for len(logs) > 0 {
+				_, name, _ := strings.Cut(<-logs, "model=")
+				names = append(names, strings.TrimSpace(name))
+			}
+			return names
+		}
+		n.endWatch(begin("quick"))
+		one := begin("one")
+		time.Sleep(time.Second)
+		two := begin("two")
+		n.endWatch(begin("quick"))
+		time.Sleep(time.Second)
+		assert.Equal(t, []string{"one"}, named())
+		time.Sleep(time.Second)
+		assert.Equal(t, []string{"two"}, named())
+		n.endWatch(one)
+		n.endWatch(two)
+		time.Sleep(time.Minute)
+		assert.Empty(t, named())
+		assert.False(t, n.watched.timed, "nothing is left")
+		three := begin("three")
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, []string{"three"}, named(), "it begins again")
+		n.endWatch(three)
+		assert.Empty(t, n.watched.calls)
+	})
+}
+
+// lines are those of a log.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }
 
 // releasing closes a channel when something is logged.
