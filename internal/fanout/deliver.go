@@ -52,8 +52,7 @@ func (e *Engine) Deliver(messages []broker.Message) {
 // Start makes sure that goroutines write what was delivered.
 func (e *Engine) Start() { e.runners.start() }
 
-// Publish is Start for a publisher without locks. With one processor it writes to a single
-// member itself.
+// Publish is Start for a publisher without locks. It writes to a single member itself.
 func (e *Engine) Publish() { e.runners.publish() }
 
 func (e *Engine) deliverOne(p post) {

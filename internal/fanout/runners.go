@@ -13,8 +13,8 @@ const (
 	// as much as a few of them.
 	maxInline = 8
 
-	// maxPublisher is the same for a publisher that has the only processor. It has something to
-	// do afterwards, such as to answer the request that has written the row.
+	// maxPublisher is what a publisher writes itself, where that is all that is to be written. It
+	// has something to do afterwards, such as to answer the request that has written the row.
 	maxPublisher = 1
 
 	// inlineRuns is how often callers run a worker until a goroutine does, which sees whether
@@ -85,13 +85,25 @@ func (r *runners) limit() int {
 	return max(1, r.procs-1)
 }
 
-// publish is work for a publisher.
+// publish is start for a publisher without locks, which writes to a single member itself:
+// to wake another processor for that costs more.
 func (r *runners) publish() {
-	if r.procs == 1 {
-		r.work(maxPublisher)
-	} else {
-		r.start()
+	if w := r.takeOnly(maxPublisher); w != nil {
+		w.round(nil, maxPublisher)
 	}
+	r.start()
+}
+
+// takeOnly takes the worker that waits, if that is the only one and has little to do.
+func (r *runners) takeOnly(budget int64) *worker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ready) != 1 || !r.ready[0].isSmall(budget) {
+		return nil
+	}
+	w := r.ready[0]
+	r.ready = slices.Delete(r.ready, 0, 1)
+	return w
 }
 
 // work runs workers on the goroutine of the caller as far as that costs no more than the budget,
@@ -113,7 +125,7 @@ func (r *runners) takeSmall(budget int64) *worker {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, w := range r.ready {
-		if w.inline.Load() > 0 && w.cost.Load() <= budget {
+		if w.isSmall(budget) {
 			r.ready = slices.Delete(r.ready, i, i+1)
 			return w
 		}

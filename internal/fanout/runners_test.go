@@ -91,7 +91,7 @@ func TestCallersWriteToFewMembers(t *testing.T) {
 	}
 }
 
-// A publisher writes to a single member itself where it has the only processor.
+// A publisher writes to a single member itself.
 func TestPublishersWriteToOneMember(t *testing.T) {
 	for _, test := range []struct {
 		procs, members int
@@ -99,7 +99,8 @@ func TestPublishersWriteToOneMember(t *testing.T) {
 	}{
 		{1, 1, true},
 		{1, 2, false},
-		{2, 1, false},
+		{2, 1, true},
+		{2, 2, false}, // one of each worker
 	} {
 		t.Run(fmt.Sprint(test.procs, " processors, ", test.members, " members"), func(t *testing.T) {
 			e := newTestEngine(t, test.procs)

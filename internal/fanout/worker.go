@@ -154,6 +154,9 @@ func (w *worker) learn(ops int, inline bool) {
 	}
 }
 
+// isSmall reports whether a caller may run the worker, and that costs no more than the budget.
+func (w *worker) isSmall(budget int64) bool { return w.inline.Load() > 0 && w.cost.Load() <= budget }
+
 // wait returns when the worker has nothing to do, or with the error of ctx.
 func (w *worker) wait(ctx context.Context) error {
 	w.mu.Lock()

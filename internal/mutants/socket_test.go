@@ -104,8 +104,12 @@ var fanoutMutants = []mutant{
 		"maxPublisher = 1", "maxPublisher = 2", "internal/fanout", "TestPublishersWriteToOneMember", "",
 	},
 	{
-		"publishers write beside other processors", "internal/fanout/runners.go",
-		"if r.procs == 1 {", "if true {", "internal/fanout", "TestPublishersWriteToOneMember", "",
+		"publishers write to one of several members", "internal/fanout/runners.go",
+		"len(r.ready) != 1 ||", "len(r.ready) == 0 ||", "internal/fanout", "TestPublishersWriteToOneMember", "",
+	},
+	{
+		"publishers write although much comes at a time", "internal/fanout/worker.go",
+		"return w.inline.Load() > 0 &&", "return", "internal/fanout", "TestManyCallersLeaveWritingToAGoroutine", "",
 	},
 	{
 		"callers write what is long", "internal/fanout/op.go",
