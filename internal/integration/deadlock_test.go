@@ -95,6 +95,7 @@ func testDeadlock(t *testing.T, e writetest.Engine, isolation sql.IsolationLevel
 func waitForLock(t *testing.T, db *gorm.DB) {
 	var waiting int64
 	for until := time.Now().Add(10 * time.Second); waiting == 0 && time.Now().Before(until); {
+		time.Sleep(150 * time.Millisecond) // the server looks again only when nobody has asked for 100 ms
 		require.NoError(t, db.Session(&gorm.Session{NewDB: true}).Raw(
 			"SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%other%id = 1'",
 		).Scan(&waiting).Error)
