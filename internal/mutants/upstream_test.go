@@ -52,6 +52,10 @@ var upstreamMutants = []mutant{
 		"			r.queue.addResyncs(again)\n", "			_ = again\n", "internal/upstream", "TestRefusedBatches", "",
 	},
 	{
+		"puts more resyncs in place of a refused batch than a batch has messages", "internal/upstream/call.go",
+		"groups, p.remote.batchMessages())", "groups, maxOverflowed)", "internal/upstream", "TestRefusedBatchKeepsItsNumber", "",
+	},
+	{
 		"publishes again what was delivered in another epoch", "internal/upstream/call.go",
 		"			p.try(began)\n", "			_ = began\n", "internal/upstream", "TestTriedBatches", "",
 	},

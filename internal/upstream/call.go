@@ -62,8 +62,8 @@ func (p *publishCall) try(at time.Time) {
 	}
 }
 
-// replace puts resyncs in place of a batch that the broker refuses. If it has refused
-// these too, their groups get them later.
+// replace puts resyncs, as one batch, in place of one that the broker refuses: it has one
+// number. If the broker has refused these too, their groups get them later.
 func (p *publishCall) replace(refused *broker.RefusedError) {
 	groups := groupsOf(p.batches[0].Messages)
 	if p.replaced {
@@ -74,11 +74,7 @@ func (p *publishCall) replace(refused *broker.RefusedError) {
 	p.remote.lost(len(p.batches[0].Messages), refusal(refused), "groups", len(groups), "error", refused)
 	p.batches = slices.Clone(p.batches) // as in try
 	p.batches[0].Tried, p.replaced = time.Time{}, true
-	if slices.ContainsFunc(groups, isOwn) {
-		p.batches[0].Messages = p.remote.resyncOfAll()
-	} else {
-		p.batches[0].Messages = p.remote.resyncsOf(groups)
-	}
+	p.batches[0].Messages = p.remote.resyncsOf(groups, p.remote.batchMessages())
 }
 
 // refusal returns what the log says of a refused batch. Nothing is to be done for one that was

@@ -326,17 +326,14 @@ func (r *remote) ResyncAll(pattern string, object json.RawMessage) ([]broker.Mes
 	return r.order(Order{Kind: OrderResync, Pattern: pattern, Object: object})
 }
 
-// resyncOfAll returns what makes all groups load their snapshots again.
-func (r *remote) resyncOfAll() []broker.Message {
-	messages, _ := r.ResyncAll(r.AnyGroup, r.Overflow) // always encodes
-	return r.encoded(messages)
-}
-
-// resyncsOf returns what makes groups load their snapshots again.
-func (r *remote) resyncsOf(groups []string) []broker.Message {
-	messages, err := resyncs(r.Receiver, slices.Compact(groups), r.Overflow)
-	if err != nil {
-		return r.resyncOfAll()
+// resyncsOf returns what makes groups load their snapshots again: a resync for each, or one
+// order for all groups if these are too many for a batch, or one of them is no group.
+func (r *remote) resyncsOf(groups []string, most int) []broker.Message {
+	if len(groups) <= min(most, maxOverflowed) && !slices.ContainsFunc(groups, isOwn) {
+		if messages, err := resyncs(r.Receiver, groups, r.Overflow); err == nil {
+			return r.encoded(messages)
+		}
 	}
+	messages, _ := r.ResyncAll(r.AnyGroup, r.Overflow) // always encodes
 	return r.encoded(messages)
 }

@@ -153,7 +153,7 @@ func (q *publishQueue) call(some []queued) *publishCall {
 	p := &publishCall{remote: q.remote}
 	for _, c := range some {
 		if c.overflowed != nil {
-			c.messages = q.resyncs(c.overflowed)
+			c.messages = q.remote.resyncsOf(slices.Sorted(maps.Keys(c.overflowed)), maxOverflowed)
 		}
 		for messages := range slices.Chunk(c.messages, q.remote.batchMessages()) {
 			q.number++ // only this goroutine numbers
@@ -161,14 +161,6 @@ func (q *publishQueue) call(some []queued) *publishCall {
 		}
 	}
 	return p
-}
-
-// resyncs returns the resyncs for groups that have lost messages.
-func (q *publishQueue) resyncs(groups map[string]bool) []broker.Message {
-	if len(groups) > maxOverflowed || slices.ContainsFunc(slices.Collect(maps.Keys(groups)), isOwn) {
-		return q.remote.resyncOfAll()
-	}
-	return q.remote.resyncsOf(slices.Sorted(maps.Keys(groups)))
 }
 
 func (q *publishQueue) published(count int) {

@@ -224,6 +224,33 @@ func TestRefusedBatches(t *testing.T) {
 	})
 }
 
+// What takes the place of a refused batch is one batch with its number: a source such as an
+// outbox has no other, and would publish the batch again.
+func TestRefusedBatchKeepsItsNumber(t *testing.T) {
+	const order = orderStream + ` {"kind":"resync","pattern":"{any}","object":"overflow","from":"hub","at":946684800}`
+	for name, c := range map[string]struct{ groups, want []string }{
+		"as many groups as a batch has messages": {[]string{"a", "b", "c", "c"}, []string{`a "overflow"`, `b "overflow"`, `c "overflow"`}},
+		"more groups":                            {[]string{"a", "b", "c", "d"}, []string{order}},
+		"an order":                               {[]string{"a", orderStream, "b", "b"}, []string{order}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &fakeBroker{limits: broker.Limits{BatchMessages: 3}}
+				b.refuse = func(batch broker.Batch) bool { return len(batch.Messages) > 3 }
+				r := newTestRemote(t, b)
+				r.source = "hub"
+				batch := broker.Batch{Source: "outbox", Number: 7}
+				for _, group := range c.groups {
+					batch.Messages = append(batch.Messages, text(group, "1"))
+				}
+				require.NoError(t, r.Take(t.Context(), []broker.Batch{batch}))
+				assert.Equal(t, c.want, b.texts())
+				assert.EqualValues(t, 7, b.taken)
+			})
+		})
+	}
+}
+
 // The log says what to do, where something is to be done.
 func TestRefusalsNameTheRemedy(t *testing.T) {
 	assert.Contains(t, refusal(&broker.RefusedError{Err: errors.New("too large")}), "look whether messages are too large, or the engine is full")
