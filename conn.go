@@ -278,7 +278,10 @@ func (o *owner) CloseSent() {
 // SlowConsumer implements fanout.Owner.
 func (o *owner) SlowConsumer(what string) {
 	o.hub.counters.slow.Add(1)
-	o.hub.log.Warn("rohrpost: "+what, "user", (*Conn)(o).user(), "remote", (*Conn)(o).remote())
+	user := (*Conn)(o).user()
+	o.hub.tasks.Go(func(context.Context) { // the log handler is the program's, and may be what publishes
+		o.hub.log.Warn("rohrpost: "+what, "user", user, "remote", (*Conn)(o).remote())
+	})
 }
 
 // outward returns the error that a user of the package gets for one of the fan-out.

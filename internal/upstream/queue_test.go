@@ -144,6 +144,34 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
+// publishing is a log handler that publishes what is logged.
+type publishing struct{ remote *remote }
+
+func (p publishing) Write(line []byte) (int, error) {
+	p.remote.Publish([]broker.Message{text("logs", string(line))})
+	return len(line), nil
+}
+
+// TestLogOfAFullQueue publishes the log line about a full queue to the same queue.
+func TestLogOfAFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fakeBroker{}
+		r := newTestRemote(t, b)
+		r.Logger = slog.New(slog.NewTextHandler(publishing{r}, nil))
+		r.queue.limit = 4 << 10
+		b.down.Store(true)
+		for range 10 {
+			r.Publish([]broker.Message{text("g", strings.Repeat("x", 1<<10))})
+		}
+		synctest.Wait()
+		b.down.Store(false)
+		time.Sleep(5 * time.Second)
+		require.NoError(t, r.Flush(t.Context()))
+		assert.Contains(t, b.texts(), `g "overflow"`)
+		assert.Contains(t, strings.Join(b.texts(), ""), "the publish queue is full")
+	})
+}
+
 // TestOverflowOfManyGroups resyncs all groups by one order.
 func TestOverflowOfManyGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

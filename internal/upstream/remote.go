@@ -266,11 +266,12 @@ func (r *remote) retry(ctx context.Context, what string, f func(context.Context)
 }
 
 // lost counts messages in place of which groups get a resync, and logs that once a
-// minute.
+// minute. It does not wait for the log handler, which is the program's and may be what
+// publishes.
 func (r *remote) lost(messages int, text string, args ...any) {
 	r.Lost.Add(uint64(messages))
 	if r.overflow.pass() {
-		r.Logger.Error(text, args...)
+		r.Tasks.Go(func(context.Context) { r.Logger.Error(text, args...) })
 	}
 }
 
