@@ -156,7 +156,7 @@ func (w *worker) writeNodes(m *Member) (last bool) {
 	for m.mixed.first > 0 {
 		n := &w.nodes[m.mixed.first-1]
 		if n.pong {
-			n.frame = m.writer.takePong()
+			n.frame, n.pong = m.writer.takePong(), false // once, also where it begins the next segment
 		}
 		if n.frame != nil && !w.out.add(n.frame, n.label) {
 			break

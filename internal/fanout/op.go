@@ -69,10 +69,12 @@ func (w *worker) costOf(o *op) (cost int64) {
 	if o.kind == opPost {
 		members = o.list.size
 	}
-	cost = int64(members * (len(o.frame) / smallWrite))
+	before := w.run
 	if o.list != w.last.list || o.member != w.last.member {
-		cost += int64(members)
+		before, cost = 0, int64(members)
 	}
+	w.run = before + len(o.frame) + overhead
+	cost += int64(members * (w.run/smallWrite - before/smallWrite))
 	w.last = op{list: o.list, member: o.member}
 	return cost
 }

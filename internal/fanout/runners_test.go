@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rohrpost/rohrpost/broker"
@@ -112,6 +113,51 @@ func TestPublishersWriteToOneMember(t *testing.T) {
 			require.NoError(t, e.Wait(t.Context()))
 			_, here := goroutines.Load(goroutineID())
 			assert.Equal(t, test.inline, here)
+		})
+	}
+}
+
+// fullConn takes nothing without waiting.
+type fullConn struct{ waitingConn }
+
+func (*fullConn) TryWrite([]byte) (int, error) { return 0, nil }
+
+// A caller that writes itself does not wait for a client to read: many messages for it are
+// left to a goroutine, which does so between two segments.
+func TestCallersWaitForNoClient(t *testing.T) {
+	for name, work := range map[string]func(e *Engine, m *Member){
+		"a publisher": func(e *Engine, _ *Member) {
+			var commit []broker.Message
+			for range 100 {
+				commit = append(commit, messageTo("g", string(make([]byte, 5000)))...)
+			}
+			e.Deliver(commit)
+			e.Publish()
+		},
+		"who answers": func(_ *Engine, m *Member) {
+			for range 64 {
+				assert.NoError(t, m.Queue(wire.TextFrame(make([]byte, 8000))))
+			}
+			m.Work()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newTestEngine(t, 1)
+				e.config.MaxSendQueueBytes, e.config.MaxSendQueueAge, e.config.WriteTimeout = 1<<20, time.Minute, time.Minute
+				var m Member
+				e.Init(&m, &fullConn{}, nil, fakeOwner{})
+				require.NoError(t, m.Join("g"))
+				require.NoError(t, e.Wait(t.Context()))
+				e.allowInline()
+				began := time.Now()
+				work(e, &m)
+				assert.Zero(t, time.Since(began))
+				require.NoError(t, e.Wait(t.Context()))
+				assert.NotZero(t, time.Since(began), "the goroutine has waited")
+				m.Abort()
+				m.Close()
+			})
 		})
 	}
 }

@@ -42,6 +42,7 @@ type worker struct {
 	taken   uint64       // how often the worker has taken what is pending
 	cost    atomic.Int64 // of pending, in small writes; changed with the lock
 	last    op           // the list and the member of the last one pending
+	run     int          // the bytes of those before it, and of it, that are for the same
 	state   workerState
 	inline  atomic.Int32  // how often callers may run the worker until a goroutine looks again
 	crowded atomic.Int32  // rounds until messages count as coming one at a time
@@ -135,7 +136,7 @@ func (w *worker) take(limit int64) (ops []op, cost int64) {
 	}
 	w.state = running
 	ops, cost = w.pending, w.cost.Swap(0)
-	w.pending, w.spare, w.bytes, w.last = w.spare, nil, 0, op{}
+	w.pending, w.spare, w.bytes, w.last, w.run = w.spare, nil, 0, op{}, 0
 	w.taken++
 	return ops, cost
 }

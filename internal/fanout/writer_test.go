@@ -11,6 +11,7 @@ import (
 
 	"github.com/rohrpost/rohrpost/internal/wire"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestAwaitDrain waits for a backlog without polling: a synctest bubble with a timer
@@ -139,6 +140,21 @@ func TestOnePongWaits(t *testing.T) {
 		m.Close()
 		assert.NoError(t, far.Close())
 	})
+}
+
+// A pong that does not fit into a segment begins the next one.
+func TestPongBehindAFullSegment(t *testing.T) {
+	e := newTestEngine(t, 1)
+	var m Member
+	var taken wire.Frame
+	e.Init(&m, &hookedConn{hook: func(p []byte) { taken = append(taken, p...) }}, nil, fakeOwner{})
+	large := wire.TextFrame(make([]byte, segment))
+	require.NoError(t, m.Queue(large))
+	m.Pong("hello")
+	require.NoError(t, e.Wait(t.Context()))
+	assert.Equal(t, append(large, wire.PongFrame("hello")...), taken)
+	m.Abort()
+	m.Close()
 }
 
 // Four clients ping without end and never read. Each holds what its send queue may.

@@ -112,8 +112,16 @@ var fanoutMutants = []mutant{
 		"return w.inline.Load() > 0 &&", "return", "internal/fanout", "TestManyCallersLeaveWritingToAGoroutine", "",
 	},
 	{
+		"counts short frames for a member as one write", "internal/fanout/op.go",
+		"w.run = before + len(o.frame) + overhead", "w.run = len(o.frame) + overhead", "internal/fanout", "TestCallersWaitForNoClient", "",
+	},
+	{
+		"takes a pong for each segment", "internal/fanout/mixed.go",
+		"n.frame, n.pong = m.writer.takePong(), false", "n.frame = m.writer.takePong()", "internal/fanout", "TestPongBehindAFullSegment", "",
+	},
+	{
 		"callers write what is long", "internal/fanout/op.go",
-		"members * (len(o.frame) / smallWrite)", "members * 0", "internal/fanout", "TestCallersWriteToFewMembers", "",
+		"members * (w.run/smallWrite - before/smallWrite)", "members * 0", "internal/fanout", "TestCallersWriteToFewMembers", "",
 	},
 	{
 		"callers write although much comes at a time", "internal/fanout/worker.go",
