@@ -3,6 +3,7 @@ package rohrpost_test
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // Models whose markers list columns.
@@ -191,4 +193,68 @@ func TestPanicOfKey(t *testing.T) {
 	var count int64
 	require.NoError(t, db.Model(&cry{}).Count(&count).Error)
 	assert.Zero(t, count)
+}
+
+// spelled has columns that are not spelled as GORM would.
+type spelled struct {
+	rohrpost.NotifyOnChange `rohrpost:"group:spelled-{TeamID};payload:Title"`
+	ID                      uint
+	TeamID                  int    `gorm:"column:TeamID"`
+	Title                   string `gorm:"column:Title"`
+}
+
+// TestColumnsInOtherCapitals names columns as the database allows, but not as the model does.
+func TestColumnsInOtherCapitals(t *testing.T) {
+	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &spelled{})
+	require.NoError(t, db.Create(&spelled{TeamID: 1, Title: "a"}).Error)
+	rec.take()
+	upsert := func(column string, row spelled) *gorm.DB {
+		return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "ID"}}, DoUpdates: clause.AssignmentColumns([]string{column})}).Create(&row)
+	}
+	for _, step := range []struct {
+		name string
+		run  func(row *gorm.DB) *gorm.DB
+		want string
+	}{
+		{"a listed column", func(row *gorm.DB) *gorm.DB { return row.Update("title", "b") }, `update spelled-1 {"id":1,"Title":"b"} Title partial`},
+		{"in a map", func(row *gorm.DB) *gorm.DB { return row.Updates(map[string]any{"TITLE": "c"}) }, `update spelled-1 {"id":1,"Title":"c"} Title partial`},
+		{"into another group", func(row *gorm.DB) *gorm.DB { return row.Update("teamid", 2) }, `delete spelled-1 {"id":1}; create spelled-2 {"id":1,"Title":"c"}`},
+		{"a clause", func(row *gorm.DB) *gorm.DB {
+			return row.Where("id = 1").Clauses(clause.Set{{Column: clause.Column{Name: "title"}, Value: "d"}}).Update("ID", gorm.Expr("id"))
+		}, `update spelled-2 {"id":1,"Title":"d"} Title partial`},
+		{
+			"an upsert", func(*gorm.DB) *gorm.DB { return upsert("title", spelled{ID: 1, TeamID: 2, Title: "e"}) },
+			`update spelled-2 {"id":1,"Title":"e"} Title partial`,
+		},
+		{
+			"an upsert into another group", func(*gorm.DB) *gorm.DB { return upsert("TEAMID", spelled{ID: 1, TeamID: 3, Title: "f"}) },
+			`delete spelled-2 {"id":1}; create spelled-3 {"id":1,"Title":"e"}`,
+		},
+		{"the key", func(row *gorm.DB) *gorm.DB { return row.Update("iD", 7) }, `delete spelled-3 {"id":1}; create spelled-3 {"id":7,"Title":"e"}`},
+	} {
+		require.NoError(t, step.run(db.Model(&spelled{ID: 1})).Error, step.name)
+		assert.Equal(t, step.want, strings.Join(rec.take(), "; "), step.name)
+	}
+	assert.Empty(t, rec.logs.String())
+}
+
+// numbered has a number as encoding/json keeps it.
+type numbered struct {
+	rohrpost.NotifyOnChange `rohrpost:"group:numbered;payload:amount,rest"`
+	ID                      uint
+	Amount                  json.Number  `gorm:"type:text" json:"amount"`
+	Rest                    *json.Number `gorm:"type:text" json:"rest"`
+}
+
+func TestNumbersAsTextOfListedColumns(t *testing.T) {
+	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &numbered{})
+	rest := json.Number("1e3")
+	for _, row := range []numbered{{Amount: "12.50", Rest: &rest}, {}} {
+		require.NoError(t, db.Create(&row).Error)
+		amount, err := json.Marshal(row.Amount)
+		require.NoError(t, err)
+		others, err := json.Marshal(row.Rest)
+		require.NoError(t, err)
+		assert.Equal(t, []string{fmt.Sprintf(`create numbered {"id":%d,"amount":%s,"rest":%s}`, row.ID, amount, others)}, rec.take())
+	}
 }

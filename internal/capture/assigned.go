@@ -20,8 +20,7 @@ func (w *statementConn) keepsKey() bool {
 	if slices.ContainsFunc(where.Exprs, func(e clause.Expression) bool { _, or := e.(clause.OrConditions); return or }) {
 		return false
 	}
-	set, _ := stmt.Clauses["SET"].Expression.(clause.Set)
-	for _, assignment := range set {
+	for _, assignment := range w.assigned {
 		if !w.table.isKey(assignment.Column.Name) {
 			continue
 		}
@@ -58,13 +57,12 @@ func (w *statementConn) followKeys(ctx context.Context) error {
 	if !w.setsKey || !w.plan.readsAfter {
 		return nil
 	}
-	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
 	stay := true
 	for i := range w.before {
 		row := reflect.New(w.table.schema.ModelType).Elem()
 		for _, field := range w.table.schema.PrimaryFields {
 			value, _ := field.ValueOf(ctx, w.before[i].Before)
-			if err := assign(ctx, field, row, value, set); err != nil {
+			if err := assign(ctx, field, row, value, w.assigned); err != nil {
 				return err
 			}
 		}

@@ -29,8 +29,9 @@ type statementConn struct {
 	dialect  dialect
 	layout   *layout // nil where nothing is read
 	plan     plan
-	set      []string // the columns that the statement sets
-	named    []string // those that the caller named
+	assigned clause.Set // what an update sets, with the names of the model
+	set      []string   // the columns that the statement sets
+	named    []string   // those that the caller named
 	setsKey  bool
 	moved    []Row         // with the keys that the rows will have, where the statement sets them
 	values   reflect.Value // that an update sets, where the statement tells them

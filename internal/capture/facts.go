@@ -32,8 +32,8 @@ func (w *statementConn) facts() facts {
 	}
 	if f.wants == Values && f.failure == nil {
 		f.wants = Columns
-		if set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set); w.table.interest.Rereads() != RereadAlways {
-			if values, told := w.layout.valuesOf(w.db.Statement.Context, w.table, set); told {
+		if w.table.interest.Rereads() != RereadAlways {
+			if values, told := w.layout.valuesOf(w.db.Statement.Context, w.table, w.assigned); told {
 				f.wants, w.values = Keys, values
 			}
 		}
@@ -68,7 +68,8 @@ func (w *statementConn) ownFacts() facts {
 	case Delete:
 		f.wants = w.table.interest.Wants(stmt.Context, Delete)
 	case Update:
-		w.set = setColumns(w.space[:0], stmt)
+		w.assigned = w.assignments()
+		w.set = setColumns(w.space[:0], w.assigned)
 		w.named = w.namedColumns()
 		w.setsKey = slices.ContainsFunc(w.set, w.table.isKey)
 		f.wants, f.before = w.table.interest.WantsUpdate(w.set)
@@ -93,8 +94,7 @@ func (w *statementConn) removes() bool {
 // soft delete has hidden. Without Unscoped it meets only live rows, and a Save writes
 // them live again.
 func (w *statementConn) hides() bool {
-	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
-	return slices.ContainsFunc(set, func(assignment clause.Assignment) bool {
+	return slices.ContainsFunc(w.assigned, func(assignment clause.Assignment) bool {
 		return w.table.isSoft(assignment.Column.Name) && (w.db.Statement.Unscoped || !isNull(assignment.Value))
 	})
 }
@@ -117,9 +117,23 @@ func (w *statementConn) namedColumns() []string {
 	return columns
 }
 
+// assignments returns the SET clause with the names of the columns as the model has them: a
+// program may spell and qualify them as its database allows.
+func (w *statementConn) assignments() clause.Set {
+	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
+	spelled := func(a clause.Assignment) bool { return w.table.byName[a.Column.Name] != nil }
+	if !slices.ContainsFunc(set, func(a clause.Assignment) bool { return !spelled(a) }) {
+		return set
+	}
+	set = slices.Clone(set)
+	for i := range set {
+		set[i].Column.Name = w.table.nameOf(set[i].Column.Name)
+	}
+	return set
+}
+
 // setColumns appends the columns that the statement sets, as GORM is about to write it.
-func setColumns(columns []string, stmt *gorm.Statement) []string {
-	set, _ := stmt.Clauses["SET"].Expression.(clause.Set)
+func setColumns(columns []string, set clause.Set) []string {
 	for _, assignment := range set {
 		columns = append(columns, assignment.Column.Name)
 	}

@@ -101,6 +101,21 @@ func (t *Table) Interest() Interest { return t.interest }
 // Column returns the column with the name in the database, nil if there is none.
 func (t *Table) Column(name string) *Column { return t.byName[name] }
 
+// nameOf returns the name of a column that a statement may spell with other capitals, and
+// qualify. It returns other names as they are.
+func (t *Table) nameOf(name string) string {
+	if t.byName[name] != nil {
+		return name
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	for _, c := range t.Columns {
+		if strings.EqualFold(c.Name, last) {
+			return c.Name
+		}
+	}
+	return name
+}
+
 // KeyParts returns the number of columns of the primary key.
 func (t *Table) KeyParts() int { return len(t.schema.PrimaryFields) }
 

@@ -53,7 +53,7 @@ func (w *statementConn) upsertFacts(f *facts) {
 	w.upsert = newUpsert(w.table, w.layout, conflict, values, w.dialect.duplicate)
 	w.set = w.space[:0]
 	for _, assignment := range conflict.DoUpdates {
-		w.set = append(w.set, assignment.Column.Name)
+		w.set = append(w.set, w.table.nameOf(assignment.Column.Name))
 	}
 	if !conflict.UpdateAll && len(w.set) > 0 {
 		w.named = slices.DeleteFunc(slices.Clone(w.set), w.table.isAutoUpdated)

@@ -49,6 +49,10 @@ var databaseMutants = []mutant{
 		"next, w.timed = min(next, left), true", "next = min(next, left)", "internal/notify", "TestManySlowMethods", "",
 	},
 	{
+		"knows columns in one spelling only", "internal/capture/table.go",
+		"if strings.EqualFold(c.Name, last) {", "if c.Name == last {", ".", "TestColumnsInOtherCapitals", "",
+	},
+	{
 		"shows the half-filled struct", "internal/notify/model.go",
 		"return m.hasMethods() ||", "return", "internal/writetest", "TestPrograms", programs,
 	},

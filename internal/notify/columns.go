@@ -115,7 +115,7 @@ func encoderOf(c *capture.Column) func([]byte, reflect.Value) ([]byte, error) {
 		return appendTime
 	case slices.Contains(strings.Split(options, ","), "string") && isQuotable(t):
 		return appendQuoted
-	case !plain:
+	case !plain, t == reflect.TypeFor[json.Number]():
 		return appendAny
 	case kind == reflect.String:
 		return func(b []byte, v reflect.Value) ([]byte, error) { return wire.AppendString(b, textOf(v)), nil }

@@ -38,6 +38,14 @@ var listed = []write{
 		via: "DB.Update", how: "a listed column, by key", run: func(db *gorm.DB) error { return db.Model(&Memo{ID: 1}).Update("title", "y").Error },
 		want: []string{`update memos {"id":1,"title":"y"} title partial`},
 	},
+	{
+		via: "DB.Update", how: "a listed column, in capitals", run: func(db *gorm.DB) error { return db.Model(&Memo{ID: 1}).Update("TITLE", "y").Error },
+		only: "sqlite mysql", want: []string{`update memos {"id":1,"title":"y"} title partial`},
+	},
+	{
+		via: "DB.Update", how: "a listed column, qualified", run: func(db *gorm.DB) error { return db.Model(&Memo{ID: 1}).Update("memos.title", "y").Error },
+		only: "mysql", want: []string{`update memos {"id":1,"title":"y"} title partial`},
+	},
 	{via: "DB.Updates", how: "a listed column and another one", run: func(db *gorm.DB) error {
 		return db.Model(&Memo{ID: 1}).Updates(map[string]any{"count": 3, "secret": "t"}).Error
 	}, want: []string{`update memos {"id":1,"count":3} count partial`}},
