@@ -40,15 +40,18 @@ func env(key, value string) string {
 }
 
 func engines() []engine {
-	pg := env("ROHRPOST_POSTGRES", "host=127.0.0.1 port=5432 user=postgres dbname=postgres sslmode=disable")
 	return []engine{
 		{"SQLite", func(t testing.TB) gorm.Dialector {
 			return sqlite.Open("file:" + filepath.Join(t.TempDir(), "broker.db") + "?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate")
 		}, ""},
-		{"PostgreSQL", func(testing.TB) gorm.Dialector { return postgres.Open(pg) }, ""},
-		{"PostgreSQL with LISTEN", func(testing.TB) gorm.Dialector { return postgres.Open(pg) }, pg},
+		{"PostgreSQL", func(testing.TB) gorm.Dialector { return postgres.Open(pg()) }, ""},
+		{"PostgreSQL with LISTEN", func(testing.TB) gorm.Dialector { return postgres.Open(pg()) }, pg()},
 		{"MariaDB", func(testing.TB) gorm.Dialector { return mysql.Open(maria()) }, ""},
 	}
+}
+
+func pg() string {
+	return env("ROHRPOST_POSTGRES", "host=127.0.0.1 port=5432 user=postgres dbname=postgres sslmode=disable")
 }
 
 func maria() string {

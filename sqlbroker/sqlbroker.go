@@ -137,7 +137,8 @@ func New(db *gorm.DB, c Config) (*Broker, error) {
 	}
 	b.db = db.Session(&gorm.Session{NewDB: true, SkipDefaultTransaction: true, SkipHooks: true, Logger: logger.Discard})
 	if db.Name() == "postgres" {
-		b.clock = "seq, era, instance, CAST(pg_postmaster_start_time() AS text) AS server"
+		// A number of microseconds: how a session writes a time or a float depends on its settings.
+		b.clock = "seq, era, instance, CAST(CAST(EXTRACT(EPOCH FROM pg_postmaster_start_time()) * 1000000 AS bigint) AS text) AS server"
 	} else if c.Listen != "" {
 		return nil, fmt.Errorf("sqlbroker: Config.Listen is for PostgreSQL; the database is %s", db.Name())
 	}
