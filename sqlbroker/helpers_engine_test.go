@@ -131,6 +131,16 @@ func (o opened) restore(t testing.TB, meanwhile func()) {
 	}))
 }
 
+// age lets a time pass since the streams were touched.
+func (o opened) age(passed time.Duration) error {
+	return o.db.Transaction(func(tx *gorm.DB) error {
+		if err := tx.Exec("UPDATE " + o.table("clock") + " SET seq = seq").Error; err != nil {
+			return err
+		}
+		return tx.Exec("UPDATE "+o.table("streams")+" SET touched = ?", time.Now().Add(-passed).UnixMilli()).Error
+	})
+}
+
 // contract is the configuration of the tests of the contract.
 func contract(e engine, c sqlbroker.Config) brokertest.Config {
 	return brokertest.Config{

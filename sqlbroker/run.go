@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,12 +235,29 @@ func (b *Broker) clean(ctx context.Context) error {
 		return err
 	}
 	if b.config.KeepUnused >= 0 {
-		old := now.Add(-b.config.KeepUnused - cleanInterval).UnixMilli()
-		if err := db.Table(b.tables.streams).Where("touched < ?", old).Delete(&stream{}).Error; err != nil {
+		if err := b.dropUntouched(ctx, b.tables.streams, now.Add(-b.config.KeepUnused-cleanInterval)); err != nil {
 			return err
 		}
 	}
-	return db.Table(b.tables.sources).Where("touched < ?", now.Add(-remember).UnixMilli()).Delete(&source{}).Error
+	return b.dropUntouched(ctx, b.tables.sources, now.Add(-remember))
+}
+
+// dropUntouched drops the rows of a table that were last touched before a time.
+func (b *Broker) dropUntouched(ctx context.Context, table string, before time.Time) error {
+	var names []string
+	err := b.db.WithContext(ctx).Table(table).Where("touched < ?", before.UnixMilli()).Pluck("name", &names).Error
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(names, 500) {
+		err := b.locked(ctx, 0, func(t *transaction) error {
+			return t.db.Exec("DELETE FROM "+table+" WHERE name IN ? AND touched < ?", bytesOf(some), before.UnixMilli()).Error
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropMessages drops the messages before a number, some at a time.

@@ -195,9 +195,6 @@ func (b *Broker) Follow(ctx context.Context, streams []string) (positions []brok
 		positions, err = t.begin(streams)
 		return err
 	})
-	if err == nil {
-		err = b.touch(ctx, streams)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("sqlbroker: follow streams: %w", err)
 	}
@@ -233,12 +230,10 @@ func (b *Broker) Positions(ctx context.Context, streams []string) (positions []b
 	return positions, nil
 }
 
-// touch lets streams go on. It uses no transaction: on SQLite one that has read could not
-// write any more after another one has.
+// touch lets streams go on, some at a time, so that publishers do not wait for all.
 func (b *Broker) touch(ctx context.Context, names []string) error {
 	for some := range slices.Chunk(names, 500) {
-		streams := b.db.WithContext(ctx).Table(b.tables.streams).Where("name IN ?", bytesOf(some))
-		if err := streams.UpdateColumn("touched", time.Now().UnixMilli()).Error; err != nil {
+		if err := b.locked(ctx, 0, func(t *transaction) error { return t.touch(some) }); err != nil {
 			return err
 		}
 	}

@@ -73,6 +73,33 @@ func TestOneProgramEach(t *testing.T) {
 	})
 }
 
+// TestTouch lets streams go on where hubs follow them, and not where hubs only publish.
+func TestTouch(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		for name, test := range map[string]struct {
+			keep    time.Duration
+			call    func(o opened) error
+			touched bool
+		}{
+			"follow":           {0, func(o opened) error { _, err := o.Follow(t.Context(), []string{"g"}); return err }, true},
+			"positions":        {0, func(o opened) error { _, err := o.Positions(t.Context(), []string{"g"}); return err }, true},
+			"publish":          {0, func(o opened) error { return o.Publish(t.Context(), []broker.Batch{toEach([]string{"g"}, 1, 1)}) }, false},
+			"kept without end": {-1, func(o opened) error { _, err := o.Positions(t.Context(), []string{"g"}); return err }, false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				o := open(t, e, sqlbroker.Config{KeepUnused: test.keep})
+				epoch(t, o)
+				require.NoError(t, o.age(2*time.Minute))
+				before := time.Now().UnixMilli()
+				require.NoError(t, test.call(o))
+				var touched int64
+				require.NoError(t, o.db.Table(o.table("streams")).Pluck("touched", &touched).Error)
+				assert.Equal(t, test.touched, touched >= before)
+			})
+		}
+	})
+}
+
 // TestRenew gives all streams new epochs.
 func TestRenew(t *testing.T) {
 	each(t, func(t *testing.T, e engine) {

@@ -10,7 +10,8 @@ import (
 )
 
 // clock is the only row of its table. A transaction that publishes locks it until its
-// COMMIT, so that the numbers of messages are in the order of the commits.
+// COMMIT, so that the numbers of messages are in the order of the commits. So does one that
+// writes streams or sources: two that lock rows in different orders would end each other.
 type clock struct {
 	ID       int    `gorm:"primaryKey;autoIncrement:false"`
 	Seq      int64  // the last number that was given

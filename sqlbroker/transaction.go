@@ -129,25 +129,49 @@ func (t *transaction) begin(names []string) ([]broker.Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fresh []stream
+	var (
+		fresh []stream
+		old   []string
+	)
 	for _, name := range names {
-		if found[name] == nil {
-			s := stream{Name: []byte(name), Era: t.now.Era, Epoch: t.now.Era + "." + rand.Text()[:12], Touched: t.ms}
-			found[name] = &s
-			fresh = append(fresh, s)
+		switch s := found[name]; {
+		case s == nil:
+			s = &stream{Name: []byte(name), Era: t.now.Era, Epoch: t.now.Era + "." + rand.Text()[:12], Touched: t.ms}
+			found[name] = s
+			fresh = append(fresh, *s)
+		case t.isOld(s):
+			old = append(old, name)
 		}
 	}
 	for some := range slices.Chunk(fresh, 500) {
-		if err := t.save(t.streams, "name", some); err != nil {
+		if err := t.save(t.streams, some, "era", "epoch", "seq", "touched"); err != nil {
 			return nil, err
 		}
 	}
-	return positionsOf(names, found), nil
+	return positionsOf(names, found), t.touch(old)
 }
 
-// save writes rows, over those with the same key.
-func (t *transaction) save(table, key string, rows any) error {
-	return t.db.Table(table).Clauses(clause.OnConflict{Columns: []clause.Column{{Name: key}}, UpdateAll: true}).Create(rows).Error
+// isOld reports whether a stream that is followed is to be touched. It is so early that the
+// stream ends Config.KeepUnused after that at least: see Broker.clean.
+func (t *transaction) isOld(s *stream) bool {
+	keep := t.broker.config.KeepUnused
+	return keep >= 0 && t.ms-s.Touched > min(keep/4, cleanInterval).Milliseconds()
+}
+
+// touch lets streams go on.
+func (t *transaction) touch(names []string) error {
+	for some := range slices.Chunk(names, 500) {
+		if err := t.db.Table(t.streams).Where("name IN ?", bytesOf(some)).UpdateColumn("touched", t.ms).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save writes rows that have names, or these columns of those that are there.
+func (t *transaction) save(table string, rows any, columns ...string) error {
+	onConflict := clause.OnConflict{Columns: []clause.Column{{Name: "name"}}, DoUpdates: clause.AssignmentColumns(columns)}
+	return t.db.Table(table).Clauses(onConflict).Create(rows).Error
 }
 
 func positionsOf(names []string, found map[string]*stream) []broker.Position {
@@ -160,11 +184,11 @@ func positionsOf(names []string, found map[string]*stream) []broker.Position {
 	return positions
 }
 
-// positions returns the positions of streams, and which of them were touched long ago.
+// positions returns the positions of streams, and which of them are to be touched.
 func (t *transaction) positions(names []string) (positions []broker.Position, old []string, err error) {
 	found, err := t.streamsOf(names)
 	for name, s := range found {
-		if t.ms-s.Touched > t.broker.config.KeepUnused.Milliseconds()/4 {
+		if t.isOld(s) {
 			old = append(old, name)
 		}
 	}
@@ -292,7 +316,7 @@ func (a *appender) save(numbers map[string]int64) error {
 		sources = append(sources, source{Name: []byte(name), Number: number, Touched: a.ms})
 	}
 	if len(sources) > 0 {
-		if err := a.transaction.save(a.sources, "name", sources); err != nil {
+		if err := a.transaction.save(a.sources, sources, "number", "touched"); err != nil {
 			return err
 		}
 	}
@@ -308,7 +332,7 @@ func (a *appender) save(numbers map[string]int64) error {
 		streams = append(streams, *a.streams[name])
 	}
 	for some := range slices.Chunk(streams, 500) {
-		if err := a.transaction.save(a.tables.streams, "name", some); err != nil {
+		if err := a.transaction.save(a.tables.streams, some, "seq"); err != nil {
 			return err
 		}
 	}
