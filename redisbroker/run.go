@@ -20,6 +20,7 @@ const maxSubscribed = 1000
 var (
 	errRunning = errors.New("redisbroker: this Broker serves a hub already: make one for each hub")
 	errLost    = errors.New("redisbroker: a former master has lost messages: all groups begin anew")
+	errNode    = errors.New("redisbroker: the server has ended the subscriptions: another node of the cluster has the keys now")
 )
 
 // Run implements broker.Broker. It listens on a connection of its own. Pub/sub only
@@ -27,8 +28,8 @@ var (
 func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []broker.Message)) error {
 	listener, release := b.client.Dedicate()
 	defer release()
-	r := &receiver{prefix: b.prefix + "c:", end: b.prefix + "end", deliver: deliver, lost: make(chan struct{}, 1)}
-	ended := listener.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: r.receive})
+	r := &receiver{prefix: b.prefix + "c:", end: b.prefix + "end", deliver: deliver, ends: make(chan error, 1)}
+	ended := listener.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: r.receive, OnSubscription: r.subscription})
 	defer r.stop()
 	streams, err := b.listen(listener)
 	if err != nil {
@@ -44,8 +45,8 @@ func (b *Broker) Run(ctx context.Context, ready func(), deliver func(batch []bro
 		return ctx.Err()
 	case err := <-ended:
 		return fmt.Errorf("redisbroker: listen: %w", err)
-	case <-r.lost:
-		return errLost
+	case err := <-r.ends:
+		return err
 	}
 }
 
@@ -118,8 +119,8 @@ func (b *Broker) change(ctx context.Context, listener rueidis.DedicatedClient, c
 // batch without anything in between: the messages of each stream, and at last an end if
 // they are of several streams.
 type receiver struct {
-	prefix, end string        // of the channels of streams; the channel of the ends
-	lost        chan struct{} // has one place: another era has begun while the server went on
+	prefix, end string     // of the channels of streams; the channel of the ends
+	ends        chan error // has one place: why Run is to end, though the connection stays
 
 	mu      sync.Mutex // guards what follows, and delivering
 	stopped bool
@@ -150,10 +151,7 @@ func (r *receiver) receive(m rueidis.PubSubMessage) {
 	}
 	if m.Channel == r.end {
 		if r.flush(); m.Message == lostMark {
-			select {
-			case r.lost <- struct{}{}:
-			default:
-			}
+			r.fail(errLost)
 		}
 		return
 	}
@@ -176,6 +174,22 @@ func (r *receiver) receive(m rueidis.PubSubMessage) {
 	r.tag, r.parts = f.tag, append(r.parts, f.parts...)
 	if !f.more {
 		r.flush()
+	}
+}
+
+// subscription takes what the server says about a channel. Nobody leaves that of the ends:
+// the server does it where another node has got the slot of sharded channels.
+func (r *receiver) subscription(s rueidis.PubSubSubscription) {
+	if s.Channel == r.end && strings.HasSuffix(s.Kind, "unsubscribe") {
+		r.fail(errNode)
+	}
+}
+
+// fail lets Run end.
+func (r *receiver) fail(err error) {
+	select {
+	case r.ends <- err:
+	default:
 	}
 }
 
