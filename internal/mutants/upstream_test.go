@@ -7,8 +7,12 @@ var upstreamMutants = []mutant{
 		"		case r.orders.isPaused():\n			// It is found missing later.\n", "", "", "TestOrdersBeforeTheFirstChange", "",
 	},
 	{
-		"looks for no orders after a reconnect", "internal/upstream/listen.go",
-		"		r.orders.catchUp()\n", "", "", "TestOrdersBeforeDeliveries", "",
+		"looks for no orders after a reconnect", "internal/upstream/orders.go",
+		"	if o.at.Epoch != \"\" {\n		o.pause()\n", "	if o.resumed != nil {\n		close(o.resumed)\n		o.resumed = nil\n	}\n	if false {\n", "", "TestOrdersBeforeDeliveries", "",
+	},
+	{
+		"goes on while Run has ended", "internal/upstream/orders.go",
+		" && !o.ended", "", "internal/upstream", "TestOrdersWhileNothingListens", "",
 	},
 	{
 		"compares no position of orders", "internal/upstream/listen.go",

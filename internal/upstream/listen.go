@@ -27,7 +27,7 @@ func (r *remote) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.orders.pause()
+		r.orders.end()
 		r.Logger.Error("rohrpost: listen to the broker", "error", err)
 		if time.Since(began) > time.Minute {
 			failures = 0
@@ -41,9 +41,7 @@ func (r *remote) listen(ctx context.Context) {
 func (r *remote) ready() {
 	r.health.answer()
 	r.follower.wake()
-	if at, _ := r.orders.position(); at.Epoch != "" {
-		r.orders.catchUp()
-	}
+	r.orders.listen()
 }
 
 // askForCheck makes the hub compare positions now.

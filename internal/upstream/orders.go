@@ -31,6 +31,7 @@ type orders struct {
 	mu      sync.Mutex      // guards what follows
 	at      broker.Position // of the latest order that was obeyed; zero: none is known
 	resumed chan struct{}   // closed when deliveries go on; nil: they do
+	ended   bool            // Run has ended, and does not listen again yet
 	reading bool            // a task reads
 	again   bool            // another order may be missed since it has begun to
 	unread  bool            // an order came that this hub cannot read
@@ -54,10 +55,27 @@ func (o *orders) begin(at broker.Position) bool {
 	return true
 }
 
-// pause stops deliveries until catchUp has ended.
-func (o *orders) pause() {
+// end stops deliveries, since Run has ended, until it listens again and the hub has caught up.
+func (o *orders) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.ended = true
+	o.pause()
+}
+
+// listen looks for orders that were given before Run listened.
+func (o *orders) listen() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = false
+	if o.at.Epoch != "" {
+		o.pause()
+		o.startReading()
+	}
+}
+
+// pause stops deliveries until a task has read what is missed. It is called with the lock.
+func (o *orders) pause() {
 	if o.resumed == nil {
 		o.resumed = make(chan struct{})
 	}
@@ -124,9 +142,9 @@ func (o *orders) isNext(m *broker.Message) bool {
 
 // catchUp pauses deliveries until all orders are obeyed that the broker has taken so far.
 func (o *orders) catchUp() {
-	o.pause()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.pause()
 	o.startReading()
 }
 
@@ -179,7 +197,8 @@ func (o *orders) readAfter(ctx context.Context, offset uint64) (h broker.History
 	return h, err
 }
 
-// goOn reports whether something is to be read. If not, deliveries go on.
+// goOn reports whether something is to be read. If not, deliveries go on, unless Run has
+// ended: what is ordered from now on is missed too.
 func (o *orders) goOn() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -187,7 +206,7 @@ func (o *orders) goOn() bool {
 		o.again = false
 		return true
 	}
-	if o.reading = false; o.resumed != nil && o.at.Epoch != "" {
+	if o.reading = false; o.resumed != nil && !o.ended && o.at.Epoch != "" {
 		close(o.resumed)
 		o.resumed = nil
 		o.remote.askForCheck()

@@ -71,7 +71,7 @@ func (fakeReceiver) Resync(group string, object json.RawMessage) (broker.Message
 	return broker.Message{Stream: group, Payload: object}, nil
 }
 
-func newTestRemote(t *testing.T, b *fakeBroker) *remote {
+func newTestRemote(t *testing.T, b broker.Broker) *remote {
 	group := tasks.New()
 	r := New(Config{
 		Broker: b, Receiver: fakeReceiver{}, Logger: slog.New(slog.DiscardHandler), Tasks: group,
