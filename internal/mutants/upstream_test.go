@@ -8,7 +8,19 @@ var upstreamMutants = []mutant{
 	},
 	{
 		"looks for no orders after a reconnect", "internal/upstream/orders.go",
-		"	if o.at.Epoch != \"\" {\n		o.pause()\n", "	if o.resumed != nil {\n		close(o.resumed)\n		o.resumed = nil\n	}\n	if false {\n", "", "TestOrdersBeforeDeliveries", "",
+		"	if o.pause(); o.at.Epoch != \"\" {\n", "	if o.resumed != nil {\n		close(o.resumed)\n		o.resumed = nil\n	}\n	if false {\n", "", "TestOrdersBeforeDeliveries", "",
+	},
+	{
+		"delivers before an order that came while Follow was under way", "internal/upstream/orders.go",
+		"begin comes later, perhaps with an earlier position\n		o.pause()\n", "\n", "internal/upstream", "TestOrdersWhileFollowIsUnderWay", "",
+	},
+	{
+		"looks for no orders from before Run listens the first time", "internal/upstream/orders.go",
+		"	if o.pause(); o.at.Epoch != \"\" {\n", "	if o.at.Epoch != \"\" {\n		o.pause()\n", "internal/upstream", "TestOrdersWhileFollowIsUnderWay", "",
+	},
+	{
+		"reads only the orders from before its start", "internal/upstream/orders.go",
+		"			o.kept.begin(old)\n", "			o.kept.begin(old)\n			continue\n", "internal/upstream", "TestOrdersWhileFollowIsUnderWay", "",
 	},
 	{
 		"goes on while Run has ended", "internal/upstream/orders.go",

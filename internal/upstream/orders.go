@@ -63,13 +63,13 @@ func (o *orders) end() {
 	o.pause()
 }
 
-// listen looks for orders that were given before Run listened.
+// listen looks for orders that were given before Run listened, which begin does if it comes
+// later.
 func (o *orders) listen() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ended = false
-	if o.at.Epoch != "" {
-		o.pause()
+	if o.pause(); o.at.Epoch != "" {
 		o.startReading()
 	}
 }
@@ -123,7 +123,8 @@ func (o *orders) receive(m *broker.Message) {
 // isNext reports whether an order is the next one. It reads what is missing before it.
 func (o *orders) isNext(m *broker.Message) bool {
 	o.mu.Lock()
-	if o.at.Epoch == "" { // begin comes later
+	if o.at.Epoch == "" { // begin comes later, perhaps with an earlier position
+		o.pause()
 		o.mu.Unlock()
 		return false
 	}
@@ -166,7 +167,6 @@ func (o *orders) read(ctx context.Context) {
 				return
 			}
 			o.kept.begin(old)
-			continue
 		}
 		at, paused := o.position()
 		if !paused || at.Epoch == "" {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // answerTime is how long an answer of a playedBroker is under way.
@@ -18,7 +20,8 @@ const answerTime = 10 * time.Millisecond
 // playedBroker keeps orders. A test plays its calls of Run, one after the other.
 type playedBroker struct {
 	broker.Broker
-	runs chan func(ready func(), deliver func([]broker.Message))
+	runs     chan func(ready func(), deliver func([]broker.Message))
+	followed func() // is called before Follow returns the position of the orders; nil: nothing
 
 	mu     sync.Mutex
 	orders []broker.Message
@@ -67,7 +70,11 @@ func (b *playedBroker) Run(ctx context.Context, ready func(), deliver func([]bro
 }
 
 func (b *playedBroker) Follow(ctx context.Context, streams []string) ([]broker.Position, error) {
-	return b.Positions(ctx, streams)
+	at, err := b.Positions(ctx, streams)
+	if b.followed != nil && slices.Contains(streams, orderStream) {
+		b.followed()
+	}
+	return at, err
 }
 
 func (b *playedBroker) Positions(_ context.Context, streams []string) ([]broker.Position, error) {
@@ -158,4 +165,55 @@ func TestOrdersWhileNothingListens(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		assert.Equal(t, []string{"obey revoke", "deliver h"}, got.noted())
 	})
+}
+
+// TestOrdersWhileFollowIsUnderWay gives an order after the position that Follow returns, and
+// before the hub knows that: nothing is delivered before it is obeyed.
+func TestOrdersWhileFollowIsUnderWay(t *testing.T) {
+	type run = func(ready func(), deliver func([]broker.Message))
+	goOn := func(deliver func([]broker.Message)) {
+		for range 1000 {
+			deliver([]broker.Message{played("h", 1, "{}")})
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for name, play := range map[string]func(b *playedBroker) []run{
+		"it is delivered": func(b *playedBroker) []run {
+			return []run{func(_ func(), deliver func([]broker.Message)) {
+				deliver(b.order(OrderRevoke))
+				goOn(deliver)
+			}}
+		},
+		"it comes before Run listens": func(b *playedBroker) []run {
+			return []run{func(ready func(), deliver func([]broker.Message)) {
+				b.order(OrderRevoke)
+				ready()
+				goOn(deliver)
+			}}
+		},
+		"it comes between two calls of Run": func(b *playedBroker) []run {
+			return []run{
+				func(func(), func([]broker.Message)) { b.order(OrderRevoke) },
+				func(ready func(), deliver func([]broker.Message)) { ready(); goOn(deliver) },
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &playedBroker{runs: make(chan run)}
+				b.followed = func() {
+					for _, r := range play(b) {
+						b.runs <- r
+					}
+					time.Sleep(answerTime)
+				}
+				got := b.follow(t)
+				time.Sleep(500 * time.Millisecond) // less than until the next check of positions
+				lines := got.noted()
+				require.NotEmpty(t, lines)
+				assert.Equal(t, "obey revoke", lines[0])
+				assert.Contains(t, lines, "deliver h")
+			})
+		})
+	}
 }
