@@ -15,6 +15,7 @@ type numbered struct {
 	before int64   // the highest number before the round
 	last   int64   // and after it
 	more   bool    // other rows may be left
+	tidied bool    // nothing was left, and the relay has tidied up
 }
 
 // number gives numbers to the rows that have none, in the order of their ids. Relays do that
@@ -32,6 +33,9 @@ func (r *relay) number(ctx context.Context) (found numbered, err error) {
 		return numbered{}, err
 	}
 	r.seen = max(r.seen, found.last)
+	if found.tidied {
+		r.removed, r.emptied = r.taken, r.taken
+	}
 	return found, nil
 }
 
@@ -64,6 +68,12 @@ func (r *relay) numberIn(ctx context.Context, tx *sql.Tx, s state) (found number
 	}
 	if err = r.moveFloor(ctx, tx, s.floor, last.id); err != nil {
 		return found, err
+	}
+	if len(rows) == 0 && found.before == r.taken && !r.isTidy() {
+		if err = r.tidy(ctx, tx); err != nil {
+			return found, err
+		}
+		found.tidied = true
 	}
 	for len(rows) > 0 {
 		run := runOf(rows)
@@ -173,7 +183,7 @@ func (r *relay) renew(ctx context.Context, tx *sql.Tx, last int64) error {
 		query string
 		args  []any
 	}{
-		{r.table.forget, []any{[]byte{}, min(r.taken, last)}},
+		{r.table.empty, []any{[]byte{}, 0, min(r.taken, last)}},
 		{r.table.setSource, []any{newSource()}},
 	} {
 		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {

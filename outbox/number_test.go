@@ -20,7 +20,7 @@ func relayOf(n *node) *relay { return &relay{Outbox: n.box} }
 // rounds lets a relay work until nothing is left to do.
 func (r *relay) rounds(t *testing.T) {
 	t.Helper()
-	for more := true; more; {
+	for more := true; more || !r.isTidy(); {
 		var err error
 		more, err = r.round(t.Context())
 		require.NoError(t, err)
@@ -194,6 +194,7 @@ func TestRestoredDatabase(t *testing.T) {
 				assert.Contains(t, n.logs.String(), "went back")
 				n.notify("later")
 				r.rounds(t)
+				assert.True(t, n.isTidy())
 				other := relayOf(n)
 				other.rounds(t)
 				assert.Equal(t, r.source, other.source)

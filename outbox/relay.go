@@ -58,6 +58,8 @@ type relay struct {
 
 	source   string // who numbers the batches; "": it is not known what the hub has taken
 	taken    int64  // the number up to which the hub has taken them
+	removed  int64  // the rows before this number are removed; 0: it is not known which
+	emptied  int64  // the number that was taken last when the table was tidy
 	seen     int64  // the highest number that it has seen in the table, also before a failure
 	seenOf   string // the source of that number
 	checked  time.Time
@@ -67,6 +69,7 @@ type relay struct {
 
 // run publishes until ctx ends.
 func (r *relay) run(ctx context.Context) error {
+	defer r.finish(context.WithoutCancel(ctx))
 	poll := time.NewTicker(r.config.Poll)
 	defer poll.Stop()
 	for ctx.Err() == nil {
@@ -105,10 +108,10 @@ func (r *relay) wait(ctx context.Context, poll <-chan time.Time) {
 
 // failed logs the first of several errors, and pauses.
 func (r *relay) failed(ctx context.Context, err error) {
-	r.source = "" // what has been taken is asked again
 	if ctx.Err() != nil {
 		return
 	}
+	r.source = "" // what has been taken is asked again
 	if r.failures == 0 {
 		r.config.Logger.Error("outbox: rows cannot be published, but stay in the table; they are tried again", "error", err)
 	}
@@ -152,6 +155,9 @@ func (r *relay) resume(ctx context.Context) error {
 	if s.source != r.seenOf {
 		r.seen, r.seenOf = 0, s.source
 	}
+	if s.source != r.source {
+		r.removed, r.emptied = 0, 0 // other relays may have died before they removed rows
+	}
 	r.source, r.taken = s.source, taken
 	return nil
 }
@@ -185,7 +191,6 @@ func (r *relay) anyWaiting(ctx context.Context) (waits bool, err error) {
 
 // publish publishes numbered rows, and removes them.
 func (r *relay) publish(ctx context.Context, found numbered) (more bool, err error) {
-	was := r.taken
 	for rest := found.rows; len(rest) > 0; {
 		var call []broker.Batch
 		call, rest = r.nextCall(rest)
@@ -195,8 +200,11 @@ func (r *relay) publish(ctx context.Context, found numbered) (more bool, err err
 		r.taken = int64(call[len(call)-1].Number)
 		r.count(func(s *Stats) { s.Published += uint64(len(call)) })
 	}
-	if r.taken > was {
-		err = r.remove(ctx, was)
+	if r.taken > r.removed {
+		err = r.access(ctx, func(ctx context.Context, conn *sql.Conn) error { return r.remove(ctx, conn) })
+		if err == nil {
+			r.removed = r.taken
+		}
 	}
 	return found.more || r.taken < r.seen, err
 }
@@ -221,11 +229,41 @@ func (r *relay) nextCall(rows []entry) (call []broker.Batch, rest []entry) {
 
 // remove deletes the rows that the hub has taken. The newest one stays, so that the table
 // knows the last number.
-func (r *relay) remove(ctx context.Context, from int64) error {
-	return r.access(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		if _, err := conn.ExecContext(ctx, r.table.remove, from, r.taken); err != nil {
-			return fmt.Errorf("delete rows: %w", err)
-		}
-		return nil
+func (r *relay) remove(ctx context.Context, q queryer) error {
+	if _, err := q.ExecContext(ctx, r.table.remove, r.removed, r.taken); err != nil {
+		return fmt.Errorf("delete rows: %w", err)
+	}
+	return nil
+}
+
+// isTidy reports whether nothing is left of the rows that the hub has taken but a number.
+func (r *relay) isTidy() bool { return r.emptied == r.taken }
+
+// tidy removes the rows that the hub has taken, and empties the newest one: a hub that has
+// forgotten the source would publish it again.
+func (r *relay) tidy(ctx context.Context, tx *sql.Tx) error {
+	if err := r.remove(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, r.table.empty, []byte{}, r.taken, r.taken); err != nil {
+		return fmt.Errorf("empty the newest row: %w", err)
+	}
+	return nil
+}
+
+// finish tidies up when the relay ends: a hub without a broker forgets what it has taken.
+func (r *relay) finish(ctx context.Context) {
+	if r.source == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	_ = r.access(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		return r.table.locked(ctx, conn, func(tx *sql.Tx, s state) error {
+			if s.owner != r.owner || s.source != r.source {
+				return nil
+			}
+			return r.tidy(ctx, tx) // after a failure the next relay does it
+		})
 	})
 }

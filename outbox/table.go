@@ -98,7 +98,7 @@ type table struct {
 	insertRow, lock, read, claim, beat, release string // of one row
 	unnumbered, late, numbered                  string // SELECT some rows behind a key
 	anyWaiting, newest, backlogOf               string // SELECT figures
-	remove, forget, setFloor, setSource         string // change rows
+	remove, empty, setFloor, setSource          string // change rows
 	replaceRow, removeIDs, number               string
 }
 
@@ -156,12 +156,12 @@ func (t *table) build(db *gorm.DB) {
 
 	t.anyWaiting = exec("SELECT CASE WHEN EXISTS (SELECT 1 FROM rohrpost_outbox WHERE number IS NULL AND id > ?) OR "+
 		"EXISTS (SELECT 1 FROM rohrpost_outbox WHERE number > ?) THEN 1 ELSE 0 END", 0, 0)
-	waiting := db.Model(&outboxRow{}).Select("id, created").Where("number IS NULL OR number > ?", 0).Limit(roundRows)
+	waiting := db.Model(&outboxRow{}).Select("id, created").Where("number IS NULL OR (number > ? AND batch <> ?)", 0, []byte{}).Limit(roundRows)
 	t.backlogOf = db.Table("(?) AS waiting", waiting).Select("COUNT(*), COALESCE(MIN(created), 0)").Find(&[]outboxRow{}).Statement.SQL.String()
 	t.newest = "SELECT " + newest
 
 	t.remove = exec("DELETE FROM rohrpost_outbox WHERE number >= ? AND number < ?", 0, 0)
-	t.forget = exec("UPDATE rohrpost_outbox SET batch = ? WHERE number <= ?", []byte{}, 0)
+	t.empty = exec("UPDATE rohrpost_outbox SET batch = ? WHERE number >= ? AND number <= ?", []byte{}, 0, 0)
 	t.setFloor = exec("UPDATE rohrpost_outbox_relay SET floor = ? WHERE id = 1", 0)
 	t.setSource = exec("UPDATE rohrpost_outbox_relay SET source = ?, floor = 0 WHERE id = 1", "")
 	t.replaceRow = exec("UPDATE rohrpost_outbox SET batch = ? WHERE id = ?", []byte{}, 0)
@@ -185,7 +185,7 @@ func (t *table) backlog(taken, most int64) (query string, args []any) {
 	if most < 0 || most == math.MaxInt64 {
 		most = math.MaxInt64 - 1
 	}
-	return t.backlogOf, []any{taken, most + 1}
+	return t.backlogOf, []any{taken, []byte{}, most + 1}
 }
 
 // removeRows deletes rows, those with ids one after another together: between them there is
