@@ -200,7 +200,7 @@ func (h *Hub) addSpread(group string, payload []byte) []byte {
 // A client gets the message once or, if it is disconnected, not at all; Publish is for
 // messages that must arrive. Without a broker, the message keeps its order with the other
 // messages of the group; with one it does not, and Send returns an error if the broker is
-// no broker.Signaler. After Shutdown Send returns ErrClosed.
+// no broker.Signaler, or takes no message of that size. After Shutdown Send returns ErrClosed.
 func (h *Hub) Send(group string, m Message) error {
 	if err := h.send(group, m, ""); err != nil {
 		return fmt.Errorf("rohrpost: send to a group: %w", err)

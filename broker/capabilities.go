@@ -60,7 +60,7 @@ type Limiter interface {
 // Limits are what a broker takes, and keeps. Zero stands for what a field says.
 type Limits struct {
 	// PayloadBytes is the size of the largest payload. In place of a larger one the hub
-	// publishes a resync. 0 stands for none.
+	// publishes a resync, and a larger signal is an error for its caller. 0 stands for none.
 	PayloadBytes int
 
 	// BatchMessages is the number of messages in the largest batch. The hub divides larger

@@ -177,10 +177,12 @@ func (b *Broker) Signal(_ context.Context, messages []broker.Message) error {
 	if !b.nc.IsConnected() {
 		return fmt.Errorf("natsbroker: signal: %w", b.notConnected())
 	}
+	var failed []error // one that is too large keeps back no other
 	for i := range messages {
-		if err := b.nc.Publish(b.subjects.live(signalEra, messages[i].Stream), messages[i].Payload); err != nil {
-			return fmt.Errorf("natsbroker: signal: %w", err)
-		}
+		failed = append(failed, b.nc.Publish(b.subjects.live(signalEra, messages[i].Stream), messages[i].Payload))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("natsbroker: signal: %w", err)
 	}
 	return nil
 }

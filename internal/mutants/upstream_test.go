@@ -84,6 +84,14 @@ var upstreamMutants = []mutant{
 		" && (i > 0 || !p.replaced) {", " {", "internal/upstream", "TestTriedBatches", "",
 	},
 	{
+		"lets a signal pass that is too large", "internal/upstream/remote.go",
+		"	if r.isTooLarge(&m) {", "	if false {", "internal/upstream", "TestLargeSignals", "",
+	},
+	{
+		"counts the bytes of a signal without its signature", "internal/upstream/remote.go",
+		"len(m.Payload)+r.codec.overhead() > limit", "len(m.Payload) > limit", "internal/upstream", "TestLargeSignals", "",
+	},
+	{
 		"makes one batch of many commits", "internal/upstream/queue.go",
 		"			q.number++ // only this goroutine numbers\n", "", "internal/upstream", "TestManyBatchesACall", "",
 	},

@@ -107,14 +107,19 @@ func (r *remote) encoded(batch []broker.Message) []broker.Message {
 
 // encode puts a resync in place of a message that is too large for the broker.
 func (r *remote) encode(m *broker.Message) broker.Message {
-	if limit := r.limits.PayloadBytes; limit > 0 && len(m.Payload)+r.codec.overhead() > limit && !isOwn(m.Stream) {
+	if r.isTooLarge(m) && !isOwn(m.Stream) {
 		r.lost(1, "rohrpost: a message is larger than the broker takes: its group loads its snapshot again",
-			"group", m.Stream, "bytes", len(m.Payload), "limit", limit)
+			"group", m.Stream, "bytes", len(m.Payload), "limit", r.limits.PayloadBytes)
 		if resync, err := r.Receiver.Resync(m.Stream, r.Overflow); err == nil {
 			m = &resync
 		}
 	}
 	return broker.Message{Stream: m.Stream, Payload: r.codec.encode(m.Stream, m.Payload)}
+}
+
+func (r *remote) isTooLarge(m *broker.Message) bool {
+	limit := r.limits.PayloadBytes
+	return limit > 0 && len(m.Payload)+r.codec.overhead() > limit
 }
 
 // batchMessages returns the number of messages in the largest batch.
@@ -126,6 +131,9 @@ func (r *remote) batchMessages() int {
 }
 
 func (r *remote) Signal(m broker.Message) error {
+	if r.isTooLarge(&m) {
+		return fmt.Errorf("%w: %d bytes, limit %d", errLargeSignal, len(m.Payload), r.limits.PayloadBytes)
+	}
 	return r.signals.add(broker.Message{Stream: m.Stream, Payload: r.codec.encode(m.Stream, m.Payload)})
 }
 

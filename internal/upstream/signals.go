@@ -13,6 +13,7 @@ const maxSignals = 10_000
 
 var (
 	errNoSignaler  = errors.New("the broker carries only messages that it keeps: publish a change instead")
+	errLargeSignal = errors.New("a message is larger than the broker takes")
 	errManySignals = errors.New("too many messages wait for the broker")
 )
 
