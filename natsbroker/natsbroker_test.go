@@ -85,6 +85,27 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestLongHistory reads more than one request reads.
+func TestLongHistory(t *testing.T) {
+	t.Parallel()
+	o := open(t, startServer(t), natsbroker.Config{MaxMessages: -1})
+	at := follow(t, o).Offset
+	for n := range uint64(3) {
+		publish(t, o, n+1, make([]string, 999)...)
+	}
+	for after, want := range map[uint64]int{0: 2997, at: 2997, at + 1000: 1998} { // a number follows each batch
+		h, err := o.Read(t.Context(), "g", after, 5000)
+		require.NoError(t, err)
+		require.Len(t, h.Messages, want)
+		prev := h.Messages[0].Prev
+		for _, m := range h.Messages {
+			require.Equal(t, prev, m.Prev)
+			prev = m.Offset
+		}
+		assert.Equal(t, h.Position.Offset, prev)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	for name, c := range map[string]natsbroker.Config{
 		`Config.App is ""`:     {},

@@ -232,6 +232,7 @@ func (b *Broker) readTaken(ctx context.Context, era, source string) (last, error
 
 // newest is the latest message of a subject. Its Sequence is 0 if there is none.
 type newest struct {
+	Subject  string    `json:"subject"`
 	Sequence uint64    `json:"seq"`
 	Data     []byte    `json:"data"`
 	Time     time.Time `json:"time"`

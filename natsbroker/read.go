@@ -15,8 +15,12 @@ import (
 	"github.com/rohrpost/rohrpost/broker"
 )
 
-// maxAsked is the number of streams whose positions one request reads.
-const maxAsked = 200
+// maxAsked is the number of streams whose positions one request reads, maxRead about the
+// number of messages.
+const (
+	maxAsked = 200
+	maxRead  = 1000
+)
 
 // stored is a message in JetStream.
 type stored struct {
@@ -93,27 +97,50 @@ func (b *Broker) positionsIn(ctx context.Context, era string, streams []string, 
 	return positions, nil
 }
 
-// latest returns the latest message of each subject that has one.
+// latest returns the latest message of each subject that has one. Any server of a cluster may
+// answer, also one that has not yet what another one has told hubs and publishers. So latest
+// asks for the end of all too: every server that is not before it has that message, and says so.
 func (b *Broker) latest(ctx context.Context, subjects []string) (map[string]stored, error) {
-	found := make(map[string]stored, len(subjects))
+	end, err := b.end(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]stored, len(subjects)+1)
 	asked := slices.Clone(subjects)
 	slices.Sort(asked)
 	for some := range slices.Chunk(slices.Compact(asked), maxAsked) {
-		for {
-			messages, more, err := b.get(ctx, map[string]any{"multi_last": some})
+		some = slices.Clone(some)
+		if end.Sequence > 0 && !slices.Contains(some, end.Subject) {
+			some = append(some, end.Subject)
+		}
+		for more := true; more; {
+			answer, err := b.get(ctx, map[string]any{"multi_last": some})
 			if err != nil {
 				return nil, err
 			}
-			for _, m := range messages {
+			if answer.upTo < end.Sequence {
+				if err := pause(ctx); err != nil {
+					return nil, fmt.Errorf("wait for a server that is behind: %w", err)
+				}
+				continue
+			}
+			for _, m := range answer.messages {
 				found[m.subject] = m
 			}
-			if !more || len(messages) == 0 {
-				break
-			}
-			some = slices.DeleteFunc(slices.Clone(some), func(subject string) bool { _, ok := found[subject]; return ok })
+			more = answer.more && len(answer.messages) > 0
+			some = slices.DeleteFunc(some, func(subject string) bool { _, ok := found[subject]; return ok && subject != end.Subject })
 		}
 	}
 	return found, nil
+}
+
+// end returns the last message of all, by the leader of the stream in JetStream. A single server
+// is never behind.
+func (b *Broker) end(ctx context.Context) (newest, error) {
+	if b.replicas() == 1 {
+		return newest{}, nil
+	}
+	return b.lastOf(ctx, ">")
 }
 
 // mark publishes an empty message after the latest one of each subject, and enters it into
@@ -150,13 +177,17 @@ func (b *Broker) Read(ctx context.Context, stream string, after uint64, limit in
 					h = found
 					return nil
 				}
+				if err := pause(ctx); err != nil {
+					return fmt.Errorf("wait for a server that has all messages: %w", err)
+				}
 			}
 		})
 	})
 	return h, err
 }
 
-// read also reports whether no message was dropped meanwhile.
+// read also reports whether all messages were there: none was dropped meanwhile, and no
+// server that has answered was behind.
 func (b *Broker) read(ctx context.Context, era, stream string, after uint64, limit int) (h broker.History, whole bool, err error) {
 	subject := b.subjects.message(era, stream)
 	latest, err := b.latest(ctx, []string{subject})
@@ -171,104 +202,118 @@ func (b *Broker) read(ctx context.Context, era, stream string, after uint64, lim
 	if after >= end.sequence || limit <= 0 {
 		return h, true, nil
 	}
-	messages, err := b.between(ctx, subject, after, end.sequence, limit)
-	if err != nil || len(messages) == 0 {
-		return h, err == nil, err
-	}
-	prev, whole, err := b.before(ctx, subject, messages[0].sequence)
+	messages, whole, err := b.between(ctx, subject, after, end.sequence, limit)
 	if err != nil || !whole {
 		return h, false, err
 	}
-	h.Messages = make([]broker.Message, len(messages))
-	for i, m := range messages {
-		h.Messages[i] = broker.Message{Stream: stream, Payload: m.payload, Position: broker.Position{Epoch: h.Position.Epoch, Offset: m.sequence}, Prev: prev}
+	prev := messages[0].sequence
+	if prev > after && !messages[0].begin { // nobody is at after, or that message was dropped
+		if prev, whole, err = b.before(ctx, subject, prev); err != nil || !whole {
+			return h, false, err
+		}
+	}
+	for _, m := range messages {
+		if m.sequence > after && !m.begin && len(h.Messages) < limit {
+			h.Messages = append(h.Messages, broker.Message{Stream: stream, Payload: m.payload, Position: broker.Position{Epoch: h.Position.Epoch, Offset: m.sequence}, Prev: prev})
+		}
 		prev = m.sequence
 	}
 	return h, true, nil
 }
 
-// between returns the messages after a sequence, up to another one, limit at most.
-func (b *Broker) between(ctx context.Context, subject string, after, end uint64, limit int) (all []stored, err error) {
-	for len(all) < limit && after < end {
-		some, _, err := b.get(ctx, map[string]any{"seq": after + 1, "next_by_subj": subject, "batch": limit - len(all)})
+// between returns the messages from one sequence to another one, or the first of them, more
+// than limit. JetStream drops the oldest messages of a subject first: those of one answer have
+// none missing between them, and the next answer, of any server, begins with the last one.
+func (b *Broker) between(ctx context.Context, subject string, first, end uint64, limit int) (all []stored, whole bool, err error) {
+	for last := first; last < end && len(all) <= limit; last = all[len(all)-1].sequence {
+		answer, err := b.get(ctx, map[string]any{"seq": last, "next_by_subj": subject, "batch": min(limit-len(all), maxRead) + 2})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		for _, m := range some {
-			if m.sequence > end {
-				return all, nil
+		some := slices.DeleteFunc(answer.messages, func(m stored) bool { return m.sequence > end })
+		if len(all) > 0 {
+			if len(some) == 0 || some[0].sequence != last {
+				return nil, false, nil
 			}
-			if after = m.sequence; !m.begin {
-				all = append(all, m)
-			}
+			some = some[1:]
 		}
-		if len(some) == 0 {
-			break
+		if len(some) == 0 || some[len(some)-1].sequence == first {
+			return nil, false, nil
 		}
+		all = append(all, some...)
 	}
-	return all, nil
+	return all, true, nil
 }
 
-// before returns the sequence before the one of a message. JetStream drops the oldest messages
-// of a subject first: if the one before is there, or the message itself, nothing after it
-// was dropped.
+// before returns the sequence before the one of a message, where one server has both.
 func (b *Broker) before(ctx context.Context, subject string, sequence uint64) (prev uint64, whole bool, err error) {
-	if sequence > 1 {
-		found, _, err := b.get(ctx, map[string]any{"multi_last": []string{subject}, "up_to_seq": sequence - 1})
-		if err != nil {
-			return 0, false, err
-		}
-		if len(found) > 0 {
-			return found[0].sequence, true, nil
-		}
+	if sequence == 1 {
+		return unknownPrev(sequence), true, nil
 	}
-	found, _, err := b.get(ctx, map[string]any{"multi_last": []string{subject}, "up_to_seq": sequence})
-	return unknownPrev(sequence), len(found) > 0, err
+	answer, err := b.get(ctx, map[string]any{"multi_last": []string{subject}, "up_to_seq": sequence - 1})
+	if err != nil || len(answer.messages) == 0 {
+		return unknownPrev(sequence), err == nil, err
+	}
+	prev = answer.messages[0].sequence
+	answer, err = b.get(ctx, map[string]any{"seq": prev, "next_by_subj": subject, "batch": 2})
+	if err != nil {
+		return 0, false, err
+	}
+	both := answer.messages
+	return prev, len(both) == 2 && both[0].sequence == prev && both[1].sequence == sequence, nil
 }
 
 // unknownPrev is Prev of the oldest message that is kept. A hub that is not exactly there has
 // missed messages, as far as the Broker knows.
 func unknownPrev(sequence uint64) uint64 { return sequence - 1 }
 
-// get asks for messages. It reports whether there are more, which were too large for one
-// answer.
-func (b *Broker) get(ctx context.Context, request map[string]any) (messages []stored, more bool, err error) {
+// answer is what a server has of what it was asked for.
+type answer struct {
+	messages []stored
+	more     bool   // which were too large for one answer
+	upTo     uint64 // the last sequence that the server has, 0 if it does not say
+}
+
+// get asks any server that has the stream in JetStream for messages.
+func (b *Broker) get(ctx context.Context, request map[string]any) (a answer, err error) {
 	data, err := json.Marshal(request)
 	if err != nil {
-		return nil, false, err
+		return a, err
 	}
 	inbox := b.nc.NewRespInbox()
 	answers, err := b.nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, false, err
+		return a, err
 	}
 	defer func() { _ = answers.Unsubscribe() }()
 	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+b.subjects.stream, inbox, data); err != nil {
-		return nil, false, err
+		return a, err
 	}
 	for {
-		answer, err := answers.NextMsgWithContext(ctx)
+		m, err := answers.NextMsgWithContext(ctx)
 		if errors.Is(err, nats.ErrNoResponders) {
-			return nil, false, errMissing
+			return a, errMissing
 		}
 		if err != nil {
-			return nil, false, err
+			return a, err
 		}
-		switch status := answer.Header.Get("Status"); status {
+		switch status := m.Header.Get("Status"); status {
 		case "":
-			m, err := parseStored(answer)
+			one, err := parseStored(m)
 			if err != nil {
-				return nil, false, err
+				return a, err
 			}
-			messages = append(messages, m)
+			a.messages = append(a.messages, one)
 		case "204":
-			return messages, !slices.Contains([]string{"", "0"}, answer.Header.Get("Nats-Num-Pending")), nil
+			a.more = !slices.Contains([]string{"", "0"}, m.Header.Get("Nats-Num-Pending"))
+			a.upTo, _ = strconv.ParseUint(m.Header.Get("Nats-UpTo-Sequence"), 10, 64) // says only who was asked for several subjects
+			return a, nil
 		case "404":
-			return messages, false, nil
+			return a, nil
 		case "503":
-			return nil, false, errMissing
+			return a, errMissing
 		default:
-			return nil, false, fmt.Errorf("%w: status %s %s", errAnswer, status, strings.TrimSpace(answer.Header.Get("Description")))
+			return a, fmt.Errorf("%w: status %s %s", errAnswer, status, strings.TrimSpace(m.Header.Get("Description")))
 		}
 	}
 }
