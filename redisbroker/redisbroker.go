@@ -116,7 +116,8 @@ func New(client rueidis.Client, c Config) (*Broker, error) {
 	return &Broker{client: client, config: c, prefix: prefix, keys: []string{prefix + "run:"}, followed: make(map[string]bool)}, nil
 }
 
-// Publish implements broker.Broker. It takes one round trip.
+// Publish implements broker.Broker. It takes one round trip, and another one where it meets
+// an era.
 func (b *Broker) Publish(ctx context.Context, batches []broker.Batch) error {
 	for {
 		sent := b.known()

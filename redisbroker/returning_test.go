@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,9 +100,74 @@ func TestEraEndsWhereItMust(t *testing.T) {
 	}
 }
 
+// TestTriedInAnotherEra publishes a batch again after the server, which goes on, has lost all
+// keys, or the one of the era: pages have loaded their snapshots, and would get it twice.
+func TestTriedInAnotherEra(t *testing.T) {
+	for name, end := range map[string]func(o opened) error{
+		"all keys": func(o opened) error { return o.client.Do(t.Context(), o.client.B().Flushall().Build()).Error() },
+		"the era":  func(o opened) error { return o.Renew(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := open(t, startServer(t).address(), redisbroker.Config{})
+			begin := func() string {
+				at, err := o.Follow(t.Context(), []string{"g"})
+				require.NoError(t, err)
+				return at[0].Epoch
+			}
+			batch := func(number uint64, tried time.Time) []broker.Batch {
+				return []broker.Batch{{Source: "s", Number: number, Tried: tried, Messages: []broker.Message{{Stream: "g", Payload: []byte("x")}}}}
+			}
+			before, tried := begin(), time.Now()
+			require.NoError(t, o.Publish(t.Context(), batch(1, time.Time{}))) // suppose that the answer is lost
+			require.NoError(t, end(o))
+			require.NotEqual(t, before, begin())
+			require.ErrorIs(t, o.Publish(t.Context(), batch(1, tried)), broker.ErrTried)
+			require.NoError(t, o.Publish(t.Context(), batch(2, time.Time{})))
+			require.NoError(t, o.Publish(t.Context(), batch(3, time.Now())), "it was tried in this era")
+			h, err := o.Read(t.Context(), "g", 0, 10)
+			require.NoError(t, err)
+			assert.Len(t, h.Messages, 2)
+		})
+	}
+}
+
+// TestFirstAnswerIsLost lets a Broker that has published nothing yet lose an answer. It cannot
+// tell whether the era in which it publishes again is the same one.
+func TestFirstAnswerIsLost(t *testing.T) {
+	s, l, c := startServer(t), &line{}, redisbroker.Config{App: "test-" + rand.Text()}
+	l.server = s.address()
+	b := openOn(t, rueidis.ClientOption{InitAddress: []string{"redis:6379"}, ForceSingleClient: true, DialCtxFn: l.dial}, c)
+	o := open(t, s.address(), c)
+	follow := func() {
+		_, err := o.Follow(t.Context(), []string{"g"})
+		require.NoError(t, err)
+	}
+	follow()
+	publish(t, o, 1, "the server knows the script")
+	batch := []broker.Batch{{Source: "other", Number: 1, Messages: []broker.Message{{Stream: "g", Payload: []byte("x")}}}}
+	l.deaf.Store(true)
+	tried := time.Now()
+	require.Error(t, b.Publish(t.Context(), batch))
+	h, err := o.Read(t.Context(), "g", 0, 10)
+	require.NoError(t, err)
+	taken := len(h.Messages) - 1
+	require.NoError(t, o.client.Do(t.Context(), o.client.B().Flushall().Build()).Error())
+	follow()
+	l.deaf.Store(false)
+	batch[0].Tried = tried
+	require.Eventually(t, func() bool {
+		err := b.Publish(t.Context(), batch)
+		return err == nil || errors.Is(err, broker.ErrTried)
+	}, 10*time.Second, 10*time.Millisecond)
+	h, err = o.Read(t.Context(), "g", 0, 10)
+	require.NoError(t, err)
+	assert.Equal(t, 1, taken+len(h.Messages), "in both eras")
+}
+
 // line leads a client to one server or another one.
 type line struct {
-	mu     sync.Mutex // guards what follows
+	deaf   atomic.Bool // what a server answers is lost, with the connection
+	mu     sync.Mutex  // guards what follows
 	server string
 	conns  []net.Conn
 }
@@ -112,7 +179,21 @@ func (l *line) dial(ctx context.Context, _ string, d *net.Dialer, _ *tls.Config)
 	if err == nil {
 		l.conns = append(l.conns, conn)
 	}
-	return conn, err
+	return lineConn{conn, l}, err
+}
+
+type lineConn struct {
+	net.Conn
+	line *line
+}
+
+func (c lineConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.line.deaf.Load() {
+		_ = c.Close()
+		return 0, net.ErrClosed
+	}
+	return n, err
 }
 
 // move ends all connections, and leads new ones to a server.

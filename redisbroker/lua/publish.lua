@@ -1,9 +1,10 @@
 -- Appends batches and publishes them to the hubs. ARGV: a name for a new era, the limits
 -- of a stream (messages, bytes, age in ms), how long a source is remembered in ms, the
 -- command that publishes, the life of the server to which the hub has published last, or
--- '', how long ago in ms that was; then for each batch its source, its number of 20
--- digits, the count of its messages, and for each of these the stream and the payload.
--- Returns the life of the server. If it is another one, nothing is appended.
+-- '', how long ago in ms that was, the era that the hub knows, or ''; then for each batch
+-- its source, its number of 20 digits, the count of its messages, and for each of these the
+-- stream and the payload. Returns the life of the server and its era. If that is another one
+-- than the hub knows, nothing is appended.
 local now, begun = era(ARGV[1])
 local max_messages, max_bytes, max_age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local remember, publish = ARGV[5], ARGV[6]
@@ -12,10 +13,13 @@ if ARGV[7] ~= '' and ARGV[7] ~= life then
 	-- What the hub has published elsewhere since the era has begun here is lost, while pages
 	-- have positions of this era: another one tells them. Clocks run at different speeds.
 	if begun and ms - begun >= tonumber(ARGV[8]) * 0.999 then
-		begin(ARGV[1])
+		now = ARGV[1]
+		begin(now)
 		redis.call(publish, prefix .. 'end', '!')
 	end
-	return life
+end
+if ARGV[9] ~= now then
+	return { life, now }
 end
 local streams = {} -- those that were touched, by name; false: it does not exist
 
@@ -72,7 +76,7 @@ local function save(stream, s)
 	end
 end
 
-local at = 9
+local at = 10
 while at < #ARGV do
 	local source, number, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
 	at = at + 3
@@ -111,4 +115,4 @@ for stream, s in pairs(streams) do
 		save(stream, s)
 	end
 end
-return life
+return { life, now }
