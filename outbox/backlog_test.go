@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 )
 
-// The table is bounded on request: the oldest rows become resyncs of their groups, at their
-// place, and no row goes without that.
+// The table is bounded on request, while the broker is away: the oldest rows become resyncs of
+// their groups, at their place, and no row goes without that.
 func TestResyncOldest(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		s := &sink{}
@@ -25,8 +25,13 @@ func TestResyncOldest(t *testing.T) {
 		for i := range 25 {
 			require.NoError(t, rohrpost.Notify(n.db, rohrpost.Change{Group: fmt.Sprint("g-", i%3), Type: rohrpost.Update, Object: i}))
 		}
-		r.look(t.Context())
+		r.checked = time.Time{} // five seconds later
+		_, err := r.round(t.Context())
+		require.ErrorIs(t, err, errAway)
+		assert.False(t, r.isDue())
 		assert.EqualValues(t, 1, n.unpublished())
+		assert.Contains(t, n.logs.String(), "more than 10 rows wait")
+		assert.NotZero(t, n.box.Stats().Waiting)
 		require.ErrorContains(t, n.box.Healthy(t.Context()), "away")
 		assert.EqualValues(t, 24, n.box.Stats().Resyncs)
 		require.NoError(t, rohrpost.Notify(n.db, rohrpost.Change{Group: "g-0", Type: rohrpost.Update, Object: "after"}))

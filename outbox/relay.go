@@ -17,6 +17,10 @@ const (
 	// measures the backlog.
 	checkEvery = 5 * time.Second
 
+	// askTimeout is the time that the hub has to say what it has taken: its broker may wait
+	// for an engine as long as it is let.
+	askTimeout = 5 * time.Second
+
 	// maxPause is the longest pause after an error.
 	maxPause = 2 * time.Second
 
@@ -130,13 +134,14 @@ func (r *relay) isDue() bool { return time.Since(r.checked) >= checkEvery }
 func (r *relay) round(ctx context.Context) (more bool, err error) {
 	due := r.isDue()
 	if due || r.source == "" {
-		if err = r.resume(ctx); err != nil {
-			return false, err
-		}
+		err = r.resume(ctx)
 	}
-	if due {
+	if due { // also if the hub does not answer: then the table grows
 		r.look(ctx)
 		r.checked = time.Now()
+	}
+	if err != nil {
+		return false, err
 	}
 	found, err := r.number(ctx)
 	if err != nil || r.source == "" {
@@ -171,6 +176,8 @@ func (o *Outbox) position(ctx context.Context) (s state, taken int64, err error)
 	if err != nil {
 		return s, 0, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	number, err := o.hub.Taken(ctx, s.source)
 	if err != nil {
 		return s, 0, fmt.Errorf("ask what has been taken: %w", err)

@@ -143,3 +143,23 @@ func (n *node) publishWithoutRemoving() {
 	require.Empty(n.t, rest)
 	require.NoError(n.t, n.hub.PublishBatches(n.t.Context(), call))
 }
+
+// patient is a broker that waits for its engine as long as it is let.
+type patient struct {
+	*sink
+	bounded bool
+}
+
+func (p *patient) Taken(ctx context.Context, source string) (uint64, error) {
+	_, p.bounded = ctx.Deadline()
+	return p.sink.Taken(ctx, source)
+}
+
+// A relay does not wait without end for a broker whose engine is away: it looks at the table
+// meanwhile, and tells of its failure.
+func TestTakenIsBounded(t *testing.T) {
+	p := &patient{sink: &sink{}}
+	n := nodeOn(t, engines[0], engines[0].create(t), p, gorm.Config{}, Config{})
+	require.NoError(t, relayOf(n).resume(t.Context()))
+	assert.True(t, p.bounded)
+}
