@@ -1,6 +1,7 @@
 package sqlbroker_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -8,22 +9,57 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
 
 	"github.com/rohrpost/rohrpost/broker"
 	"github.com/rohrpost/rohrpost/sqlbroker"
 )
 
-// TestAllAtOnce lets hubs publish to the same streams, follow them, and let them go on. No
-// call may fail: the database must not have to end one of two that wait for each other.
-func TestAllAtOnce(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) { allAtOnce(t, e, e) })
+// TestMigrate makes the tables in eight processes at once.
+func TestMigrate(t *testing.T) {
+	for _, e := range append(engines(), isolated()...) {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			o := open(t, e, sqlbroker.Config{})
+			var all sync.WaitGroup
+			for range 8 {
+				b := peer(t, o)
+				all.Go(func() { assert.NoError(t, b.Migrate(t.Context())) })
+			}
+			all.Wait()
+			epoch(t, o)
+		})
 	}
 }
 
-// allAtOnce makes 50 calls of each kind in each of two hubs, which connect as others do.
-func allAtOnce(t *testing.T, e, others engine) {
-	o := open(t, e, sqlbroker.Config{})
+// TestAllAtOnce lets hubs publish to the same streams, follow them, let them go on, and drop
+// old messages. No call may fail: the database must not have to end one of two that wait for
+// each other, or one that has waited.
+func TestAllAtOnce(t *testing.T) {
+	for _, e := range append(engines(), isolated()...) {
+		t.Run(e.name, func(t *testing.T) { allAtOnce(t, open(t, e, sqlbroker.Config{MaxMessages: 2000})) })
+	}
+}
+
+// isolated returns the databases with other isolation levels.
+func isolated() (all []engine) {
+	for _, level := range []string{"REPEATABLE READ", "SERIALIZABLE"} {
+		all = append(all, engine{"PostgreSQL " + level, func(testing.TB) gorm.Dialector {
+			return postgres.Open(pg() + " default_transaction_isolation='" + level + "'")
+		}, ""})
+	}
+	for _, level := range []string{"READ-COMMITTED", "SERIALIZABLE"} { // REPEATABLE-READ is the default
+		all = append(all, engine{"MariaDB " + level, func(testing.TB) gorm.Dialector {
+			return mysql.Open(maria() + "&tx_isolation=%27" + level + "%27")
+		}, ""})
+	}
+	return all
+}
+
+// allAtOnce makes 25 calls of each kind for each of two hubs.
+func allAtOnce(t *testing.T, o opened) {
 	var streams []string
 	for i := range 40 {
 		streams = append(streams, fmt.Sprint("g", i))
@@ -32,19 +68,17 @@ func allAtOnce(t *testing.T, e, others engine) {
 	require.NoError(t, err)
 	var hubs sync.WaitGroup
 	for hub := range 2 {
-		b := peer(t, opened{db: connect(t, others, others.open(t)), config: o.config})
-		if e.name == "SQLite" {
-			b = peer(t, o) // others have a file of their own
-		}
+		b := peer(t, o)
 		for _, call := range []func(n uint64) error{
 			func(n uint64) error { return b.Publish(t.Context(), []broker.Batch{toEach(streams, hub, n)}) },
 			func(uint64) error { _, err := b.Follow(t.Context(), streams); return err },
 			func(uint64) error { _, err := b.Positions(t.Context(), streams); return err },
 			func(uint64) error { _, err := b.Read(t.Context(), "g0", 0, 10); return err },
+			func(uint64) error { return b.Clean(t.Context()) },
 			func(uint64) error { return o.age(2 * time.Minute) },
 		} {
 			hubs.Go(func() {
-				for n := range uint64(50) {
+				for n := range uint64(25) {
 					assert.NoError(t, call(n+1))
 				}
 			})
@@ -58,7 +92,7 @@ func allAtOnce(t *testing.T, e, others engine) {
 	}
 	h, err := o.Read(t.Context(), "g0", 0, 1000)
 	require.NoError(t, err)
-	assert.Len(t, h.Messages, 100)
+	assert.GreaterOrEqual(t, len(h.Messages), 40)
 }
 
 // toEach returns a batch with one message for each stream.
@@ -68,4 +102,38 @@ func toEach(streams []string, source int, number uint64) broker.Batch {
 		batch.Messages = append(batch.Messages, broker.Message{Stream: name, Payload: []byte("x")})
 	}
 	return batch
+}
+
+// TestWritersWaitForTheClock lets another hub hold the clock: no row of a stream is written
+// meanwhile.
+func TestWritersWaitForTheClock(t *testing.T) {
+	for _, e := range engines()[1:] { // on SQLite nothing is written meanwhile anyway
+		for name, test := range map[string]struct {
+			age  time.Duration
+			call func(ctx context.Context, o opened) error
+		}{
+			"follow":    {2 * time.Minute, func(ctx context.Context, o opened) error { _, err := o.Follow(ctx, []string{"g"}); return err }},
+			"positions": {2 * time.Minute, func(ctx context.Context, o opened) error { _, err := o.Positions(ctx, []string{"g"}); return err }},
+			"clean":     {time.Hour, func(ctx context.Context, o opened) error { return o.Clean(ctx) }},
+		} {
+			t.Run(e.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				o := open(t, e, sqlbroker.Config{})
+				epoch(t, o)
+				require.NoError(t, o.age(test.age))
+				touched := func() (all []int64) {
+					require.NoError(t, o.db.Table(o.table("streams")).Pluck("touched", &all).Error)
+					return all
+				}
+				before := touched()
+				tx := o.db.Begin()
+				defer tx.Rollback()
+				require.NoError(t, tx.Exec("UPDATE "+o.table("clock")+" SET seq = seq").Error)
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				defer cancel()
+				require.ErrorIs(t, test.call(ctx, o), context.DeadlineExceeded)
+				assert.Equal(t, before, touched())
+			})
+		}
+	}
 }

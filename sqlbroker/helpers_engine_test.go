@@ -3,6 +3,7 @@ package sqlbroker_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -138,7 +139,7 @@ func (o opened) age(passed time.Duration) error {
 			return err
 		}
 		return tx.Exec("UPDATE "+o.table("streams")+" SET touched = ?", time.Now().Add(-passed).UnixMilli()).Error
-	})
+	}, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 }
 
 // contract is the configuration of the tests of the contract.

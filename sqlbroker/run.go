@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/rohrpost/rohrpost/broker"
 )
 
@@ -270,7 +272,10 @@ func (b *Broker) dropMessages(ctx context.Context, until int64) error {
 			return err
 		}
 		last := numbers[len(numbers)-1]
-		if err := b.db.WithContext(ctx).Table(b.tables.messages).Where("seq <= ?", last).Delete(&message{}).Error; err != nil {
+		err = inTransaction(b.db.WithContext(ctx), func(tx *gorm.DB) error {
+			return tx.Table(b.tables.messages).Where("seq <= ?", last).Delete(&message{}).Error
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -45,21 +45,6 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestMigrate makes the tables in eight processes at once.
-func TestMigrate(t *testing.T) {
-	each(t, func(t *testing.T, e engine) {
-		o := open(t, e, sqlbroker.Config{})
-		var all sync.WaitGroup
-		for range 8 {
-			b := peer(t, o)
-			all.Go(func() { assert.NoError(t, b.Migrate(t.Context())) })
-		}
-		all.Wait()
-		_, err := o.Follow(t.Context(), []string{"g"})
-		require.NoError(t, err)
-	})
-}
-
 // TestOneProgramEach keeps two programs on one database apart.
 func TestOneProgramEach(t *testing.T) {
 	each(t, func(t *testing.T, e engine) {

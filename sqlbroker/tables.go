@@ -70,7 +70,10 @@ func (t *tables) migrate(ctx context.Context, db *gorm.DB) error {
 		return fmt.Errorf("create the index of the table %s: %w", t.messages, err)
 	}
 	first := clock{ID: 1, Era: nextEra(0)}
-	if err := db.Table(t.clock).Clauses(clause.OnConflict{DoNothing: true}).Create(&first).Error; err != nil {
+	err := inTransaction(db, func(tx *gorm.DB) error {
+		return tx.Table(t.clock).Clauses(clause.OnConflict{DoNothing: true}).Create(&first).Error
+	})
+	if err != nil {
 		return fmt.Errorf("fill the table %s: %w", t.clock, err)
 	}
 	return nil

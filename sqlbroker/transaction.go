@@ -3,6 +3,7 @@ package sqlbroker
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"slices"
 	"strconv"
@@ -71,13 +72,24 @@ func (b *Broker) transaction(ctx context.Context, f func(t *transaction) error) 
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	err := b.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	err := inTransaction(b.db.WithContext(ctx), func(tx *gorm.DB) error {
 		return f(&transaction{tables: &b.tables, broker: b, db: tx, ms: time.Now().UnixMilli()})
 	})
 	if err != nil && (errors.Is(err, errNoClock) || b.tablesAreGone(ctx)) {
 		b.setMigrated(false)
 	}
 	return err
+}
+
+// inTransaction runs f in a transaction. On PostgreSQL each of its statements sees what was
+// committed before: at a stricter level, which may be the default of a session, one that has
+// waited for a lock fails.
+func inTransaction(db *gorm.DB, f func(tx *gorm.DB) error) error {
+	var options *sql.TxOptions
+	if db.Name() == "postgres" {
+		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	return db.Transaction(f, options)
 }
 
 // tablesAreGone reports whether the database answers, and has no tables.
