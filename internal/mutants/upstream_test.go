@@ -92,6 +92,10 @@ var upstreamMutants = []mutant{
 		"len(m.Payload)+r.codec.overhead() > limit", "len(m.Payload) > limit", "internal/upstream", "TestLargeSignals", "",
 	},
 	{
+		"counts an unreadable message for each page that resumes", "internal/upstream/unread.go",
+		"at.Epoch == m.Epoch && m.Offset <= at.Offset", "at.Epoch == m.Epoch && false", "internal/upstream", "TestUnreadMessagesAreCountedOnce", "",
+	},
+	{
 		"makes one batch of many commits", "internal/upstream/queue.go",
 		"			q.number++ // only this goroutine numbers\n", "", "internal/upstream", "TestManyBatchesACall", "",
 	},

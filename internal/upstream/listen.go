@@ -107,16 +107,6 @@ func (r *remote) decode(given *broker.Message) (m broker.Message, ok bool) {
 	return m, err == nil
 }
 
-// countUnread counts and logs a message that the hub cannot read.
-func (r *remote) countUnread(m *broker.Message, err error) {
-	if errors.Is(err, errVersion) {
-		r.Foreign.Add(1)
-	} else {
-		r.Skipped.Add(1)
-	}
-	r.Logger.Error("rohrpost: read a message of the broker", "stream", m.Stream, "bytes", len(m.Payload), "error", err)
-}
-
 // signal hands on a message without a position.
 func (r *remote) signal(given *broker.Message) {
 	m := *given

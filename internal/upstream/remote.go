@@ -56,6 +56,7 @@ type remote struct {
 	follower follower
 	orders   orders
 	health   health
+	unread   unread
 	check    chan struct{} // asks for a check of the positions
 	overflow throttle
 }
