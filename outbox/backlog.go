@@ -58,9 +58,8 @@ type backlog struct {
 // backlog counts the rows that have no number, or one above the last that was taken.
 func (o *Outbox) backlog(ctx context.Context, taken int64) (found backlog, err error) {
 	err = o.access(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		query, args := o.table.backlog(taken, o.config.MaxRows)
 		var oldest int64
-		if err := conn.QueryRowContext(ctx, query, args...).Scan(&found.rows, &oldest); err != nil {
+		if err := conn.QueryRowContext(ctx, o.table.backlogOf, o.table.backlog(taken)...).Scan(&found.rows, &oldest); err != nil {
 			return fmt.Errorf("count the rows: %w", err)
 		}
 		if found.rows > 0 {

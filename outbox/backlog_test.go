@@ -31,7 +31,7 @@ func TestResyncOldest(t *testing.T) {
 		assert.False(t, r.isDue())
 		assert.EqualValues(t, 1, n.unpublished())
 		assert.Contains(t, n.logs.String(), "more than 10 rows wait")
-		assert.NotZero(t, n.box.Stats().Waiting)
+		assert.EqualValues(t, 11, n.box.Stats().Waiting)
 		require.ErrorContains(t, n.box.Healthy(t.Context()), "away")
 		assert.EqualValues(t, 24, n.box.Stats().Resyncs)
 		require.NoError(t, rohrpost.Notify(n.db, rohrpost.Change{Group: "g-0", Type: rohrpost.Update, Object: "after"}))
@@ -48,6 +48,21 @@ func TestResyncOldest(t *testing.T) {
 func (n *node) unpublished() (rows int64) {
 	require.NoError(n.t, n.db.Model(&outboxRow{}).Where("number IS NULL").Count(&rows).Error)
 	return rows
+}
+
+// A bound of more rows than a round has is kept too.
+func TestManyRows(t *testing.T) {
+	onEach(t, func(t *testing.T, e engine) {
+		const most = roundRows + 100
+		n := nodeOn(t, e, e.create(t), &sink{}, gorm.Config{}, Config{MaxRows: most})
+		rows := make([]outboxRow, most+5)
+		for i := range rows {
+			rows[i] = outboxRow{Batch: encode(nil), Created: time.Now().UnixMilli()}
+		}
+		require.NoError(t, n.db.CreateInBatches(rows, 500).Error)
+		assert.EqualValues(t, most+1, n.rows())
+		require.ErrorContains(t, n.box.Healthy(t.Context()), "more than 1100 rows wait")
+	})
 }
 
 // Without that option the rows stay, and Healthy, the log and Stats tell of them.

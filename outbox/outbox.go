@@ -83,14 +83,15 @@ func New(db *gorm.DB, hub *rohrpost.Hub, c Config) (*Outbox, error) {
 	if hub == nil {
 		return nil, errors.New("outbox: no hub")
 	}
-	t, err := newTable(db)
+	c = c.withDefaults()
+	t, err := newTable(db, c.MaxRows)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	if err = Migrate(db); err != nil {
 		return nil, err
 	}
-	o := &Outbox{config: c.withDefaults(), hub: hub, table: t, wake: make(chan struct{}, 1)}
+	o := &Outbox{config: c, hub: hub, table: t, wake: make(chan struct{}, 1)}
 	if t.oneWriter {
 		o.turns = &turns{}
 	}

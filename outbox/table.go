@@ -93,7 +93,8 @@ type table struct {
 	isPostgres bool
 
 	isolation sql.IsolationLevel
-	limits    bool // LIMIT has an argument
+	limits    bool  // LIMIT has an argument
+	counted   int64 // how many waiting rows are counted at most
 
 	insertRow, lock, read, claim, beat, release string // of one row
 	unnumbered, late, numbered                  string // SELECT some rows behind a key
@@ -108,12 +109,17 @@ const (
 	roundBytes = 4 << 20
 )
 
-func newTable(db *gorm.DB) (*table, error) {
+// newTable returns the table of a database. A count of its rows ends above most, if that is
+// not negative.
+func newTable(db *gorm.DB, most int64) (*table, error) {
 	pool, err := db.DB()
 	if err != nil {
 		return nil, fmt.Errorf("the database handle has no *sql.DB: %w", err)
 	}
-	t := &table{pool: pool, isolation: sql.LevelReadCommitted}
+	t := &table{pool: pool, isolation: sql.LevelReadCommitted, counted: math.MaxInt64}
+	if most >= 0 && most < math.MaxInt64 {
+		t.counted = most + 1
+	}
 	switch db.Dialector.Name() {
 	case "postgres":
 		t.locks, t.isPostgres = true, true
@@ -156,7 +162,7 @@ func (t *table) build(db *gorm.DB) {
 
 	t.anyWaiting = exec("SELECT CASE WHEN EXISTS (SELECT 1 FROM rohrpost_outbox WHERE number IS NULL AND id > ?) OR "+
 		"EXISTS (SELECT 1 FROM rohrpost_outbox WHERE number > ?) THEN 1 ELSE 0 END", 0, 0)
-	waiting := db.Model(&outboxRow{}).Select("id, created").Where("number IS NULL OR (number > ? AND batch <> ?)", 0, []byte{}).Limit(roundRows)
+	waiting := db.Model(&outboxRow{}).Select("id, created").Where("number IS NULL OR (number > ? AND batch <> ?)", 0, []byte{}).Limit(int(t.counted))
 	t.backlogOf = db.Table("(?) AS waiting", waiting).Select("COUNT(*), COALESCE(MIN(created), 0)").Find(&[]outboxRow{}).Statement.SQL.String()
 	t.newest = "SELECT " + newest
 
@@ -180,12 +186,15 @@ func (t *table) insert(batch []byte, now time.Time) (query string, args []any) {
 	return string(fmt.Appendf(b, end, now.UnixMilli())), nil
 }
 
-// backlog returns the query of the number of waiting rows and the time of the oldest.
-func (t *table) backlog(taken, most int64) (query string, args []any) {
-	if most < 0 || most == math.MaxInt64 {
-		most = math.MaxInt64 - 1
+// backlog returns the arguments of backlogOf.
+func (t *table) backlog(taken int64) []any { return t.limited(taken, []byte{}, t.counted) }
+
+// limited returns arguments, of which the last one is that of LIMIT.
+func (t *table) limited(args ...any) []any {
+	if !t.limits {
+		return args[:len(args)-1]
 	}
-	return t.backlogOf, []any{taken, []byte{}, most + 1}
+	return args
 }
 
 // removeRows deletes rows, those with ids one after another together: between them there is
@@ -296,11 +305,7 @@ func (t *table) unnumberedRows(ctx context.Context, q queryer, floor int64) (fou
 
 // scan reads rows, whose further columns are the same in each, into more.
 func (t *table) scan(ctx context.Context, q queryer, query string, key int64, more ...any) (found []entry, err error) {
-	args := []any{key}
-	if t.limits {
-		args = append(args, roundRows)
-	}
-	rows, err := q.QueryContext(ctx, query, args...)
+	rows, err := q.QueryContext(ctx, query, t.limited(key, roundRows)...)
 	if err != nil {
 		return nil, fmt.Errorf("read rows: %w", err)
 	}
