@@ -60,8 +60,9 @@ func maria() string {
 }
 
 // connect returns a database, or skips the test.
-func connect(t testing.TB, e engine, dialector gorm.Dialector) *gorm.DB {
-	db, err := gorm.Open(dialector, &gorm.Config{Logger: quiet})
+func connect(t testing.TB, e engine, dialector gorm.Dialector, c *gorm.Config) *gorm.DB {
+	c.Logger = quiet
+	db, err := gorm.Open(dialector, c)
 	if err != nil {
 		text := fmt.Sprintf("%s is absent: %v", e.name, err)
 		if os.Getenv("CI") == "true" {
@@ -87,11 +88,16 @@ func (o opened) table(name string) string { return "rohrpost_" + o.config.App + 
 
 // open returns a Broker of a program of its own.
 func open(t testing.TB, e engine, c sqlbroker.Config) opened {
+	return openWith(t, e, c, &gorm.Config{})
+}
+
+// openWith returns a Broker of a program that configures GORM.
+func openWith(t testing.TB, e engine, c sqlbroker.Config, config *gorm.Config) opened {
 	if c.App == "" {
 		c.App = "t" + strings.ToLower(rand.Text())[:20]
 	}
 	c.Listen = e.listen
-	db := connect(t, e, e.open(t))
+	db := connect(t, e, e.open(t), config)
 	t.Cleanup(func() {
 		for _, name := range []string{"clock", "streams", "messages", "sources"} {
 			_ = db.Migrator().DropTable("rohrpost_" + c.App + "_" + name)

@@ -9,42 +9,44 @@ import (
 	"gorm.io/gorm/clause"
 )
 
+// The columns have names here: the program may have a naming strategy of its own.
+
 // clock is the only row of its table. A transaction that publishes locks it until its
 // COMMIT, so that the numbers of messages are in the order of the commits. So does one that
 // writes streams or sources: two that lock rows in different orders would end each other.
 type clock struct {
-	ID       int    `gorm:"primaryKey;autoIncrement:false"`
-	Seq      int64  // the last number that was given
-	Era      string `gorm:"size:40"` // a later one whenever messages may be lost
-	Instance string `gorm:"size:64"` // of the server, where it tells
+	ID       int    `gorm:"column:id;primaryKey;autoIncrement:false"`
+	Seq      int64  `gorm:"column:seq"`              // the last number that was given
+	Era      string `gorm:"column:era;size:40"`      // a later one whenever messages may be lost
+	Instance string `gorm:"column:instance;size:64"` // of the server, where it tells
 }
 
 // stream is a stream. One of another era does not exist any more.
 type stream struct {
-	Name    []byte `gorm:"primaryKey;size:250"`
-	Era     string `gorm:"size:40"`
-	Epoch   string `gorm:"size:64"`
-	Seq     int64  // the number of its last message
-	Touched int64  // when a hub was last known to follow it, in ms
+	Name    []byte `gorm:"column:name;primaryKey;size:250"`
+	Era     string `gorm:"column:era;size:40"`
+	Epoch   string `gorm:"column:epoch;size:64"`
+	Seq     int64  `gorm:"column:seq"`     // the number of its last message
+	Touched int64  `gorm:"column:touched"` // when a hub was last known to follow it, in ms
 }
 
 // message is a message of a stream.
 type message struct {
-	Seq     int64  `gorm:"primaryKey;autoIncrement:false"`
-	Stream  []byte `gorm:"size:250"`
-	Epoch   string `gorm:"size:64"`
-	Prev    int64
-	Last    bool   // no message of its batch follows
-	Token   string `gorm:"size:40"` // tells it from another message with the same number
-	Payload []byte
-	Created int64 // in ms
+	Seq     int64  `gorm:"column:seq;primaryKey;autoIncrement:false"`
+	Stream  []byte `gorm:"column:stream;size:250"`
+	Epoch   string `gorm:"column:epoch;size:64"`
+	Prev    int64  `gorm:"column:prev"`
+	Last    bool   `gorm:"column:last"`          // no message of its batch follows
+	Token   string `gorm:"column:token;size:40"` // tells it from another message with the same number
+	Payload []byte `gorm:"column:payload"`
+	Created int64  `gorm:"column:created"` // in ms
 }
 
 // source is who numbers batches.
 type source struct {
-	Name    []byte `gorm:"primaryKey;size:100"`
-	Number  int64
-	Touched int64 // in ms
+	Name    []byte `gorm:"column:name;primaryKey;size:100"`
+	Number  int64  `gorm:"column:number"`
+	Touched int64  `gorm:"column:touched"` // in ms
 }
 
 // tables are the names of the tables of an application.

@@ -100,14 +100,14 @@ func (b *Broker) tablesAreGone(ctx context.Context) bool {
 
 func (t *transaction) readClock() error {
 	var row struct {
-		Seq                   int64
-		Era, Instance, Server string
+		Clock  clock  `gorm:"embedded"`
+		Server string `gorm:"column:server"`
 	}
 	found := t.db.Table(t.clock).Select(t.broker.clock).Where("id = 1").Limit(1).Find(&row)
 	if found.Error == nil && found.RowsAffected == 0 {
 		return errNoClock
 	}
-	t.now, t.server = clock{Seq: row.Seq, Era: row.Era, Instance: row.Instance}, row.Server
+	t.now, t.server = row.Clock, row.Server
 	return found.Error
 }
 
