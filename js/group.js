@@ -70,7 +70,7 @@ export class Subscription {
     return this.snapshot || this.watches.size > 0;
   }
   get outdated() {
-    return (this.resynced && this.wantsSnapshot) || [...this.watches].some((watch) => watch._unfit.size);
+    return (this.resynced && this.wantsSnapshot) || [...this.watches].some((watch) => watch._unfit);
   }
   get live() {
     return this.subscribed && !this.gap && !this.replayEnd && !this.outdated;

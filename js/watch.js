@@ -12,7 +12,7 @@ export class Watch extends Emitter {
   #groups;
   #byKey = new Map();
   #items;
-  _unfit = new Set(); // keys of items that lack a change
+  _unfit; // the items lack a change, until the next snapshot
   #offset; // of the newest change
   #loaded = false;
   #closed = false;
@@ -97,7 +97,7 @@ export class Watch extends Emitter {
       return this.#fail(error);
     }
     this.#loaded = true;
-    this._unfit.clear();
+    this._unfit = false;
     this.#offset = offset;
     this.#changes = undefined; // the snapshot replaced all items
     this.#schedule();
@@ -112,12 +112,11 @@ export class Watch extends Emitter {
       const key = this.#keyOf(object);
       const { updated_fields, ...item } = object;
       const { partial } = change;
-      if (!this.#fits(key, item, type, change)) return this.#reload(key);
+      if (!this.#fits(key, item, type, change)) return this.#reload();
       if (type === "delete") this.#byKey.delete(key);
       else this.#byKey.set(key, this.#replace && !partial ? item : { ...this.#byKey.get(key), ...item });
       this.#changes?.push(change);
       this.#schedule();
-      if (this._unfit.delete(key)) this.#groups.update();
     } catch (error) {
       if (error.code === "unsafe_key") return this.#fail(error);
       this._report(error);
@@ -125,8 +124,9 @@ export class Watch extends Emitter {
     }
   }
 
-  #reload(key) {
-    this._unfit.add(key);
+  // No later change makes up for what one did not say.
+  #reload() {
+    this._unfit = true;
     this.#groups.reload(this);
   }
 

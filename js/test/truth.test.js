@@ -75,16 +75,27 @@ for (const [name, options, snapshot, type, object, fields] of [
   });
 }
 
-test("a delete cures the update before it", async (t) => {
-  const { clock, watch, requests, network } = await board(t, {}, rows, { random: () => 0.5 });
-  const change = (type, offset, more) => network.last.deliver({ type: "subscription-update", data: { type, group: "board", object: { id: 9, ...more }, ...(more && { updated_fields: ["title"] }), offset } });
-  change("update", 11, { title: "x" });
-  assert.equal(watch.status, "recovering");
-  change("delete", 12);
-  assert.equal(watch.status, "live");
-  await clock.run(3000);
-  assert.equal(requests().length, 1);
-});
+// The snapshot comes up to two seconds after the change that does not say enough.
+const full = { id: 1, title: "one", body: "one" };
+for (const [name, unfit, later] of [
+  ["an update that fits", { object: { id: 1, title: "new" }, updated_fields: ["title", "body"] }, { object: { id: 1, title: "newer" }, updated_fields: ["title"] }],
+  ["a partial update", { object: { id: 1 }, updated_fields: ["title"] }, { object: { id: 1, body: "new" }, updated_fields: ["body"], partial: true }],
+  ["an update of the row whose key has changed", { object: { ...full, id: 9, by: "x" }, updated_fields: ["id"] }, { object: { ...full, id: 9, by: "y" }, updated_fields: ["by"] }],
+  ["a delete of the row whose key has changed", { object: { ...full, id: 9 }, updated_fields: ["id"] }, { type: "delete", object: { id: 9 } }],
+  ["a delete of a row that the page does not have", { object: { id: 9, title: "x" }, updated_fields: ["title"] }, { type: "delete", object: { id: 9 } }],
+]) {
+  test(`no later change makes up for one that does not say enough: ${name}`, async (t) => {
+    const { client, clock, watch, reply, requests, network } = await board(t, {}, [full, { ...full, id: 2 }], { random: () => 0.5 });
+    const deliver = (data) => network.last.deliver({ type: "subscription-update", data: { type: "update", group: "board", ...data } });
+    deliver({ ...unfit, offset: 11 });
+    deliver({ ...later, offset: 12 });
+    assert.deepEqual([client.status, watch.status, requests().length], ["recovering", "recovering", 1]);
+    await clock.run(1000);
+    assert.deepEqual(requests()[1].data, { group: "board", snapshot: true });
+    reply({ offset: 12, snapshot: [{ id: 3 }] });
+    assert.deepEqual([client.status, watch.status, watch.items], ["live", "live", [{ id: 3 }]]);
+  });
+}
 
 // ---- passing errors
 
