@@ -50,21 +50,33 @@ class View {
   set(options) {
     this.#options = { ...this.#options, ...options };
     this.#source = undefined;
-    for (const { fn } of this.#listeners) fn(this.items, []);
+    this.#notifyAll([]);
   }
 
   subscribe(fn) {
     const listener = { fn };
-    if (!this.#listeners.size) this.#end = this.#watch.subscribe((...values) => this.#notify(...values));
+    if (!this.#listeners.size) this.#end = this.#watch.subscribe((_, changes) => this.#notifyAll(changes));
     this.#listeners.add(listener);
-    fn(this.items, []);
+    this.#notify(listener, []);
     return () => {
       if (this.#listeners.delete(listener) && !this.#listeners.size) this.#end();
     };
   }
 
-  #notify(_, changes) {
-    for (const { fn } of this.#listeners) fn(this.items, changes);
+  #notifyAll(changes) {
+    for (const listener of this.#listeners) this.#notify(listener, changes);
+  }
+
+  #notify({ fn }, changes) {
+    try {
+      fn(this.items, changes);
+    } catch (error) {
+      this._report(error);
+    }
+  }
+
+  _report(error) {
+    this.#watch._report(error);
   }
 
   on(type, handler) {

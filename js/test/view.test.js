@@ -76,6 +76,37 @@ test("subscribers of a view see its items, and set changes them", async (t) => {
   assert.equal(seen.length, before);
 });
 
+test("a subscriber of a view that throws stops no other, and can be ended", async (t) => {
+  const { clock, watch, change, of } = await board(t, {}, rows);
+  await clock.run(100);
+  for (const shown of [view(watch, { sort: byTitle }), view(view(watch, { sort: byTitle }), {})]) {
+    const [before, seen] = [of("error").length, []];
+    const end = shown.subscribe(() => {
+      throw new Error("oops");
+    });
+    const ends = [end, shown.subscribe((items) => seen.push(titles({ items })))];
+    shown.set({ filter: (item) => item.id !== 2 });
+    change("update", { id: 3, title: "d" });
+    await clock.run(100);
+    assert.deepEqual(seen, ["abc", "bc", "bd"]);
+    assert.deepEqual(of("error").slice(before).map((e) => e.message), ["oops", "oops", "oops"]);
+    ends.forEach((end) => end());
+    change("update", { id: 3, title: "c" });
+    await clock.run(100);
+    assert.deepEqual([seen.length, of("error").length], [3, before + 3]);
+  }
+});
+
+test("a filter that throws is an error, and the next one is obeyed", async (t) => {
+  const { clock, watch, of } = await board(t, {}, rows);
+  await clock.run(100);
+  const seen = [];
+  const shown = view(watch, { filter: (item) => item.no.such });
+  shown.subscribe((items) => seen.push(titles({ items })));
+  shown.set({ filter: () => true });
+  assert.deepEqual([seen, of("error").length], [["bac"], 1]);
+});
+
 test("a view has the status, the error and the end of its watch", async (t) => {
   const { clock, watch, network } = await board(t, {}, rows);
   const shown = view(watch, { sort: byTitle });
