@@ -1,13 +1,16 @@
 import { onScopeDispose, shallowRef, toValue, watch as observe } from "vue";
 
 export function useWatch(hub, target, options) {
-  const items = shallowRef(options?.items ?? []);
-  const status = shallowRef("connecting");
+  const items = shallowRef();
+  const status = shallowRef();
   const error = shallowRef();
   const watch = shallowRef();
   const open = () => {
     watch.value?.close();
     watch.value = undefined;
+    items.value = options?.items ?? [];
+    status.value = "connecting";
+    error.value = undefined;
     const value = toValue(target);
     // A server does not render live data and does not end the scope.
     if (value == null || typeof document === "undefined") return;

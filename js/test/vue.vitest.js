@@ -52,6 +52,27 @@ test("another group shows no rows of the old one", async () => {
   expect(seen.filter(([name, shown]) => name === "yours" && shown.includes("secret"))).toEqual([]);
 });
 
+test("no group shows no rows of the old one", async () => {
+  fake = fakeHub({ mine: rows("secret") });
+  fake.hub.on("error", () => {});
+  const group = ref("mine");
+  let board;
+  const { shows } = mount(() => {
+    board = useWatch(fake.hub, group);
+    return () => h("p", text(board));
+  });
+  await shows("secret|live|");
+  group.value = null;
+  await shows("|connecting|");
+  group.value = "mine";
+  await shows("secret|live|");
+  fake.refuse("mine");
+  await shows("|closed|unsubscribed");
+  group.value = undefined;
+  await shows("|connecting|");
+  expect(board.watch.value).toBe(undefined);
+});
+
 test("the watch closes with its scope", async () => {
   fake = fakeHub({ board: rows("a") });
   let board;
