@@ -298,10 +298,10 @@ export class Groups {
     return known;
   }
 
-  // A resync waits for a requested snapshot.
+  // A resync waits for the last snapshot that is due.
   #emitResync(sub, { snapshot }) {
     if (!sub.resync) return;
-    if (sub.wantsSnapshot && snapshot === undefined) return (sub.reload = sub.resynced = true);
+    if (sub.wantsSnapshot && (sub.reload || snapshot === undefined)) return (sub.reload = sub.resynced = true);
     const resync = { ...sub.resync, snapshot };
     sub.resync = undefined;
     this.#tell(sub, "resync", resync);

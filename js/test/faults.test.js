@@ -195,7 +195,7 @@ const variants = {
   "forgets to load the snapshot after an error": ["if (error) sub.reload ||= request.reload;", ""],
   "requests no skipped changes": ["sub.gap = skipped && !sub.resync;", "sub.gap = false;"],
   "receives frames of earlier connections": ["generation === this.#generation && handler(event)", "handler(event)"],
-  "loads no snapshot on a resync": ["if (sub.wantsSnapshot && snapshot === undefined) return (sub.reload = sub.resynced = true);", ""],
+  "loads no snapshot on a resync": ["if (sub.wantsSnapshot && (sub.reload || snapshot === undefined)) return (sub.reload = sub.resynced = true);", ""],
   "repeats lost calls": ["if (error) reject(", 'if (error?.code === "lost") call.send();\n        else if (error) reject('],
   "emits no resync": ['this.#hub._emit("resync", resync);', ""],
   "always resyncs": ["if (incomplete) sub.resync =", "if (incomplete || before) sub.resync ="],

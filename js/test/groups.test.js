@@ -215,6 +215,27 @@ test("a requested snapshot comes with the reply and once with every resync", asy
   assert.deepEqual(of("resync"), [{ group: "a", reason: "rows", snapshot: { n: 2 } }]);
 });
 
+test("a resync while a snapshot is being read brings the next snapshot", async (t) => {
+  const { clock, network, client, of } = await connected(t, { random: () => 0.5 });
+  const requests = () => network.last.requests("subscribe");
+  const reply = (offset, snapshot) => network.last.reply(requests().at(-1), { group: "a", epoch: "e", offset, snapshot });
+  const resync = (offset) => network.last.deliver({ type: "subscription-update", data: { type: "resync", group: "a", object: { reason: "rows" }, offset } });
+  client.subscribe({ group: "a", snapshot: true });
+  reply(10, { n: 1 });
+  resync(11);
+  await clock.run(1000);
+  resync(12);
+  reply(11, { n: 2 });
+  resync(12); // after the position of the reply
+  assert.deepEqual([of("resync"), client.status], [[], "recovering"]);
+  await clock.run(1000);
+  assert.equal(requests().length, 3);
+  reply(12, { n: 3 });
+  await clock.run(2000);
+  assert.deepEqual(of("resync"), [{ group: "a", reason: "rows", snapshot: { n: 3 } }]);
+  assert.deepEqual([requests().length, client.status], [3, "live"]);
+});
+
 // ---- sharing
 
 test("subscriptions are counted", async (t) => {
