@@ -85,6 +85,41 @@ func TestTouch(t *testing.T) {
 	})
 }
 
+// TestPublishWithoutHubs lets a process publish that never runs, long after the last hub.
+func TestPublishWithoutHubs(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		for name, test := range map[string]struct {
+			keep, unused, other time.Duration // since when g, and another stream, were touched
+			ends, otherEnds     bool
+		}{
+			"while a hub runs":            {0, time.Minute, time.Hour, false, false},
+			"before a hub would end them": {0, 10 * time.Minute, 10 * time.Minute, false, false},
+			"later":                       {0, 12 * time.Minute, 7 * time.Minute, true, true},
+			"another one is used":         {0, 12 * time.Minute, 5 * time.Minute, true, false},
+			"kept for long":               {time.Hour, 30 * time.Minute, 0, false, false},
+			"kept without end":            {-1, 24 * time.Hour, 0, false, false},
+		} {
+			t.Run(name, func(t *testing.T) {
+				o := open(t, e, sqlbroker.Config{KeepUnused: test.keep})
+				before, err := o.Follow(t.Context(), []string{"g", "other"})
+				require.NoError(t, err)
+				for stream, unused := range map[string]time.Duration{"g": test.unused, "other": test.other} {
+					touched := time.Now().Add(-unused).UnixMilli()
+					require.NoError(t, o.db.Exec("UPDATE "+o.table("streams")+" SET touched = ? WHERE name = ?", touched, []byte(stream)).Error)
+				}
+				publish(t, o, 1, "x")
+				var messages int64
+				require.NoError(t, o.db.Table(o.table("messages")).Count(&messages).Error)
+				assert.Equal(t, test.ends, messages == 0)
+				after, err := o.Follow(t.Context(), []string{"g", "other"})
+				require.NoError(t, err)
+				assert.Equal(t, test.ends, before[0].Epoch != after[0].Epoch, "a new epoch")
+				assert.Equal(t, test.otherEnds, before[1].Epoch != after[1].Epoch, "a new epoch of the other one")
+			})
+		}
+	})
+}
+
 // TestRenew gives all streams new epochs.
 func TestRenew(t *testing.T) {
 	each(t, func(t *testing.T, e engine) {
