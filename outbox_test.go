@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/rohrpost/rohrpost"
 	"github.com/rohrpost/rohrpost/broker"
+	"github.com/rohrpost/rohrpost/internal/wire"
+	"github.com/rohrpost/rohrpost/rohrposttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -152,4 +156,44 @@ func TestOutboxRefuses(t *testing.T) {
 		require.ErrorIs(t, db.Transaction(func(tx *gorm.DB) error { _ = add(tx, 5); return errWanted }), errWanted)
 		require.NoError(t, db.Create(&task{ID: 1}).Error)
 	})
+}
+
+// A message that clients cannot read does not stop an outbox: its groups get a resync, and what
+// comes behind it goes on.
+func TestUnreadableBatches(t *testing.T) {
+	const large = 2 << 20
+	for name, m := range map[string]struct {
+		stream, payload string
+		isLost          bool // for no group
+	}{
+		"payload of a group":            {stream: "g", payload: "x"},
+		"object of a pattern":           {stream: "{any}", payload: "x"},
+		"no object of a pattern":        {stream: "{any}"},
+		"bytes in a pattern's object":   {stream: "{any}", payload: "\"\xff\""},
+		"large object of a pattern":     {stream: "{any}", payload: `"` + strings.Repeat("x", large) + `"`},
+		"pattern that does not end":     {stream: "{", payload: "{}", isLost: true},
+		"group with a name of no group": {stream: "no group", payload: "{}", isLost: true},
+	} {
+		for _, b := range []broker.Broker{nil, rohrpost.NewMemoryBroker(rohrpost.HistoryLimits{})} {
+			t.Run(fmt.Sprint(name, ", broker ", b != nil), func(t *testing.T) {
+				hub := rohrpost.NewHub(rohrpost.Config{Broker: b, Logger: slog.New(slog.DiscardHandler)})
+				hub.Allow("g", rohrpost.Anyone)
+				t.Cleanup(func() { assert.NoError(t, hub.Shutdown(context.Background())) })
+				page := rohrposttest.Dial(t, hub)
+				page.Subscribe("g")
+				publish := func(number uint64, stream string, payload []byte) {
+					t.Helper()
+					batch := broker.Batch{Source: "s", Number: number, Messages: []broker.Message{{Stream: stream, Payload: payload}}}
+					require.NoError(t, hub.PublishBatches(t.Context(), []broker.Batch{batch}))
+				}
+				publish(1, m.stream, []byte(m.payload))
+				if !m.isLost {
+					assert.Contains(t, fmt.Sprintf("%s", page.Expect("g", rohrpost.Resync).Object), `"reason":"size"`)
+				}
+				publish(2, "g", wire.ResyncPayload("g", "next"))
+				assert.Contains(t, fmt.Sprintf("%s", page.Expect("g", rohrpost.Resync).Object), `"reason":"next"`)
+				assert.EqualValues(t, 1, hub.Stats().Skipped)
+			})
+		}
+	}
 }

@@ -2,6 +2,7 @@ package rohrpost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -41,8 +42,8 @@ func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
 // gets it, and its payload the JSON of a
 // message with a change; or the stream is a pattern, and the payload the object of a
 // resync for all groups that match it. In place of a message that clients cannot read,
-// or that is too large, the group gets a resync; a message for no group is dropped. Both
-// are logged and counted in Stats.Skipped. After an error some batches may be taken: call
+// or that is too large, the group gets a resync, or all that match the pattern get one
+// without that object; a message for no group is dropped. Both are logged and counted in Stats.Skipped. After an error some batches may be taken: call
 // again with the same numbers. After Shutdown PublishBatches returns ErrClosed.
 func (h *Hub) PublishBatches(ctx context.Context, batches []broker.Batch) error {
 	checked := make([]broker.Batch, len(batches))
@@ -72,7 +73,7 @@ func (h *Hub) checkedMessages(messages []broker.Message) (checked []broker.Messa
 		}
 		resync := wire.Change{Group: m.Stream, Type: Resync}
 		if resync.HasPattern() {
-			all, err := h.upstream.ResyncAll(m.Stream, m.Payload)
+			all, err := h.upstream.ResyncAll(m.Stream, h.checkedObject(m.Stream, m.Payload))
 			if err != nil {
 				return nil, err
 			}
@@ -92,6 +93,21 @@ func (h *Hub) checkedMessages(messages []broker.Message) (checked []broker.Messa
 		}
 	}
 	return checked, nil
+}
+
+// checkedObject returns what is published in place of the object of a resync for all groups
+// that match a pattern.
+func (h *Hub) checkedObject(pattern string, object json.RawMessage) json.RawMessage {
+	checked, err := wire.EncodeValue(object)
+	if err == nil {
+		err = h.config.Limits.checkFrame(wire.FramedBytes(checked))
+	}
+	if err != nil {
+		h.counters.skipped.Add(1)
+		h.log.Error("rohrpost: publish a batch", "pattern", pattern, "bytes", len(object), "error", err)
+		return wire.ResyncObject(wire.ReasonSize)
+	}
+	return checked
 }
 
 // Taken returns the number of the last batch that PublishBatches has taken of a source, at

@@ -13,6 +13,10 @@ var databaseMutants = []mutant{
 		"return s.tx.outbox != nil || errors.As", "return errors.As", ".", "TestOutbox", "",
 	},
 	{
+		"lets a resync without an object stop an outbox", "publish.go",
+		"h.checkedObject(m.Stream, m.Payload)", "m.Payload", ".", "TestUnreadableBatches", "",
+	},
+	{
 		"sends before commit", "internal/capture/callbacks.go",
 		"		tx.wrote(s)\n		kept.Captured(s)\n", "		kept = p.consumer.Begin(s.Context, nil)\n		kept.Captured(s)\n		p.publish(kept, nil)\n", "internal/writetest", "TestPrograms", programs,
 	},
