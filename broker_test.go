@@ -345,6 +345,7 @@ func TestPublishBatches(t *testing.T) {
 				ws := pipe(t, hub)
 				join(t, ws, "g")
 				join(t, ws, "h")
+				synctest.Wait() // the hub listens
 				payload := func(n int) []byte {
 					raw, err := (&wire.Change{Group: "g", Type: Create, Object: n}).Encode()
 					require.NoError(t, err)
