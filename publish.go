@@ -43,8 +43,9 @@ func (h *Hub) Publish(ctx context.Context, changes ...Change) error {
 // message with a change; or the stream is a pattern, and the payload the object of a
 // resync for all groups that match it. In place of a message that clients cannot read,
 // or that is too large, the group gets a resync, or all that match the pattern get one
-// without that object; a message for no group is dropped. Both are logged and counted in Stats.Skipped. After an error some batches may be taken: call
-// again with the same numbers. After Shutdown PublishBatches returns ErrClosed.
+// without that object; a message for no group is dropped. Both are logged and counted in
+// Stats.Skipped. After an error some batches may be taken: call again with the same
+// numbers. After Shutdown PublishBatches returns ErrClosed.
 func (h *Hub) PublishBatches(ctx context.Context, batches []broker.Batch) error {
 	checked := make([]broker.Batch, len(batches))
 	for i, b := range batches {
