@@ -147,41 +147,49 @@ func (h *Hub) streamsOf(group string) []string {
 var _ fanout.Permit = (*permit)(nil)
 
 // permit is the decision about a subscription. It holds until the access of the user
-// changes.
+// changes, or the connection is refused what it had. That of Anyone always holds: nobody
+// can lose it, and a crowd of anonymous clients shares one user.
 type permit struct {
-	conn       *Conn
-	group      string
-	stream     string // that the connection gets; "": not decided yet
-	user       string
-	generation uint64 // of the user's access, before the decision
+	conn     *Conn
+	group    string
+	stream   string // that the connection gets; "": not decided yet
+	isPublic bool
+	user     string
+	moment   uint64 // of the ledger, before the decision
+	losses   uint64 // of the connection, before the decision
 }
 
 // Decide implements fanout.Permit. It returns nil, ErrUnavailable, or an error that the
 // client reads as errDenied.
 func (p *permit) Decide(ctx context.Context) error {
 	p.user = p.conn.user()
-	p.generation = p.conn.hub.ledger.Generation(p.user)
+	p.moment, p.losses = p.conn.hub.ledger.Now(), p.conn.losses.Load()
 	stream, err := p.conn.authorize(ctx, p.group)
 	if err == nil && p.stream != "" && p.stream != stream {
 		return ErrUnavailable // it is on the way into another view, and may ask again
 	}
-	p.stream = stream
+	p.stream, p.isPublic = stream, err == nil && p.conn.hub.isPublic(stream)
 	return err
 }
 
 // Holds implements fanout.Permit.
 func (p *permit) Holds() bool {
-	return p.user == p.conn.user() && p.generation == p.conn.hub.ledger.Generation(p.user)
+	return p.isPublic || p.isCurrent() && p.conn.hub.ledger.Holds(p.user, p.moment)
 }
 
 // MayResume implements fanout.Permit.
 func (p *permit) MayResume(since Position) bool {
-	return p.conn.hub.ledger.MayResume(p.user, p.stream, since)
+	return p.isPublic || p.conn.hub.ledger.MayResume(p.user, p.stream, since)
 }
 
 // Admit implements fanout.Permit.
 func (p *permit) Admit(at Position) bool {
-	return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.stream, p.generation, at)
+	return p.isPublic || p.isCurrent() && p.conn.hub.ledger.Admit(p.user, p.stream, p.moment, at)
+}
+
+// isCurrent reports whether the connection is as it was before the decision.
+func (p *permit) isCurrent() bool {
+	return p.user == p.conn.user() && p.losses == p.conn.losses.Load()
 }
 
 // authorize asks the function of Allow or AllowViews about a well-formed group name: for a

@@ -39,6 +39,7 @@ type Conn struct {
 
 	credentials atomic.Pointer[credentials] // never nil; dispatch changes them
 	nextRecheck atomic.Int64                // time.Duration since the hub began
+	losses      atomic.Uint64               // how often the client was refused what it had
 
 	// The following belong to dispatch.
 	later  chan struct{} // a place for each request that is answered later; nil: there was none

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,4 +262,82 @@ func TestFailingHijack(t *testing.T) {
 			shutDown(t, hub)
 		})
 	}
+}
+
+// A refusal changes no decision about another connection, also of the same user. Decisions
+// about the connection itself are made again.
+func TestRefusalsLeaveOtherDecisions(t *testing.T) {
+	for _, user := range []string{"ann", ""} {
+		hub, rights := granting(Config{})
+		reading, goOn := make(chan struct{}), make(chan struct{})
+		var calls atomic.Int64
+		hub.SnapshotFor("g", func(context.Context, *Conn, SnapshotRequest) (any, error) {
+			calls.Add(1)
+			reading <- struct{}{}
+			<-goOn
+			return "now", nil
+		})
+		url := serve(t, hub)
+		reader, other := dialAs(t, url, user), dialAs(t, url, user)
+		read := func(ws *websocket.Conn) {
+			send(t, ws, `{"id":1,"type":"subscribe","data":{"group":"g","snapshot":true}}`)
+			<-reading
+		}
+		resume := func(ws *websocket.Conn, group string) {
+			rights.deny(user, group)
+			send(t, ws, fmt.Sprintf(`{"id":2,"type":"subscribe","data":{"group":%q,"since":{"epoch":"X","offset":1}}}`, group))
+			assert.Contains(t, receive(t, ws), denied)
+		}
+		read(reader)
+		for range 3 {
+			resume(other, "secret")
+		}
+		resume(other, "g")
+		goOn <- struct{}{}
+		assert.Contains(t, receive(t, reader), `"snapshot":"now"`)
+		assert.EqualValues(t, 1, calls.Load())
+
+		rights.set(func(string, string) error { return nil })
+		late := dialAs(t, url, user)
+		read(late)
+		resume(late, "g")
+		goOn <- struct{}{}
+		assert.Contains(t, receive(t, late), denied, "it has been refused since")
+	}
+}
+
+// What one anonymous client is refused says nothing about the others.
+func TestRefusedResumeOfAnonymous(t *testing.T) {
+	hub, rights := granting(Config{})
+	url := serve(t, hub)
+	epoch := epochOf(t, hub, "g")
+	resume := func() string {
+		ws := dial(t, url)
+		defer func() { _ = ws.Close() }()
+		send(t, ws, fmt.Sprintf(`{"id":1,"type":"subscribe","data":{"group":"g","since":{"epoch":%q,"offset":0}}}`, epoch))
+		return receive(t, ws)
+	}
+	rights.deny("", "g")
+	assert.Contains(t, resume(), denied)
+	rights.set(func(string, string) error { return nil })
+	assert.Contains(t, resume(), `"recovered":true`)
+}
+
+// Nobody can lose a group of Anyone: no revocation makes a client load its snapshot again,
+// nor one that is being read.
+func TestPublicGroupsOutliveRevocations(t *testing.T) {
+	hub := quiet(Config{}) // it admits everyone
+	var calls atomic.Int64
+	hub.Snapshot("{any}", func(ctx context.Context, _ SnapshotRequest) (any, error) {
+		calls.Add(1)
+		return "now", hub.Revoke(ctx, "", "")
+	})
+	ws := dial(t, serve(t, hub))
+	subscribe := func(data string) string {
+		send(t, ws, `{"id":1,"type":"subscribe","data":`+data+`}`)
+		return receive(t, ws)
+	}
+	assert.Contains(t, subscribe(`{"group":"g","snapshot":true}`), `"snapshot":"now"`)
+	assert.EqualValues(t, 1, calls.Load())
+	assert.Contains(t, subscribe(fmt.Sprintf(`{"group":"h","since":{"epoch":%q,"offset":0}}`, epochOf(t, hub, "h"))), `"recovered":true`)
 }

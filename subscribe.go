@@ -36,7 +36,7 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	}
 	c.leaveOthers(group, p.stream)
 	a := &subscribeAnswer{conn: c, request: r, stream: p.stream}
-	s := fanout.Subscription{Group: p.stream, Permit: p, FromNow: !c.hub.isPublic(p.stream), Answer: a.frame, Withdrawn: a.withdrawn}
+	s := fanout.Subscription{Group: p.stream, Permit: p, FromNow: !p.isPublic, Answer: a.frame, Withdrawn: a.withdrawn}
 	if wanted.Resume {
 		s.Since = &broker.Position{Epoch: wire.EpochFrom(p.stream, wanted.Epoch), Offset: wanted.Offset}
 	}
@@ -54,9 +54,11 @@ func (c *Conn) subscribe(ctx context.Context, r *Request) (any, error) {
 	return nil, errBeside
 }
 
-// refused ends the membership of a client that subscribes once more and is refused. The
-// client may not resume from a position that it has, since its right has ended at some time
-// after that.
+// refused ends the membership of a client that subscribes once more and is refused. Its user
+// may not resume from a position that it has, since its right has ended at some time after
+// that. Decisions about other connections still hold: Allow has made them, and a client that
+// is refused again and again must keep nobody from a snapshot. Anonymous clients are not one
+// user: the wish of one to resume says nothing about the others.
 func (c *Conn) refused(ctx context.Context, group string, resume bool, err error) error {
 	if !errors.Is(err, errDenied) && !errors.Is(err, errLate) {
 		return err
@@ -65,7 +67,10 @@ func (c *Conn) refused(ctx context.Context, group string, resume bool, err error
 	isGroup := func(stream string) bool { return wire.GroupOf(stream) == group }
 	isMember := slices.ContainsFunc(c.member.Subscribed(), isGroup)
 	if isMember || resume {
-		c.hub.ledger.Revoke(c.user(), group, isGroup)
+		c.losses.Add(1)
+	}
+	if isMember || resume && c.user() != "" {
+		c.hub.ledger.Refuse(c.user(), group, isGroup)
 	}
 	if isMember {
 		if late := (*subject)(c).EndMemberships(isGroup)(ctx); late != nil {

@@ -26,8 +26,9 @@ const (
 // Everyone stands for all users. "" is the user that is anonymous.
 const Everyone = "\x00"
 
-// Ledger holds for each user a generation, which changes with the rights of the user, and
-// the revocations, since a history may have what the user must not get. Make one with New.
+// Ledger holds for each user a generation, the moment at which the rights of the user have
+// changed, and the revocations, since a history may have what the user must not get. A moment
+// is a number that grows with each event. Make one with New.
 // Its methods may be called concurrently and do not wait.
 type Ledger struct {
 	mu          sync.RWMutex // guards what follows
@@ -75,7 +76,7 @@ func New() *Ledger {
 	}
 }
 
-// Now returns a moment for DisconnectedSince.
+// Now returns the moment.
 func (l *Ledger) Now() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -108,12 +109,11 @@ func (l *Ledger) DisconnectedSince(moment uint64, user string) (Disconnect, bool
 	return Disconnect{}, l.lowestDisconnects > moment
 }
 
-// Generation returns the generation of a user's rights. A decision that was begun at
-// another generation does not hold.
-func (l *Ledger) Generation(user string) uint64 {
+// Holds reports whether a decision about a user holds that was begun at a moment.
+func (l *Ledger) Holds(user string, moment uint64) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.generation(user)
+	return l.generation(user) <= moment
 }
 
 func (l *Ledger) generation(user string) uint64 { return max(l.floor, l.generations[user]) }
@@ -142,6 +142,19 @@ func (l *Ledger) Revoke(user, pattern string, match func(group string) bool) (mo
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.raise(user)
+	l.record(user, pattern, match)
+	return l.sequence
+}
+
+// Refuse is Revoke, but the decisions about the user hold.
+func (l *Ledger) Refuse(user, pattern string, match func(group string) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sequence++
+	l.record(user, pattern, match)
+}
+
+func (l *Ledger) record(user, pattern string, match func(group string) bool) {
 	l.makeRoom()
 	a := l.account(user)
 	if len(a.revocations)+len(a.returns) >= maxRecordsOfUser {
@@ -154,7 +167,6 @@ func (l *Ledger) Revoke(user, pattern string, match func(group string) bool) (mo
 		l.size++
 	}
 	a.revocations[pattern] = revocation{match: match, sequence: l.sequence}
-	return l.sequence
 }
 
 // Confirm takes back the revocations of a group for a user up to a moment: the user has had
@@ -183,11 +195,12 @@ func (l *Ledger) MayResume(user, group string, since broker.Position) bool {
 	return back.position.Epoch != since.Epoch || since.Offset >= back.position.Offset
 }
 
-// Admit reports whether a decision of a generation holds. If so, it records that the user
-// has the group from a position on. The user must be about to get it.
-func (l *Ledger) Admit(user, group string, generation uint64, at broker.Position) bool {
+// Admit reports whether a decision holds that was begun at a moment. If so, it records that
+// the user has the group from a position on, unless it was refused since that moment. The
+// user must be about to get it.
+func (l *Ledger) Admit(user, group string, moment uint64, at broker.Position) bool {
 	l.mu.RLock()
-	holds := l.generation(user) == generation
+	holds := l.generation(user) <= moment
 	settled := !holds || l.revoked(user, group) <= l.comeback(user, group).sequence
 	l.mu.RUnlock()
 	if settled {
@@ -195,22 +208,27 @@ func (l *Ledger) Admit(user, group string, generation uint64, at broker.Position
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.generation(user) != generation {
+	if l.generation(user) > moment {
 		return false
 	}
-	l.comeBack(user, group, comeback{position: at, sequence: l.sequence})
+	l.comeBack(user, group, comeback{position: at, sequence: moment})
 	return true
 }
 
-// comeBack records a comeback. Without room the user resumes nothing, which is safe.
+// comeBack records a comeback. Without room it forgets another one: a page of that group
+// loads a snapshot once more, and comes back by that.
 func (l *Ledger) comeBack(user, group string, c comeback) {
 	l.makeRoom()
 	a := l.account(user)
 	if _, known := a.returns[group]; !known {
-		if len(a.returns) >= maxRecordsOfUser {
-			return
-		}
 		l.size++
+		for other := range a.returns {
+			if len(a.returns) < maxRecordsOfUser {
+				break
+			}
+			delete(a.returns, other)
+			l.size--
+		}
 	}
 	a.returns[group] = c
 }

@@ -14,11 +14,11 @@ var accessMutants = []mutant{
 	},
 	{
 		"lets every decision hold", "access.go",
-		"return p.user == p.conn.user() && p.conn.hub.ledger.Admit(p.user, p.stream, p.generation, at)", "return true", "", "TestAllowDecidesAgain", "",
+		"return p.isPublic || p.isCurrent() && p.conn.hub.ledger.Admit(p.user, p.stream, p.moment, at)", "return true", "", "TestAllowDecidesAgain", "",
 	},
 	{
 		"replays what happened while a right was gone", "access.go",
-		"return p.conn.hub.ledger.MayResume(p.user, p.stream, since)", "return true", "", "TestResumeAfterRevoke", "",
+		"return p.isPublic || p.conn.hub.ledger.MayResume(p.user, p.stream, since)", "return true", "", "TestResumeAfterRevoke", "",
 	},
 	{
 		"asks about what Anyone has admitted", "access.go",
@@ -46,7 +46,35 @@ var accessMutants = []mutant{
 	},
 	{
 		"forgets the refusal of a resume", "subscribe.go",
-		"if isMember || resume {", "if isMember {", "", "TestResumeAfterRevoke", "",
+		"if isMember || resume && c.user() != \"\" {", "if isMember {", "", "TestResumeAfterRevoke", "",
+	},
+	{
+		"takes the refusal of one anonymous client for that of all", "subscribe.go",
+		"if isMember || resume && c.user() != \"\" {", "if isMember || resume {", "", "TestRefusedResumeOfAnonymous", "",
+	},
+	{
+		"decides about all connections of a user that is refused", "subscribe.go",
+		"c.hub.ledger.Refuse(c.user(), group, isGroup)", "c.hub.ledger.Revoke(c.user(), group, isGroup)", "", "TestRefusalsLeaveOtherDecisions", "",
+	},
+	{
+		"lets the decisions of a refused connection hold", "subscribe.go",
+		"		c.losses.Add(1)\n", "", "", "TestRefusalsLeaveOtherDecisions", "",
+	},
+	{
+		"takes the position of a public group", "access.go",
+		"return p.isPublic || p.conn.hub.ledger.MayResume(p.user, p.stream, since)", "return p.conn.hub.ledger.MayResume(p.user, p.stream, since)", "", "TestPublicGroupsOutliveRevocations", "",
+	},
+	{
+		"decides again about a public group", "access.go",
+		"return p.isPublic || p.isCurrent() && p.conn.hub.ledger.Admit(p.user, p.stream, p.moment, at)", "return p.isCurrent() && p.conn.hub.ledger.Admit(p.user, p.stream, p.moment, at)", "", "TestPublicGroupsOutliveRevocations", "",
+	},
+	{
+		"lets an older decision take a refusal back", "internal/access/ledger.go",
+		"comeback{position: at, sequence: moment}", "comeback{position: at, sequence: l.sequence}", "internal/access", "TestLedger", "",
+	},
+	{
+		"remembers only the first who come back", "internal/access/ledger.go",
+		"			delete(a.returns, other)\n			l.size--\n", "			_ = other\n			l.size--\n			return\n", "internal/access", "TestLedgerIsBounded", "",
 	},
 	{
 		"sends nothing in place of an answer that is taken back", "subscribe.go",
