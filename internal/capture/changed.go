@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	errLateRows = errors.New("the statement changed rows that were not there before it")
+	errLateRows = errors.New("the statement changed other rows than were there before it")
 	errCursor   = errors.New("no read meets the row of a cursor")
 )
 
@@ -39,6 +39,7 @@ func (w *statementConn) readMet() ([]Row, error) {
 	if w.dialect.keyLocks && strings.Contains(strings.ToUpper(q.SQL.String()), "WHERE CURRENT OF ") {
 		return nil, errCursor
 	}
+	q.SQL.WriteByte('\n') // a condition may end in a comment
 	if _, limited := q.Clauses["LIMIT"]; !limited { // a literal: the statement may have all parameters that there can be
 		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
 	}
@@ -57,11 +58,11 @@ func (w *statementConn) fillChanged(s *Statement) (err error) {
 	case w.plan.returning:
 		rows = w.after
 	case w.plan.readsBefore:
-		rows = w.before
+		rows = sortRows(w.before) // a join meets a row several times
 	default:
 		rows[0] = newRow(s.Context, w.table, w.db.Statement.ReflectValue)
 	}
-	if w.plan.readsBefore && w.db.RowsAffected > int64(len(rows)) {
+	if !w.plan.returning && !w.isOfRows(rows) {
 		return errLateRows
 	}
 	if w.plan.readsAfter {
@@ -83,6 +84,17 @@ func (w *statementConn) fillChanged(s *Statement) (err error) {
 	}
 	s.Rows = sortRows(rows)
 	return nil
+}
+
+// isOfRows reports whether the statement has written as many rows as there are, or fewer: an
+// update need not change what it meets. A DELETE IGNORE of MySQL leaves rows that others
+// refer to. The rows of the caller's own RETURNING are counted as his model takes them.
+func (w *statementConn) isOfRows(rows []Row) bool {
+	affected := w.db.RowsAffected
+	if _, asked := w.db.Statement.Clauses["RETURNING"]; w.removes() && !asked {
+		return affected == int64(len(rows))
+	}
+	return affected <= int64(len(rows))
 }
 
 // deleted turns the rows that a DELETE, or the UPDATE of a soft delete, has returned
