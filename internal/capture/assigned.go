@@ -15,11 +15,10 @@ var errKeys = errors.New("the statement computes keys")
 // keepsKey reports whether the statement sets the key to what its own condition says
 // that it is.
 func (w *statementConn) keepsKey() bool {
-	stmt := w.db.Statement
-	where, _ := stmt.Clauses["WHERE"].Expression.(clause.Where)
-	if slices.ContainsFunc(where.Exprs, func(e clause.Expression) bool { _, or := e.(clause.OrConditions); return or }) {
+	if !allHold(w.db.Statement) {
 		return false
 	}
+	where, _ := w.db.Statement.Clauses["WHERE"].Expression.(clause.Where)
 	for _, assignment := range w.assigned {
 		if !w.table.isKey(assignment.Column.Name) {
 			continue

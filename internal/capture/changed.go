@@ -39,7 +39,7 @@ func (w *statementConn) readMet() ([]Row, error) {
 	if w.dialect.keyLocks && strings.Contains(strings.ToUpper(q.SQL.String()), "WHERE CURRENT OF ") {
 		return nil, errCursor
 	}
-	q.SQL.WriteByte('\n') // a condition may end in a comment
+	q.SQL.WriteByte('\n')                           // a condition may end in a comment
 	if _, limited := q.Clauses["LIMIT"]; !limited { // a literal: the statement may have all parameters that there can be
 		q.SQL.WriteString(" LIMIT " + strconv.Itoa(maxRows+1))
 	}

@@ -49,13 +49,13 @@ func dialectOf(db *gorm.DB) dialect {
 }
 
 // returning asks a statement for columns of the rows that it changes. Names
-// instead of "*": PostgreSQL refuses a prepared statement whose result gets another type.
+// instead of "*": PostgreSQL refuses a prepared statement whose result gets another type. A condition may end in a comment.
 func (d dialect) returning(query string, stmt *gorm.Statement, l *layout, e extent) string {
 	table := ""
 	if d.qualified {
 		table = currentName(stmt)
 	}
-	return query + " RETURNING " + l.list(stmt, table, e)
+	return query + "\nRETURNING " + l.list(stmt, table, e)
 }
 
 // cast keeps the type of a result where ALTER TYPE makes a column wider: PostgreSQL

@@ -1,14 +1,12 @@
 package capture
 
 import (
-	"context"
 	"database/sql/driver"
 	"reflect"
 	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/schema"
 )
 
 // facts gathers the facts of a statement that is about to run.
@@ -24,7 +22,7 @@ func (w *statementConn) facts() facts {
 	}
 	f.failure, f.exactKey = w.layout.fault(), w.layout.exactKey
 	if w.setsKey && f.exactKey && w.keepsKey() {
-		w.setsKey, f.setsKey, f.keyed = false, false, meetsOneKey(w.db.Statement)
+		w.setsKey, f.setsKey, f.keyed = false, false, w.meetsOneKey()
 		f.wants, f.before = w.table.interest.WantsUpdate(slices.DeleteFunc(slices.Clone(w.set), w.table.isKey))
 	}
 	if f.op == Create {
@@ -76,7 +74,7 @@ func (w *statementConn) ownFacts() facts {
 		f.hides = w.hides()
 	}
 	f.setsKey = w.setsKey
-	f.keyed = !w.setsKey && meetsOneKey(stmt)
+	f.keyed = !w.setsKey && w.meetsOneKey()
 	f.unscoped = f.soft && stmt.Unscoped
 	f.removes = w.removes()
 	f.joined = namesTables(stmt)
@@ -138,22 +136,6 @@ func setColumns(columns []string, set clause.Set) []string {
 		columns = append(columns, assignment.Column.Name)
 	}
 	return columns
-}
-
-// meetsOneKey reports whether the statement can meet only the one row whose key is
-// in memory.
-func meetsOneKey(stmt *gorm.Statement) bool {
-	return stmt.ReflectValue.Kind() == reflect.Struct && hasKey(stmt.Context, stmt.Schema, stmt.ReflectValue)
-}
-
-// hasKey reports whether every part of the row's primary key is set in memory.
-func hasKey(ctx context.Context, s *schema.Schema, row reflect.Value) bool {
-	for _, field := range s.PrimaryFields {
-		if value := fieldOf(field, row); !value.IsValid() || value.IsZero() {
-			return false
-		}
-	}
-	return len(s.PrimaryFields) > 0
 }
 
 // namesTables reports whether the statement names several tables.

@@ -108,4 +108,20 @@ var databaseMutants = []mutant{
 		"does not try what Scan refuses", "internal/capture/fidelity.go",
 		"custom = scanned", "custom = exact", "internal/writetest", "TestOracle", programs,
 	},
+	{
+		"believes the key beside an OR", "internal/capture/condition.go",
+		"&& allHold(stmt)", "", ".", "TestConditionsBesideKey", "",
+	},
+	{
+		"sees no OR in a text", "internal/capture/condition.go",
+		"	case clause.Expr:\n		return hasAlternative(condition.SQL)", "	case clause.Expr:\n		return false", ".", "TestConditionsBesideKey", "",
+	},
+	{
+		"believes the key beside a given SET", "internal/capture/condition.go",
+		"w.op == Update && w.givenSet ||", "", ".", "TestConditionsBesideKey", "",
+	},
+	{
+		"lets a comment hide RETURNING", "internal/capture/dialect.go",
+		`"\nRETURNING "`, `" RETURNING "`, ".", "TestConditionsBesideKey", "",
+	},
 }
