@@ -68,7 +68,7 @@ export class Groups {
     const watch = new Watch(options, this);
     watch.data = data;
     if (this.#hub._ended) watch._end(this.#hub._ended);
-    else if (!this.#refuse(watch, this.find(data))) {
+    else if (!watch._closed && !this.#refuse(watch, this.find(data))) {
       const { items, since } = options;
       const sub = (watch.subscription = this.#add(data, since));
       sub.watches.add(watch);

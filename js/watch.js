@@ -15,7 +15,7 @@ export class Watch extends Emitter {
   _unfit; // the items lack a change, until the next snapshot
   #offset; // of the newest change
   #loaded = false;
-  #closed = false;
+  _closed = false;
   _status = "connecting";
   #listeners = new Set();
   #changes = [];
@@ -38,7 +38,7 @@ export class Watch extends Emitter {
   }
 
   get status() {
-    return this.#closed ? "closed" : this.#loaded ? this.subscription.status : "connecting";
+    return this._closed ? "closed" : this.#loaded ? this.subscription.status : "connecting";
   }
 
   get(key) {
@@ -54,7 +54,7 @@ export class Watch extends Emitter {
 
   async *[Symbol.asyncIterator]() {
     let seen;
-    while (!this.#closed) {
+    while (!this._closed) {
       if (this.#loaded && this.items !== seen) yield (seen = this.items);
       else await new Promise((resolve) => this.#waiters.push(resolve));
     }
@@ -76,8 +76,8 @@ export class Watch extends Emitter {
 
   // After an error the page must not show the items any longer.
   _end(error) {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this._closed) return;
+    this._closed = true;
     clearTimeout(this.#timer);
     this.error = error;
     if (error) {

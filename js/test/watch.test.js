@@ -276,6 +276,14 @@ test("items rendered into the page are not loaded again", async (t) => {
   late.close();
 });
 
+test("items rendered into the page whose keys are unsafe close the watch, and nothing is requested", async (t) => {
+  const { network, client, of } = await connected(t);
+  const given = client.watch("board", { items: [{ id: 2 ** 60 }], since: { epoch: "e", offset: 10 } });
+  assert.deepEqual([given.status, given.error.code, of("error")], ["closed", "unsafe_key", [given.error]]);
+  await settled();
+  assert.deepEqual([network.last.requests(), given.items, client.group("board").status], [[], [], "closed"]);
+});
+
 test("ready resolves when the items are loaded and rejects when they are refused", async (t) => {
   const { clock, watch } = await board(t);
   clock.run(100);
