@@ -85,7 +85,7 @@ export class Connection {
     const token = this.#hub._token;
     const generation = ++this.#generation;
     const current = (handler) => (event) => generation === this.#generation && handler(event);
-    this.#eventsFrom = Date.now() + hanging;
+    this.#eventsFrom = performance.now() + hanging;
     const below = this.#isBelow();
     this.#timer = setTimeout(() => this.#abort(), this.#isUnsure && !below ? heldBack : timeout);
     try {
@@ -181,11 +181,11 @@ export class Connection {
 
   #wake() {
     if (this.open) this.#beat(Math.min(this.#pingInterval, 2000));
-    else if (Date.now() >= this.#eventsFrom) this.#reconnect();
+    else if (performance.now() >= this.#eventsFrom) this.#reconnect();
     else if (this.#eventsFrom < Infinity) {
       clearTimeout(this.#timer);
       this.#attempts = 1; // the delays begin anew
-      this.#timer = setTimeout(() => this.#wake(), hanging);
+      this.#timer = setTimeout(() => this.#reconnect(), hanging);
     }
   }
 

@@ -265,6 +265,22 @@ for (const type of ["online", "visibilitychange"]) {
   });
 }
 
+test("an event abandons an attempt that hangs, also after the clock was set back", async (t) => {
+  const { on } = stubBrowser(t);
+  const { clock, network } = setup(t, { random: () => 0 });
+  await clock.run(500);
+  clock.wrong = -3_600_000;
+  on("online");
+  await clock.run(999);
+  assert.equal(network.sockets.length, 1);
+  await clock.run(1);
+  assert.equal(network.sockets.length, 2);
+  await clock.run(1000);
+  on("online");
+  await settled();
+  assert.equal(network.sockets.length, 3, "it was old enough");
+});
+
 test("offline makes the connection stale at once", async (t) => {
   const { on } = stubBrowser(t);
   const { client } = await connected(t);

@@ -10,6 +10,7 @@ export const settled = () => new Promise((resolve) => real.setImmediate(resolve)
 // Clock replaces the timers of the client.
 export class Clock {
   now = 1_700_000_000_000;
+  wrong = 0; // ms by which Date.now() is wrong
   #timers = new Map();
   #last = 0;
 
@@ -19,7 +20,8 @@ export class Clock {
       return this.#last;
     };
     globalThis.clearTimeout = (id) => this.#timers.delete(id);
-    Date.now = () => this.now;
+    Date.now = () => this.now + this.wrong;
+    performance.now = () => this.now;
     Math.random = random;
     return this;
   }
@@ -27,6 +29,7 @@ export class Clock {
   uninstall() {
     Object.assign(globalThis, { setTimeout: real.setTimeout, clearTimeout: real.clearTimeout });
     Date.now = real.now;
+    delete performance.now;
     Math.random = real.random;
   }
 
