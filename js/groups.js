@@ -336,7 +336,7 @@ export class Groups {
     }
     if (!seen || !data.epoch) for (const watch of sub.watches) watch._apply(data);
     if (seen) return;
-    if (sub.replayEnd <= offset) {
+    if (data.epoch || sub.replayEnd <= offset) {
       sub.replayEnd = undefined;
       this.update();
     }

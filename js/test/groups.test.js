@@ -170,6 +170,17 @@ test("a resync with an epoch moves the position", async (t) => {
   assert.deepEqual(requests()[0].data, since(3, "f"));
 });
 
+test("a resync with an epoch ends the replay of the old one", async (t) => {
+  const { client, reply, change, reconnect } = await subscribedClient(t);
+  await reconnect();
+  reply({ epoch: "e", offset: 6, recovered: true, missed: 2 });
+  assert.equal(client.status, "recovering");
+  change(3, { type: "resync", object: { reason: "view" }, epoch: "f" });
+  assert.equal(client.status, "live");
+  change(4);
+  assert.equal(client.status, "live");
+});
+
 test("the position moves before the handlers run", async (t) => {
   const { client, requests, change } = await subscribedClient(t);
   client.on("a", () => client.subscribe({ group: "a", snapshot: true }).catch(() => {}));
