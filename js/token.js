@@ -6,6 +6,8 @@ const timeout = 10_000; // ms
 export class Token {
   value; // undefined: not fetched
   renewed; // since the connection opened
+  #asked = 0; // the number of the last fetch
+  #answered = 0; // that of the fetch that returned the value
   #source;
   #changed;
   #renewal;
@@ -18,9 +20,13 @@ export class Token {
   }
 
   async fetch() {
+    const number = ++this.#asked;
+    const value = (this.renewable ? await this.#source() : this.#source) ?? "";
+    if (number < this.#answered) return; // a later fetch was faster
+    this.#answered = number;
     const before = this.value;
-    this.value = (this.renewable ? await this.#source() : this.#source) ?? "";
-    if (this.value !== before) this.#changed();
+    this.value = value;
+    if (value !== before) this.#changed();
   }
 
   // Fetches a new token, once for all requests with the old one.

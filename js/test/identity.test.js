@@ -87,6 +87,25 @@ test("a token is renewed in place, by another hello", async (t) => {
   assert.equal(network.sockets.length, 1);
 });
 
+test("a token that comes late replaces no newer one", async (t) => {
+  const asked = [];
+  const { clock, network } = setup(t, { token: () => new Promise((resolve) => asked.push(resolve)), pingInterval: 0, random: () => 0 });
+  await clock.run(10_500);
+  assert.equal(asked.length, 2, "the first attempt has ended");
+  asked[1]("new");
+  await settled();
+  network.last.open();
+  network.last.welcome({ token: true });
+  asked[0]("old");
+  await settled();
+  assert.equal(network.last.hello.data.token, "new");
+  network.last.deliver({ id: 5e15, type: "rohrpost:expiring", data: { expires_in: 30 } });
+  await clock.run(0);
+  asked[2]("newer");
+  await settled();
+  assert.equal(network.last.hello.data.token, "newer");
+});
+
 test("a token function that returns the same token causes no hello", async (t) => {
   const { clock, network } = await connected(t, { token: () => "fixed", pingInterval: 0 });
   network.last.welcome({ token: true, expires_in: 100 });
