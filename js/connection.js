@@ -2,6 +2,7 @@ import { RohrpostError, closed } from "./errors.js";
 
 const timeout = 10_000; // ms
 const hanging = 1000; // ms, the age of an attempt that an event abandons
+const trusted = 5000; // ms, after which a connection without heartbeats has proved to work
 const heldBack = 2000; // ms, after which the path of the hub is given up for another
 
 // One socket at a time: opens it, checks that it is alive, and reconnects.
@@ -157,7 +158,7 @@ export class Connection {
 
   #beat(wait = this.#pingInterval) {
     clearTimeout(this.#timer);
-    if (!wait) return (this.#attempts = 0);
+    if (!wait) return (this.#timer = setTimeout(() => this.#trust(), trusted));
     this.#alive = false;
     this.send({ type: this.modern ? "rohrpost:heartbeat" : "ping", id: Date.now() });
     this.#expect(wait, wait);
@@ -168,8 +169,7 @@ export class Connection {
     this.#timer = setTimeout(() => {
       const due = this.#hub._calls.isWaiting;
       if (this.#alive) {
-        this.#attempts = 0;
-        this.#denied = false;
+        this.#trust();
         this.#beat();
       } else if (due && silence < this.#patience) this.#expect(wait, silence + wait);
       else {
@@ -177,6 +177,12 @@ export class Connection {
         this.#abort();
       }
     }, wait);
+  }
+
+  // The connection has proved to work.
+  #trust() {
+    this.#attempts = 0;
+    this.#denied = false;
   }
 
   #wake() {

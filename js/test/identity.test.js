@@ -106,6 +106,23 @@ test("a token that comes late replaces no newer one", async (t) => {
   assert.equal(network.last.hello.data.token, "newer");
 });
 
+for (const pingInterval of [0, 5000]) {
+  test(`a rejected token is fetched again once, until a connection has proved to work: pingInterval ${pingInterval}`, async (t) => {
+    const { clock, network, client } = await connected(t, { token: counting(), pingInterval });
+    const reject = async () => {
+      network.last.drop(4401, "identity rejected");
+      await clock.run(0);
+      if (client.status !== "closed") network.last.open();
+      return [network.last.hello.data.token, client.status];
+    };
+    assert.deepEqual(await reject(), ["t2", "live"]);
+    network.last.welcome({ token: true });
+    await clock.run(5000);
+    assert.deepEqual(await reject(), ["t3", "live"]);
+    assert.deepEqual(await reject(), ["t3", "closed"]);
+  });
+}
+
 test("a token function that returns the same token causes no hello", async (t) => {
   const { clock, network } = await connected(t, { token: () => "fixed", pingInterval: 0 });
   network.last.welcome({ token: true, expires_in: 100 });

@@ -281,6 +281,21 @@ test("an event abandons an attempt that hangs, also after the clock was set back
   assert.equal(network.sockets.length, 3, "it was old enough");
 });
 
+test("without heartbeats a slow client reconnects at once if its connection has lasted", async (t) => {
+  const { clock, network } = await connected(t, { pingInterval: 0, random: () => 0 });
+  const drop = () => network.last.drop(4008, "slow consumer");
+  drop();
+  await clock.run(0);
+  network.last.open();
+  drop();
+  assert.equal(clock.next, 500);
+  await clock.run(500);
+  network.last.open();
+  await clock.run(5000);
+  drop();
+  assert.equal(clock.next, 0);
+});
+
 test("offline makes the connection stale at once", async (t) => {
   const { on } = stubBrowser(t);
   const { client } = await connected(t);
