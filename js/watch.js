@@ -132,12 +132,12 @@ export class Watch extends Emitter {
 
   // Whether the change says all that the items need.
   #fits(key, item, type, { partial, updated_fields: fields }) {
-    const [first] = this.#byKey;
-    if (first && typeof first[0] !== typeof key) return false;
+    const [first] = this.#byKey.values();
+    if (first && this.#typeOf(first) !== this.#typeOf(item)) return false;
     if (type === "delete") return true;
     const old = this.#byKey.get(key);
     if (partial && (!old || !fields)) return !!old;
-    const known = old ?? first?.[1];
+    const known = old ?? first;
     if (this.#isBare(item) && !(known && this.#isBare(known))) return false;
     if (type === "create") return true;
     if (!old) {
@@ -156,6 +156,10 @@ export class Watch extends Emitter {
   #fail(error) {
     this._report(error);
     this._end(error);
+  }
+
+  #typeOf(item) {
+    return [this.#key(item)].flat().map((part) => typeof part).join();
   }
 
   #keyOf(item) {

@@ -43,6 +43,8 @@ for (const [name, options, snapshot, type, object, fields] of [
   ["a composite id that changes", {}, [{ id: [1, "a"], n: 1 }], "update", { id: [1, "b"], n: 1 }],
   ["a key of another type", {}, [{ id: "1", title: "one" }], "update", { id: 1, title: "ONE" }],
   ["a delete with a key of another type", {}, [{ id: "1", title: "one" }], "delete", { id: 1 }],
+  ["a composite key with a part of another type", {}, [{ id: [1, "a"], title: "one" }], "create", { id: ["1", "a"], title: "ONE" }],
+  ["a composite key with more parts", {}, [{ id: [1, "a"], title: "one" }], "create", { id: [1, "a", 1], title: "ONE" }],
   ["a delete without the key", { key: "title" }, rows, "delete", { id: 1 }],
   ["a change without an object", {}, rows, "update", null],
 ]) {
