@@ -140,7 +140,7 @@ export class Calls {
     else if (error !== undefined) hub._report(refusal(message));
     else if (type === "rohrpost:status") hub._onStatus(data?.status);
     else if (type === "rohrpost:expiring") hub._token.expires(0, (error) => hub._report(error));
-    else if (type === "subscription-update" && data?.group) hub._groups.onChange(data);
+    else if (type === "subscription-update" && data?.group) hub._groups.onChange(data, id);
     else if (group) hub._groups.onPlain(message);
   }
 

@@ -48,6 +48,7 @@ export class Subscription {
   // reload: request the snapshot without a position
   // resynced: the page shows old data until the snapshot has come
   // request: in flight
+  // repeated: ids of changes that came during the last request
   // timer: before the next request
   // subscribed: on this connection
   // confirmed: on any connection

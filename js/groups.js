@@ -202,7 +202,7 @@ export class Groups {
     clearTimeout(sub.timer);
     sub.timer = undefined;
     const snapshot = sub.wantsSnapshot || undefined;
-    const request = (sub.request = { snapshot, reload: snapshot && (sub.reload || sub.outdated) });
+    const request = (sub.request = { snapshot, reload: snapshot && (sub.reload || sub.outdated), ids: new Set() });
     sub.reload = false;
     const since = request.reload ? undefined : sub.position;
     this.#hub._calls.request("subscribe", { ...sub.data, since, snapshot }, (error, reply = {}) => {
@@ -253,6 +253,7 @@ export class Groups {
 
   #onSubscribed(sub, reply, request) {
     sub = this.#merge(sub, reply.group);
+    sub.repeated = request.ids;
     const before = sub.position;
     const { epoch, offset } = reply;
     const now = epoch === undefined ? undefined : { epoch, offset };
@@ -313,7 +314,7 @@ export class Groups {
     if (sub && origin !== skipped) this.#tellType(sub, type, data);
   }
 
-  onChange(data) {
+  onChange(data, id) {
     const sub = this.#names.get(data.group);
     if (!sub) return this.#hub._emit(data.group, null, data); // not subscribed by the page
     const { type } = data;
@@ -321,7 +322,7 @@ export class Groups {
     if (!sub.subscribed) return;
     const before = sub.position;
     const { offset, epoch = before?.epoch, prev = offset - 1, origin = "" } = data;
-    const seen = epoch === before?.epoch && offset <= before?.offset;
+    const seen = offset === undefined ? this.#isRepeated(sub, id) : epoch === before?.epoch && offset <= before?.offset;
     if (prev > before?.offset && !data.epoch && !sub.anyOffset) {
       sub.gap = true; // the server replays from the position
       this.#send(sub);
@@ -349,6 +350,13 @@ export class Groups {
     this.#tell(sub, "change", data);
     this.#tellType(sub, type, data.object, data);
     this.#hub._emit(data.group, null, data);
+  }
+
+  // After a reply the server repeats what has changed since the request. Without a history only the id tells.
+  #isRepeated(sub, id) {
+    const name = `${id} ${sub.name}`;
+    for (const { request } of this.#subscriptions.values()) if (id) request?.ids.add(name);
+    return sub.repeated.has(name);
   }
 
   #onUnsubscribed(sub, data) {

@@ -127,6 +127,31 @@ test("without a history on the server every reconnection is a resync", async (t)
   assert.deepEqual(of("resync").map((r) => r.reason), ["off"]);
 });
 
+test("without a history handlers get once what the server repeats after a reply", async (t) => {
+  const { client, network, requests, reply } = await subscribedClient(t, {});
+  const [seen, other] = [[], []];
+  client.on("a", (_, { object }) => seen.push(object));
+  client.on("b", (_, { object }) => other.push(object));
+  client.subscribe("b");
+  reply({ group: "b" });
+  const change = (id, object, group = "a") => network.last.deliver({ id, type: "subscription-update", data: { type: "update", group, object } });
+  const watch = client.watch("a");
+  change(5e15, { id: 1, n: 1 });
+  change(5e15, { id: 1, n: 1 }, "b"); // one message may go to two groups
+  reply({ snapshot: [{ id: 1, n: 0 }] });
+  client.watch({ slug: "first" }); // the reply names the group
+  change(5e15, { id: 1, n: 1 });
+  assert.deepEqual([watch.get(1), seen, other], [{ id: 1, n: 1 }, [{ id: 1, n: 1 }], [{ id: 1, n: 1 }]]);
+  change(6e15, { id: 1, n: 2 });
+  reply({ snapshot: [{ id: 1, n: 1 }] });
+  change(6e15, { id: 1, n: 2 });
+  change(7e15, { id: 1, n: 3 });
+  change(undefined, { id: 1, n: 4 });
+  change(undefined, { id: 1, n: 4 });
+  assert.equal(requests().length, 4);
+  assert.deepEqual([watch.items, seen.map(({ n }) => n)], [[{ id: 1, n: 4 }], [1, 2, 3, 4, 4]]);
+});
+
 test("a server that loses or starts its history causes a resync", async (t) => {
   const { requests, reply, reconnect, of } = await subscribedClient(t);
   await reconnect();
