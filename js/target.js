@@ -9,9 +9,9 @@ export function keyOf(data) {
   return JSON.stringify(Object.entries(data).sort());
 }
 
-// Servers name {type, id} like this, unless they are told otherwise.
-export function nameOf({ group, type, id }) {
-  return group ?? `${type}-${id}`;
+// Servers name {type, id} like this, unless they are told otherwise. What other data names only the server knows.
+export function nameOf({ group, type, id, ...more }) {
+  return group ?? (keyOf(more) === "[]" ? `${type}-${id}` : undefined);
 }
 
 // Whether both name a group and nothing else, or are equal.

@@ -304,6 +304,22 @@ test("different requests for one group share a subscription", async (t) => {
   assert.equal(network.last.requests("unsubscribe").length, 1);
 });
 
+test("only the server knows what data beside a type and an id means", async (t) => {
+  const { network, client } = await connected(t);
+  const requests = () => network.last.requests("subscribe");
+  client.subscribe({ type: "article", id: 7 });
+  network.last.reply(requests()[0], { group: "article-7", epoch: "e", offset: 1 });
+  const german = client.subscribe({ type: "article", id: 7, lang: "de" });
+  assert.deepEqual(requests()[1].data, { type: "article", id: 7, lang: "de" });
+  network.last.reply(requests()[1], { group: "article-7-de", epoch: "e", offset: 2 });
+  assert.equal((await german).group, "article-7-de");
+  const french = client.subscribe({ type: "article", id: 7, lang: "fr" });
+  network.last.reply(requests()[2], { group: "article-7", epoch: "e", offset: 1 });
+  assert.equal((await french).group, "article-7");
+  assert.equal(client.group({ type: "article", id: 7, lang: "de" }).name, "article-7-de");
+  assert.equal(client.group({ type: "article", id: 7, lang: "fr" }).name, "article-7");
+});
+
 test("a group is not unsubscribed while another request may name it", async (t) => {
   const { network, client } = await connected(t);
   const first = client.subscribe({ type: "article", id: 7 });
