@@ -186,9 +186,9 @@ test("the client recovers from every schedule of faults", async (t) => {
 
 // Wrong variants of the client: the schedules must detect each.
 const variants = {
-  "delivers repeated messages": ["const seen = epoch === before?.epoch && offset <= before?.offset;", "const seen = false;"],
+  "delivers repeated messages": [": epoch === before?.epoch && offset <= before?.offset;", ": false;"],
   "detects no gap": ["if (prev > before?.offset && !data.epoch && !sub.anyOffset) {", "if (false) {"],
-  "takes every skipped offset for a gap": ["prev = offset - 1, origin", "prev: _ = 0, origin"],
+  "takes every skipped offset for a gap": ["if (prev > before?.offset &&", "if (offset - 1 > before?.offset &&"],
   "waits for a replay of nothing": ["caughtUp = reply.recovered && reply.missed === 0;", "caughtUp = false;"],
   "keeps its position after a resync": ["if (incomplete || !before ||", "if (!before ||"],
   "trusts every reply to be recovered": ["const incomplete = reply.recovered === false || broken;", "const incomplete = broken;"],
