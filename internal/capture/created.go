@@ -21,7 +21,7 @@ func fillCreated(s *Statement, db *gorm.DB, pool gorm.ConnPool, l *layout) error
 	if err != nil {
 		return err
 	}
-	returned := dialectOf(db).insert
+	returned := returnsDefaults(db)
 	for i := range rows {
 		if !tellsKey(db, s.Table, returned, rows[i].After) {
 			return s.withoutKeys(l, rows)
@@ -65,6 +65,28 @@ func tellsKey(db *gorm.DB, t *Table, returned bool, row reflect.Value) bool {
 	})
 }
 
+// returnsDefaults reports whether a create returns all that the database fills, as that of
+// GORM does, which adds it only when it builds the statement. The program may ask for less.
+func returnsDefaults(db *gorm.DB) bool {
+	stmt := db.Statement
+	given, asked := stmt.Clauses["RETURNING"]
+	if !asked {
+		return dialectOf(db).insert
+	}
+	returning, known := given.Expression.(clause.Returning)
+	isReturned := func(field *schema.Field) bool {
+		return slices.ContainsFunc(returning.Columns, func(c clause.Column) bool {
+			return c.Name == "*" || stmt.Schema.LookUpField(c.Name) == field
+		})
+	}
+	for _, field := range stmt.Schema.FieldsWithDefaultDBValue {
+		if len(returning.Columns) > 0 && field.Readable && !isReturned(field) {
+			return false
+		}
+	}
+	return known && dialectOf(db).insert
+}
+
 // createdDiffers reports whether a created row may differ from the value in memory, in
 // the columns that the consumer wants.
 func createdDiffers(db *gorm.DB, t *Table, l *layout) bool {
@@ -74,7 +96,7 @@ func createdDiffers(db *gorm.DB, t *Table, l *layout) bool {
 		return l != nil && l.rereadKey && rereads != RereadNever
 	}
 	return l != nil && l.rereads && rereads != RereadNever || rereads == RereadAlways || t.unwritten || len(stmt.Selects) > 0 || len(stmt.Omits) > 0 ||
-		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) || t.defaults && !dialectOf(db).insert
+		stmt.ReflectValue.Kind() == reflect.Map || isMaps(stmt.Dest) || t.defaults && !returnsDefaults(db)
 }
 
 func isMaps(dest any) bool {
@@ -116,7 +138,7 @@ func (l *layout) rowOf(ctx context.Context, t *Table, value reflect.Value, made 
 	if l == nil {
 		return newRow(ctx, t, value), nil
 	}
-	kept := made.next(value.Type())
+	kept := made.next(t.schema.ModelType) // the value may be of another type with the same fields
 	if err := l.stored(ctx, value, kept); err != nil {
 		return Row{}, err
 	}

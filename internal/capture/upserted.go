@@ -249,16 +249,17 @@ func (u *upsert) readFree(w *statementConn, s *Statement) ([]Row, error) {
 // one after another. If it has returned the key of another element too, the key stands
 // in two elements.
 func (u *upsert) tellsKeys(w *statementConn, all []Row) bool {
+	returned := returnsDefaults(w.db)
 	for _, place := range u.free {
-		if !tellsKey(w.db, w.table, !u.nothing && w.dialect.insert, all[place].After) {
+		if !tellsKey(w.db, w.table, !u.nothing && returned, all[place].After) {
 			return false
 		}
 	}
 	if len(u.lookups) == 0 {
-		anyReturns := w.dialect.duplicate && w.dialect.insert // that combination returns all rows
+		anyReturns := w.dialect.duplicate && returned // that combination returns all rows
 		return !u.nothing || anyReturns || w.db.RowsAffected == int64(u.count)
 	}
-	if !w.dialect.insert {
+	if !returned {
 		return false
 	}
 	keys := make(map[string]int, len(all))

@@ -69,6 +69,14 @@ var databaseMutants = []mutant{
 		"case u.nothing ||", "case !u.nothing ||", "internal/writetest", "TestPrograms", programs,
 	},
 	{
+		"takes what a create did not return for zero", "internal/capture/created.go",
+		"&& !isReturned(field)", "&& isReturned(field)", ".", "TestCreateReturning", "",
+	},
+	{
+		"sends a created row as the type that it had", "internal/capture/created.go",
+		"made.next(t.schema.ModelType)", "made.next(value.Type())", ".", "TestCreateOtherType", "",
+	},
+	{
 		"announces what changed nothing", "internal/capture/callbacks.go",
 		"db.RowsAffected != 0 || isView", "true || isView", "internal/writetest", "TestCatalogue", programs,
 	},
