@@ -356,3 +356,17 @@ func peakHeap(t *testing.T, do func()) uint64 {
 	sampler.Wait()
 	return highest - min(before, highest)
 }
+
+// SQLite takes any text in quotes for the name of a savepoint.
+func TestSavepointNames(t *testing.T) {
+	for _, name := range []string{"x", `"x y"`, `'x'`, `"-x"`, `" x"`, `"a""b"`, "`A`", "[a]"} {
+		db, rec := openDB(t, gorm.Config{})
+		require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+			require.NoError(t, tx.SavePoint(name).Error)
+			require.NoError(t, tx.Create(&task{Title: "lost"}).Error)
+			require.NoError(t, tx.RollbackTo(name).Error)
+			return tx.Create(&task{Title: "kept"}).Error
+		}), name)
+		assert.Equal(t, []string{`create task-1 {"id":1}`}, rec.take(), name)
+	}
+}

@@ -16,7 +16,7 @@ func afterText(db *gorm.DB) {
 		noteEnd(db)
 		return
 	}
-	verb, name := savepointCommand(db.Statement.SQL.String())
+	verb, name := savepointCommand(db.Statement.SQL.String(), db.Name() == "postgres")
 	if verb == "" {
 		return
 	}
@@ -36,8 +36,9 @@ func afterText(db *gorm.DB) {
 
 // savepointCommand reads "SAVEPOINT x", "RELEASE [SAVEPOINT] x" and "ROLLBACK
 // [WORK|TRANSACTION] TO [SAVEPOINT] x"; verb is empty for anything else. Tracing tools put
-// comments around and into statements.
-func savepointCommand(query string) (verb, name string) {
+// comments around and into statements. Capitals count at most in quotes; the name is folded
+// where they do not.
+func savepointCommand(query string, capitalsCount bool) (verb, name string) {
 	words := words(query)
 	if !startsLikeSavepoint(words.skip()) {
 		return "", ""
@@ -54,10 +55,17 @@ func savepointCommand(query string) (verb, name string) {
 		}
 		verb, name = "ROLLBACK TO", words.nextBut("SAVEPOINT")
 	}
-	if unquote(name) == "" || !isNameByte(unquote(name)[0]) || !words.atEnd() {
+	if name == "" || !words.atEnd() {
 		return "", ""
 	}
-	return verb, unquote(name)
+	plain, quoted := unquote(name)
+	switch {
+	case !quoted && !isNameByte(name[0]):
+		return "", ""
+	case !quoted || !capitalsCount:
+		plain = strings.ToLower(plain)
+	}
+	return verb, plain
 }
 
 // words is the rest of an SQL command.
@@ -105,12 +113,10 @@ func (w *words) next() string {
 		return ""
 	}
 	length := 1
-	if closing, quoted := map[byte]byte{'"': '"', '`': '`', '[': ']'}[rest[0]]; quoted {
-		end := strings.IndexByte(rest[1:], closing)
-		if end < 0 {
+	if closing, quoted := closingQuotes[rest[0]]; quoted {
+		if length = quotedLength(rest, closing); length == 0 {
 			return ""
 		}
-		length = end + 2
 	} else if isNameByte(rest[0]) {
 		for length < len(rest) && isNameByte(rest[length]) {
 			length++
@@ -118,6 +124,23 @@ func (w *words) next() string {
 	}
 	*w = words(rest[length:])
 	return rest[:length]
+}
+
+var closingQuotes = map[byte]byte{'"': '"', '`': '`', '\'': '\'', '[': ']'}
+
+// quotedLength returns the length of the quoted name at the beginning, 0 if it has no end.
+// A quote in the name is doubled.
+func quotedLength(text string, closing byte) int {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] != closing:
+		case closing != ']' && i+1 < len(text) && text[i+1] == closing:
+			i++
+		default:
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // nextBut takes one word, or the one behind it if it is one of the options and another
@@ -145,7 +168,15 @@ func isNameByte(c byte) bool {
 	return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }
 
-func unquote(name string) string { return strings.Trim(name, "\"`[]") }
+// unquote returns what is in the quotes of a name, if it has some.
+func unquote(name string) (plain string, quoted bool) {
+	closing, quoted := closingQuotes[name[0]]
+	if !quoted {
+		return name, false
+	}
+	quote := string(closing)
+	return strings.ReplaceAll(name[1:len(name)-1], quote+quote, quote), true
+}
 
 // startsLikeSavepoint looks at two letters, so that a SELECT costs nothing more.
 func startsLikeSavepoint(query string) bool {

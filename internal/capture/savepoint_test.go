@@ -38,7 +38,32 @@ func TestSavepointCommand(t *testing.T) {
 		"RELEASE /* a /* nested */ b */ a":                                  {"RELEASE", "a"},
 		"SAVEPOINT a /*traceparent='00-" + strings.Repeat("a", 600) + "'*/": {"SAVEPOINT", "a"},
 	} {
-		verb, name := savepointCommand(query)
+		verb, name := savepointCommand(query, true)
 		assert.Equal(t, want, [2]string{verb, name}, query)
+	}
+}
+
+func TestSavepointName(t *testing.T) {
+	for written, want := range map[string]struct{ name, folded string }{
+		`A`:       {"a", "a"},
+		`"A"`:     {"A", "a"},
+		"`A`":     {"A", "a"},
+		`'x'`:     {"x", "x"},
+		`"-x"`:    {"-x", "-x"},
+		`" x"`:    {" x", " x"},
+		`"a""b"`:  {`a"b`, `a"b`},
+		"`a``b`":  {"a`b", "a`b"},
+		`""""`:    {`"`, `"`},
+		`"a--b"`:  {"a--b", "a--b"},
+		`"a;"`:    {"a;", "a;"},
+		`"a`:      {},
+		`"a""`:    {},
+		`"a" "b"`: {},
+		`-x`:      {},
+	} {
+		_, name := savepointCommand("SAVEPOINT "+written, true)
+		_, folded := savepointCommand("SAVEPOINT "+written, false)
+		assert.Equal(t, want.name, name, written)
+		assert.Equal(t, want.folded, folded, written)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -190,7 +189,7 @@ func (t *trackedTx) rollBackTo(name string) {
 // findSavepoint returns the index of the newest savepoint with the name, or -1.
 func (t *trackedTx) findSavepoint(name string) int {
 	for i := len(t.savepoints) - 1; i >= 0; i-- {
-		if strings.EqualFold(t.savepoints[i].name, name) {
+		if t.savepoints[i].name == name {
 			return i
 		}
 	}
