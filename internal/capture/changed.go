@@ -12,6 +12,7 @@ import (
 
 var (
 	errLateRows = errors.New("the statement changed other rows than were there before it")
+	errClause   = errors.New("the statement has a clause that no read can have")
 	errCursor   = errors.New("no read meets the row of a cursor")
 )
 
@@ -23,6 +24,9 @@ func (w *statementConn) readMet() ([]Row, error) {
 	clauses := w.db.Callback().Update().Clauses
 	if w.removes() {
 		clauses = w.db.Callback().Delete().Clauses
+	}
+	if slices.ContainsFunc(clauses, func(name string) bool { return stmt.Clauses[name].Expression != nil && !isReadable(name) }) {
+		return nil, errClause
 	}
 	for _, name := range []string{"WHERE", "ORDER BY", "LIMIT"} {
 		if given, ok := stmt.Clauses[name]; ok && slices.Contains(clauses, name) {
@@ -49,6 +53,16 @@ func (w *statementConn) readMet() ([]Row, error) {
 		return nil, err
 	}
 	return asBefore(rows), missingRows(len(rows), count)
+}
+
+// isReadable reports whether a read meets the same rows as a statement with the clause. A
+// plugin may add others, such as WITH, which may write themselves.
+func isReadable(name string) bool {
+	switch name {
+	case "UPDATE", "DELETE", "SET", "FROM", "WHERE", "ORDER BY", "LIMIT", "RETURNING":
+		return true
+	}
+	return false
 }
 
 // fillChanged sets the rows of an update or a delete that are not compared.
