@@ -203,8 +203,8 @@ type spelled struct {
 	Title                   string `gorm:"column:Title"`
 }
 
-// TestColumnsInOtherCapitals names columns as the database allows, but not as the model does.
-func TestColumnsInOtherCapitals(t *testing.T) {
+// TestColumnsSpelledOtherwise names columns as the database allows, but not as the model does.
+func TestColumnsSpelledOtherwise(t *testing.T) {
 	db, rec := openConfigured(t, rohrpost.PluginConfig{}, &spelled{})
 	require.NoError(t, db.Create(&spelled{TeamID: 1, Title: "a"}).Error)
 	rec.take()
@@ -230,7 +230,15 @@ func TestColumnsInOtherCapitals(t *testing.T) {
 			"an upsert into another group", func(*gorm.DB) *gorm.DB { return upsert("TEAMID", spelled{ID: 1, TeamID: 3, Title: "f"}) },
 			`delete spelled-2 {"id":1}; create spelled-3 {"id":1,"Title":"e"}`,
 		},
-		{"the key", func(row *gorm.DB) *gorm.DB { return row.Update("iD", 7) }, `delete spelled-3 {"id":1}; create spelled-3 {"id":7,"Title":"e"}`},
+		{"in quotes", func(row *gorm.DB) *gorm.DB { return row.Update("`title`", "g") }, `update spelled-3 {"id":1,"Title":"g"} Title partial`},
+		{"into another group, in quotes", func(row *gorm.DB) *gorm.DB { return row.Update("`TeamID`", 4) }, `delete spelled-3 {"id":1}; create spelled-4 {"id":1,"Title":"g"}`},
+		{"raw", func(row *gorm.DB) *gorm.DB {
+			return row.Where("id = 1").Clauses(clause.Set{{Column: clause.Column{Name: `"TeamID"`, Raw: true}, Value: 5}}).Update("ID", gorm.Expr("id"))
+		}, `delete spelled-4 {"id":1}; create spelled-5 {"id":1,"Title":"g"}`},
+		{"two columns, raw", func(row *gorm.DB) *gorm.DB {
+			return row.Where("id = 1").Clauses(clause.Set{{Column: clause.Column{Name: "(TeamID, Title)", Raw: true}, Value: gorm.Expr("(6, 'h')")}}).Update("ID", gorm.Expr("id"))
+		}, `delete spelled-5 {"id":1}; create spelled-6 {"id":1,"Title":"h"}`},
+		{"the key", func(row *gorm.DB) *gorm.DB { return row.Update("iD", 7) }, `delete spelled-6 {"id":1}; create spelled-6 {"id":7,"Title":"h"}`},
 	} {
 		require.NoError(t, step.run(db.Model(&spelled{ID: 1})).Error, step.name)
 		assert.Equal(t, step.want, strings.Join(rec.take(), "; "), step.name)

@@ -2,6 +2,7 @@ package rohrpost_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,4 +79,29 @@ func TestConditionsBesideKey(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The automatic time of an update is named only where the program sets it.
+func TestNamesOfAutomaticColumns(t *testing.T) {
+	now := time.Now()
+	eachMode(t, func(t *testing.T, db *gorm.DB, rec *recorder) {
+		require.NoError(t, db.Create(&task{Title: "a"}).Error)
+		rec.take()
+		row := func() *gorm.DB { return db.Model(&task{ID: 1}) }
+		for _, step := range []struct {
+			run  func() *gorm.DB
+			want string
+		}{
+			{func() *gorm.DB { return row().Updates(task{Title: "b", UpdatedAt: now}) }, "title"}, // GORM sets another time
+			{func() *gorm.DB { return row().UpdateColumns(task{Title: "c", UpdatedAt: now}) }, "title,updated_at"},
+			{func() *gorm.DB { return row().Updates(map[string]any{"title": "d"}) }, "title"},
+			{func() *gorm.DB { return row().Updates(map[string]any{"UpdatedAt": now}) }, "updated_at"},
+			{func() *gorm.DB { return row().Updates(&map[string]any{"updated_at": now}) }, "updated_at"},
+			{func() *gorm.DB { return row().Updates(&map[string]any{"title": "e"}) }, "title"},
+			{func() *gorm.DB { return row().Update("updated_at", now) }, "updated_at"},
+		} {
+			require.NoError(t, step.run().Error)
+			assert.Equal(t, []string{`update task-1 {"id":1} ` + step.want}, rec.take())
+		}
+	})
 }

@@ -12,6 +12,12 @@ import (
 
 var errKeys = errors.New("the statement computes keys")
 
+// isOpaque reports whether an assignment may set other columns than its name says: GORM
+// writes a raw name as it is, such as "(a, b)" or "a[1]".
+func (t *Table) isOpaque(assignment clause.Assignment) bool {
+	return assignment.Column.Raw && t.byName[assignment.Column.Name] == nil
+}
+
 // keepsKey reports whether the statement sets the key to what its own condition says
 // that it is.
 func (w *statementConn) keepsKey() bool {

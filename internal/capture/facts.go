@@ -68,7 +68,9 @@ func (w *statementConn) ownFacts() facts {
 	case Update:
 		w.assigned = w.assignments()
 		w.set = setColumns(w.space[:0], w.assigned)
-		w.named = w.namedColumns()
+		if w.named = w.namedColumns(); slices.ContainsFunc(w.assigned, w.table.isOpaque) {
+			w.set, w.named = w.table.setByAny(), nil
+		}
 		w.setsKey = slices.ContainsFunc(w.set, w.table.isKey)
 		f.wants, f.before = w.table.interest.WantsUpdate(w.set)
 		f.hides = w.hides()
@@ -93,26 +95,47 @@ func (w *statementConn) removes() bool {
 // them live again.
 func (w *statementConn) hides() bool {
 	return slices.ContainsFunc(w.assigned, func(assignment clause.Assignment) bool {
-		return w.table.isSoft(assignment.Column.Name) && (w.db.Statement.Unscoped || !isNull(assignment.Value))
+		return w.table.SoftDelete && w.table.isOpaque(assignment) || w.table.isSoft(assignment.Column.Name) && (w.db.Statement.Unscoped || !isNull(assignment.Value))
 	})
 }
 
-// namedColumns returns the columns that the caller set himself. GORM sets the automatic
-// update time, and the Save of a whole struct names no columns.
+// namedColumns returns the columns that the caller set himself. The Save of a whole struct
+// names no columns.
 func (w *statementConn) namedColumns() []string {
 	stmt := w.db.Statement
-	dest, isMap := stmt.Dest.(map[string]any)
+	dest, isMap := destOf(stmt)
 	if !isMap && slices.Equal(stmt.Selects, []string{"*"}) {
 		return nil
 	}
 	columns := w.space[min(len(w.set), len(w.space)):][:0] // behind set
 	for _, column := range w.set {
-		if c := w.table.byName[column]; c != nil && c.AutoUpdated && !w.givenSet && dest[c.Field.Name] == nil && dest[c.Name] == nil {
-			continue
+		if w.table.isAutoUpdated(column) && !w.givenSet && !stmt.SkipHooks && !w.givesValue(dest, column) {
+			continue // GORM sets it
 		}
 		columns = append(columns, column)
 	}
 	return columns
+}
+
+// destOf returns the map that an update takes its values from.
+func destOf(stmt *gorm.Statement) (dest map[string]any, isMap bool) {
+	switch given := stmt.Dest.(type) {
+	case map[string]any:
+		return given, true
+	case *map[string]any:
+		return *given, true
+	}
+	return nil, false
+}
+
+// givesValue reports whether the map has a value for the column, by its name or its field's.
+func (w *statementConn) givesValue(dest map[string]any, column string) bool {
+	for name, value := range dest {
+		if value != nil && (name == w.table.byName[column].Field.Name || w.table.nameOf(name) == column) {
+			return true
+		}
+	}
+	return false
 }
 
 // assignments returns the SET clause with the names of the columns as the model has them: a

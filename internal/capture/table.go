@@ -101,19 +101,29 @@ func (t *Table) Interest() Interest { return t.interest }
 // Column returns the column with the name in the database, nil if there is none.
 func (t *Table) Column(name string) *Column { return t.byName[name] }
 
-// nameOf returns the name of a column that a statement may spell with other capitals, and
-// qualify. It returns other names as they are.
+// nameOf returns the name of a column that a statement may spell with other capitals, quote
+// and qualify. It returns other names as they are.
 func (t *Table) nameOf(name string) string {
 	if t.byName[name] != nil {
 		return name
 	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
+	last := strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "\"`[]")
 	for _, c := range t.Columns {
 		if strings.EqualFold(c.Name, last) {
 			return c.Name
 		}
 	}
 	return name
+}
+
+// setByAny returns the columns that an update may set which does not tell them.
+func (t *Table) setByAny() (columns []string) {
+	for _, c := range t.Columns {
+		if !c.PrimaryKey && !c.ReadOnly {
+			columns = append(columns, c.Name)
+		}
+	}
+	return columns
 }
 
 // KeyParts returns the number of columns of the primary key.

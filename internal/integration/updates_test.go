@@ -60,3 +60,48 @@ func TestDeleteIgnore(t *testing.T) {
 	require.EqualValues(t, 1, result.RowsAffected)
 	assert.Equal(t, []string{`resync board-{board} {"reason":"unknown"}`}, taken(rec))
 }
+
+// cteClause is the clause that plugins for common table expressions register.
+type cteClause struct{ clause.Expr }
+
+func (cteClause) Name() string                    { return "WITH" }
+func (c cteClause) MergeClause(to *clause.Clause) { to.Expression = c.Expr }
+
+// A read of the rows before the statement would lack the clause, fail, and so abort the
+// program's transaction.
+func TestUpdateWithCommonTable(t *testing.T) {
+	db, rec := openPages(t, "PostgreSQL")
+	update := db.Callback().Update()
+	update.Clauses = append([]string{"WITH"}, update.Clauses...)
+	second := cteClause{clause.Expr{SQL: "x AS (SELECT id FROM pages WHERE title = 'b')"}}
+	result := db.Model(&page{}).Clauses(second).Where("id IN (SELECT id FROM x)").Update("title", "c")
+	require.NoError(t, result.Error)
+	require.EqualValues(t, 1, result.RowsAffected)
+	assert.Equal(t, []string{`update board-1 {"id":2}`}, taken(rec))
+	second.SQL = "x AS (SELECT id FROM pages WHERE title = 'c')"
+	result = db.Model(&page{}).Clauses(second).Where("id IN (SELECT id FROM x)").Update("board", 5)
+	require.NoError(t, result.Error)
+	require.EqualValues(t, 1, result.RowsAffected)
+	assert.Equal(t, []string{`resync board-{board} {"reason":"unknown"}`}, taken(rec))
+}
+
+func TestQuotedColumns(t *testing.T) {
+	for engine, name := range map[string]string{"PostgreSQL": `"board"`, "MariaDB": "`board`", "MySQL": "`pages`.`board`"} {
+		db, rec := openPages(t, engine)
+		require.NoError(t, db.Model(&page{ID: 1}).Update(name, 2).Error, engine)
+		assert.Equal(t, []string{`delete board-1 {"id":1}`, `create board-2 {"id":1}`}, taken(rec), engine)
+	}
+}
+
+// On PostgreSQL capitals count in the names of savepoints that are quoted.
+func TestSavepointCapitals(t *testing.T) {
+	db, rec := openPages(t, "PostgreSQL")
+	require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+		require.NoError(t, tx.SavePoint(`A`).Error)
+		require.NoError(t, tx.Create(&page{Board: 1}).Error)
+		require.NoError(t, tx.SavePoint(`"A"`).Error)
+		require.NoError(t, tx.Create(&page{Board: 2}).Error)
+		return tx.RollbackTo(`"a"`).Error
+	}))
+	assert.Empty(t, taken(rec))
+}

@@ -54,7 +54,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"knows columns in one spelling only", "internal/capture/table.go",
-		"if strings.EqualFold(c.Name, last) {", "if c.Name == last {", ".", "TestColumnsInOtherCapitals", "",
+		"if strings.EqualFold(c.Name, last) {", "if c.Name == last {", ".", "TestColumnsSpelledOtherwise", "",
 	},
 	{
 		"shows the half-filled struct", "internal/notify/model.go",
@@ -131,5 +131,21 @@ var databaseMutants = []mutant{
 	{
 		"lets a comment hide RETURNING", "internal/capture/dialect.go",
 		`"\nRETURNING "`, `" RETURNING "`, ".", "TestConditionsBesideKey", "",
+	},
+	{
+		"takes a raw name for one column", "internal/capture/assigned.go",
+		"return assignment.Column.Raw &&", "return false && assignment.Column.Raw &&", ".", "TestColumnsSpelledOtherwise", "",
+	},
+	{
+		"folds savepoints in quotes", "internal/capture/savepoint.go",
+		"case !quoted || !capitalsCount:", "default:", "internal/capture", "TestSavepointName", "",
+	},
+	{
+		"ends a savepoint at a doubled quote", "internal/capture/savepoint.go",
+		"case closing != ']' && i+1 < len(text)", "case closing == ']' && i+1 < len(text)", "internal/capture", "TestSavepointName", "",
+	},
+	{
+		"takes the program's time for GORM's", "internal/capture/facts.go",
+		"!w.givenSet && !stmt.SkipHooks &&", "!w.givenSet &&", ".", "TestNamesOfAutomaticColumns", "",
 	},
 }
