@@ -1,9 +1,11 @@
 package rohrpost_test
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -264,5 +266,77 @@ func TestNumbersAsTextOfListedColumns(t *testing.T) {
 		others, err := json.Marshal(row.Rest)
 		require.NoError(t, err)
 		assert.Equal(t, []string{fmt.Sprintf(`create numbered {"id":%d,"amount":%s,"rest":%s}`, row.ID, amount, others)}, rec.take())
+	}
+}
+
+// Models whose keys are numbers that JavaScript cannot keep, as doc/CLIENT.md tells programs
+// to write them.
+type (
+	large struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:large-{pk};payload:title"`
+		ID                      int64  `json:"id,string"`
+		Title                   string `json:"title"`
+	}
+	bare struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:bare-{id}"`
+		ID                      int64 `json:"id,string"`
+		Title                   string
+	}
+	compound struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:compound-{pk}"`
+		Shop                    int64 `gorm:"primaryKey;autoIncrement:false" json:"shop,string"`
+		Item                    int64 `gorm:"primaryKey;autoIncrement:false"`
+		Title                   string
+	}
+	veiled struct {
+		rohrpost.NotifyOnChange `rohrpost:"group:veiled-{pk}"`
+		ID                      int64 `json:"id,string"`
+		Title                   string
+	}
+)
+
+func (veiled) PushNotificationDataTx(*gorm.DB, rohrpost.PayloadQuery) (any, error) { return nil, nil }
+
+// The key in an object is that of a snapshot, whatever the object is made of.
+func TestKeysOfObjects(t *testing.T) {
+	const id = 738529527931269425
+	for _, net := range []bool{false, true} {
+		db, rec := openConfigured(t, rohrpost.PluginConfig{NetEffect: net}, &large{}, &bare{}, &compound{}, &veiled{})
+		rec.hub.AllowViews("veiled-{id}", []string{"guest"}, func(context.Context, *rohrpost.Conn, rohrpost.Params) (string, error) {
+			return "guest", nil
+		})
+		for _, test := range []struct {
+			row  any
+			want []string
+		}{
+			{&large{ID: id, Title: "a"}, []string{
+				`create large-738529527931269425 {"id":"738529527931269425","title":"a"}`,
+				`update large-738529527931269425 {"id":"738529527931269425","title":"b"} title partial`,
+				`delete large-738529527931269425 {"id":"738529527931269425"}`,
+			}},
+			{&bare{ID: id}, []string{
+				`create bare-738529527931269425 {"id":"738529527931269425"}`,
+				`update bare-738529527931269425 {"id":"738529527931269425"} title`,
+				`delete bare-738529527931269425 {"id":"738529527931269425"}`,
+			}},
+			{&compound{Shop: id, Item: 2}, []string{
+				`create compound-738529527931269425:2 {"id":["738529527931269425",2]}`,
+				`update compound-738529527931269425:2 {"id":["738529527931269425",2]} title`,
+				`delete compound-738529527931269425:2 {"id":["738529527931269425",2]}`,
+			}},
+			{&veiled{ID: id}, []string{
+				`delete veiled-738529527931269425 {"id":"738529527931269425"}`, // it is hidden from the view
+				`delete veiled-738529527931269425 {"id":"738529527931269425"}`,
+			}},
+		} {
+			require.NoError(t, db.Create(test.row).Error)
+			require.NoError(t, db.Model(test.row).Update("title", "b").Error)
+			require.NoError(t, db.Delete(test.row).Error)
+			assert.Equal(t, test.want, rec.take())
+			require.NoError(t, db.Transaction(func(tx *gorm.DB) error {
+				return errors.Join(tx.Create(test.row).Error, tx.Delete(test.row).Error)
+			}))
+			assert.Equal(t, net, len(rec.take()) == 0, "it comes to nothing")
+		}
 	}
 }

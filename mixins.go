@@ -25,7 +25,8 @@ import (
 //     others are escaped, and text must stand between two placeholders. The columns of a
 //     {pk} are joined by ":". Defaults to the type's name in lower case, "-" and the primary
 //     key: "article-7".
-//   - payload lists the columns of an object, which has the primary key as "id" too. They
+//   - payload lists the columns of an object, which has the primary key as "id" too, encoded
+//     as encoding/json encodes its field: with json:"id,string" it is a string. The columns
 //     are called and encoded as encoding/json calls and encodes their fields, with the
 //     option "string", but they are never left out. A create, and a row that comes into a
 //     group, has all of them, and a delete only the key. An update has those that its
@@ -92,7 +93,8 @@ type GroupsNamer interface {
 // PayloadProvider may be implemented by a marked model to choose the object of its
 // changes. The returned value becomes "object" in the message and must encode to JSON.
 // Without the method, and without the tag option payload, the object is
-// {"id": <primary key>}.
+// {"id": <primary key>}, with the key as encoding/json encodes its field. A key of several
+// columns is an array.
 //
 // updatedFields holds the columns that the caller's update set, nil where they are not
 // known. The plugin calls the method like GroupName, but only if the group has members or

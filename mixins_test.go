@@ -70,7 +70,7 @@ func TestGroups(t *testing.T) {
 		{"email as key", &user{Email: "user@example.com"}, `create user-user~40example.com {"id":"user@example.com"}`, false},
 		{"colon in a key", &composite{Tenant: "a:b", Number: 1}, `create composite-a~3Ab:1 {"id":["a:b",1]}`, false},
 		{"composite key", &composite{Tenant: "t", Number: -5}, `create composite-t:-5 {"id":["t",-5]}`, false},
-		{"bytes as key", &blob{ID: []byte{0xff, 0xfe, 0xfd}}, `create blob-__79 {"id":"__79"}`, false},
+		{"bytes as key", &blob{ID: []byte{0xff, 0xfe, 0xfd}}, `create blob-__79 {"id":"//79"}`, false},
 		{"no key", &keyless{}, "", false},
 		{"inherited tag", &article{}, `create deep {"id":1}`, false},
 	} {

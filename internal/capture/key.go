@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"encoding"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -15,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/rohrpost/rohrpost/internal/panics"
+	"github.com/rohrpost/rohrpost/internal/wire"
 	"gorm.io/gorm/schema"
 )
 
@@ -27,6 +27,7 @@ var (
 // joined by ":" there and an array here.
 type Key struct {
 	text, json string
+	isNumber   bool
 	more       *keyDetails // nil for most keys
 }
 
@@ -38,7 +39,8 @@ type keyDetails struct {
 // Text returns the key as text, "" for a row without a key.
 func (k Key) Text() string { return k.text }
 
-// JSON returns the key as JSON, "" for a row without a key.
+// JSON returns the key as JSON, as encoding/json encodes its fields in a snapshot; "" for a
+// row without a key.
 func (k Key) JSON() string { return k.json }
 
 // Err returns why the row has no key.
@@ -67,48 +69,59 @@ func (k Key) Parts() int {
 
 // keyOf reads the primary key of a row. A row has none if a part is null, or of a
 // type that no group name can carry.
-func keyOf(ctx context.Context, s *schema.Schema, row reflect.Value) Key {
-	key, err := readKey(ctx, s, row)
+func keyOf(ctx context.Context, fields []*schema.Field, encoders []Encoder, row reflect.Value) Key {
+	key, err := readKey(ctx, fields, encoders, row)
 	if err != nil {
 		return Key{more: &keyDetails{err: err}}
 	}
 	return key
 }
 
-func readKey(ctx context.Context, s *schema.Schema, row reflect.Value) (key Key, err error) {
+func readKey(ctx context.Context, fields []*schema.Field, encoders []Encoder, row reflect.Value) (key Key, err error) {
 	defer panics.Recover(&err) // the methods of a key's type are the user's code
-	if len(s.PrimaryFields) == 0 {
+	switch len(fields) {
+	case 0:
 		return Key{}, errNoKey
+	case 1:
+		return readPart(ctx, fields[0], encoders[0], row)
 	}
-	if len(s.PrimaryFields) > 1 {
-		key.more = &keyDetails{}
-	}
-	for i, field := range s.PrimaryFields {
-		text, isNumber, err := fieldText(ctx, field, row)
-		if errors.Is(err, errNull) {
-			err = errNoKey
-		}
+	key.more = &keyDetails{}
+	for i, field := range fields {
+		part, err := readPart(ctx, field, encoders[i], row)
 		if err != nil {
-			return Key{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
+			return Key{}, err
 		}
-		part := Key{text: text, json: text}
-		if !isNumber {
-			quoted, _ := json.Marshal(text) // a string always encodes
-			part.json = string(quoted)
+		if i > 0 {
+			key.text, key.json = key.text+":", key.json+","
 		}
-		if i == 0 {
-			key.text, key.json = part.text, part.json
-		} else {
-			key.text, key.json = key.text+":"+part.text, key.json+","+part.json
-		}
-		if key.more != nil {
-			key.more.parts = append(key.more.parts, part)
-		}
+		key.text, key.json = key.text+part.text, key.json+part.json
+		key.more.parts = append(key.more.parts, part)
 	}
-	if key.more != nil {
-		key.json = "[" + key.json + "]"
-	}
+	key.json = "[" + key.json + "]"
 	return key, nil
+}
+
+// readPart reads one column of the key. One that encoding/json encodes as an object or null
+// is none for clients: they get its text.
+func readPart(ctx context.Context, field *schema.Field, encode Encoder, row reflect.Value) (part Key, err error) {
+	part.text, part.isNumber, err = fieldText(ctx, field, row)
+	if errors.Is(err, errNull) {
+		err = errNoKey
+	}
+	if err == nil && encode != nil {
+		var encoded []byte
+		if encoded, err = encode(nil, fieldOf(field, row)); err == nil && encoded[0] != '{' && encoded[0] != 'n' {
+			part.json = string(encoded)
+			return part, nil
+		}
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("primary key column %s: %w", field.DBName, err)
+	}
+	if part.json = part.text; !part.isNumber {
+		part.json = string(wire.AppendString(nil, part.text))
+	}
+	return part, nil
 }
 
 // compare orders keys: numbers by value, texts by their bytes, composite keys
@@ -117,7 +130,7 @@ func (k Key) compare(other Key) int {
 	if k.more != nil && other.more != nil {
 		return slices.CompareFunc(k.more.parts, other.more.parts, Key.compare)
 	}
-	if !k.isNumber() || !other.isNumber() {
+	if !k.isNumber || !other.isNumber {
 		return strings.Compare(k.text, other.text)
 	}
 	negative := k.text[0] == '-'
@@ -130,8 +143,6 @@ func (k Key) compare(other Key) int {
 	}
 	return c
 }
-
-func (k Key) isNumber() bool { return k.json != "" && k.json[0] != '"' && k.json[0] != '[' }
 
 // fieldText is keyText for a field of a row.
 func fieldText(ctx context.Context, field *schema.Field, row reflect.Value) (text string, isNumber bool, err error) {

@@ -69,7 +69,7 @@ type Row struct {
 
 // newRow returns the row as it is now.
 func newRow(ctx context.Context, t *Table, value reflect.Value) Row {
-	return Row{Key: keyOf(ctx, t.schema, value), After: value}
+	return Row{Key: keyOf(ctx, t.schema.PrimaryFields, t.encoders, value), After: value}
 }
 
 // value returns the row as it is or, where that is not known, as it was.

@@ -26,6 +26,7 @@ type Table struct {
 	SoftDelete bool      // deletes only mark rows as deleted
 
 	schema    *schema.Schema
+	encoders  []Encoder              // of the columns of the key; nil: JSON has their text
 	layout    atomic.Pointer[layout] // of the model's own table
 	layouts   sync.Map               // name of another table -> *layout
 	interest  Interest
@@ -69,6 +70,9 @@ func NewTable(db *gorm.DB, s *schema.Schema) *Table {
 		if db != nil && deletesSoftly(db, s, field) {
 			t.soft = append(t.soft, field)
 		}
+	}
+	for _, field := range s.PrimaryFields {
+		t.encoders = append(t.encoders, keyEncoder(field))
 	}
 	t.SoftDelete = len(t.soft) > 0
 	return t

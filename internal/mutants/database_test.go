@@ -5,6 +5,18 @@ const programs = "-programs 1000"
 // databaseMutants are those of packages capture and notify.
 var databaseMutants = []mutant{
 	{
+		"writes a key as its text", "internal/capture/key.go",
+		"if err == nil && encode != nil {", "if false {", "internal/capture", "TestKeysInJSON", "",
+	},
+	{
+		"overlooks that a key is to be a string", "internal/capture/encode.go",
+		"isText && isPlain(t) && !isQuoted(f.StructField) {", "isText && isPlain(t) {", "", "TestKeysOfObjects", "",
+	},
+	{
+		"compares keys as they are in JSON", "internal/capture/key.go",
+		"if !k.isNumber || !other.isNumber {", "if k.json[0] == '\"' || other.json[0] == '\"' || k.json[0] == '[' {", "internal/capture", "TestKeysInJSON", "",
+	},
+	{
 		"commits what an outbox could not store", "internal/capture/tx.go",
 		"		_ = t.Tx.Rollback()\n		return err\n", "		err = nil\n", ".", "TestOutboxRefuses", "",
 	},

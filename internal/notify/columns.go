@@ -1,15 +1,10 @@
 package notify
 
 import (
-	"encoding"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/rohrpost/rohrpost/internal/capture"
 	"github.com/rohrpost/rohrpost/internal/wire"
@@ -25,7 +20,7 @@ type columnPayload struct {
 type payloadColumn struct {
 	*capture.Column
 	name   string // quoted, with a colon
-	encode func(b []byte, v reflect.Value) ([]byte, error)
+	encode capture.Encoder
 }
 
 // newColumnPayload returns the payload of the markers' tags, nil where none lists columns.
@@ -56,7 +51,7 @@ func newColumnPayload(t *capture.Table, tags []*tag) (*columnPayload, error) {
 			return nil, fmt.Errorf("option payload: two columns are called %q in JSON", inJSON)
 		}
 		seen[inJSON] = true
-		p.columns = append(p.columns, payloadColumn{column, string(wire.AppendString(nil, inJSON)) + ":", encoderOf(column)})
+		p.columns = append(p.columns, payloadColumn{column, string(wire.AppendString(nil, inJSON)) + ":", capture.EncoderOf(column.Field)})
 		p.readOnly = p.readOnly || column.ReadOnly
 	}
 	return p, nil
@@ -101,101 +96,4 @@ func (p *columnPayload) object(op capture.Operation, set []string, key string, r
 		}
 	}
 	return wire.ObjectOf(append(b, '}')), nil
-}
-
-// encoderOf returns how a column is encoded: as encoding/json encodes its field, but never
-// left out.
-func encoderOf(c *capture.Column) func([]byte, reflect.Value) ([]byte, error) {
-	_, options, _ := strings.Cut(c.Field.Tag.Get("json"), ",")
-	t := c.Field.Type
-	plain := !t.Implements(marshaler) && !reflect.PointerTo(t).Implements(marshaler) &&
-		!t.Implements(textMarshaler) && !reflect.PointerTo(t).Implements(textMarshaler)
-	switch kind := t.Kind(); {
-	case t == reflect.TypeFor[time.Time]():
-		return appendTime
-	case slices.Contains(strings.Split(options, ","), "string") && isQuotable(t):
-		return appendQuoted
-	case !plain, t == reflect.TypeFor[json.Number]():
-		return appendAny
-	case kind == reflect.String:
-		return func(b []byte, v reflect.Value) ([]byte, error) { return wire.AppendString(b, textOf(v)), nil }
-	case kind == reflect.Bool:
-		return func(b []byte, v reflect.Value) ([]byte, error) {
-			return strconv.AppendBool(b, v.IsValid() && v.Bool()), nil
-		}
-	case kind >= reflect.Int && kind <= reflect.Int64:
-		return func(b []byte, v reflect.Value) ([]byte, error) {
-			if !v.IsValid() {
-				return append(b, '0'), nil
-			}
-			return strconv.AppendInt(b, v.Int(), 10), nil
-		}
-	case kind >= reflect.Uint && kind <= reflect.Uint64:
-		return func(b []byte, v reflect.Value) ([]byte, error) {
-			if !v.IsValid() {
-				return append(b, '0'), nil
-			}
-			return strconv.AppendUint(b, v.Uint(), 10), nil
-		}
-	}
-	return appendAny
-}
-
-var (
-	marshaler     = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-)
-
-func textOf(v reflect.Value) string {
-	if !v.IsValid() {
-		return ""
-	}
-	return v.String()
-}
-
-// isQuotable reports whether encoding/json heeds the option "string" for a type.
-func isQuotable(t reflect.Type) bool {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler) || t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler) {
-		return false
-	}
-	return t.Kind() == reflect.String || t.Kind() >= reflect.Bool && t.Kind() <= reflect.Float64
-}
-
-func appendTime(b []byte, v reflect.Value) ([]byte, error) {
-	if !v.IsValid() {
-		return append(b, `"0001-01-01T00:00:00Z"`...), nil
-	}
-	t, isAddressable := v.Addr().Interface().(*time.Time)
-	if !isAddressable {
-		return appendAny(b, v)
-	}
-	b, err := t.AppendText(append(b, '"'))
-	return append(b, '"'), err
-}
-
-// appendQuoted encodes a value as a string.
-func appendQuoted(b []byte, v reflect.Value) ([]byte, error) {
-	raw, err := appendAny(nil, v)
-	if err != nil || string(raw) == "null" {
-		return append(b, raw...), err
-	}
-	return wire.AppendString(b, string(raw)), nil
-}
-
-// appendAny encodes a value as encoding/json does a field of an addressable struct.
-func appendAny(b []byte, v reflect.Value) ([]byte, error) {
-	if !v.IsValid() {
-		return append(b, "null"...), nil
-	}
-	var value any
-	if v.CanAddr() && v.Kind() != reflect.Pointer {
-		value = v.Addr().Interface()
-	} else {
-		value = v.Interface()
-	}
-	raw, err := wire.EncodeValue(value)
-	return append(b, raw...), err
 }

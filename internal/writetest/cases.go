@@ -225,7 +225,7 @@ var writes = []write{
 	}, want: []string{`update cell-x:-2 {"id":["x",-2]} text`, `update cell-x:1 {"id":["x",1]} text`, `update cell-x:10 {"id":["x",10]} text`}, inexact: readFirst},
 	{via: "DB.Update", how: "bytes as key", run: func(db *gorm.DB) error {
 		return db.Model(&Blob{}).Where("text = ?", "").Update("text", "y").Error
-	}, want: []string{`update blob-_wE {"id":"_wE"} text`, `update blob-_wI {"id":"_wI"} text`}, inexact: readFirst},
+	}, want: []string{`update blob-_wE {"id":"/wE="} text`, `update blob-_wI {"id":"/wI="} text`}, inexact: readFirst},
 	{via: "DB.Update", how: "a UUID as key", run: func(db *gorm.DB) error {
 		return db.Model(&Device{}).Where("text = ?", "").Update("text", "y").Error
 	}, want: []string{
