@@ -24,7 +24,6 @@ type statementConn struct {
 	op            Operation
 	publisher     *publisher
 	givenSet      bool // the caller chose the SET clause himself, nothing was added to it
-	doNothing     bool // an upsert leaves existing rows alone; a dialect may rewrite that
 
 	dialect  dialect
 	layout   *layout // nil where nothing is read
@@ -51,19 +50,20 @@ type statementConn struct {
 // not want.
 func newStatementConn(db *gorm.DB, t *Table, l *layout, op Operation, p *publisher, inTx bool) *statementConn {
 	stmt := db.Statement
-	conflict, upserts := stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
 	wants := t.interest.Wants(stmt.Context, op)
-	switch {
-	case op == Create && upserts:
-		wants = max(wants, t.interest.Wants(stmt.Context, Update))
-	case op == Create && wants >= Keys && inTx && !createdDiffers(db, t, l):
-		return nil
+	if op == Create {
+		m, meets := meetingOf(stmt)
+		switch {
+		case meets || len(stmt.Schema.CreateClauses) > 0: // those GORM adds only when it builds the statement
+			wants = m.wants(stmt.Context, t)
+		case wants >= Keys && inTx && !createdDiffers(db, t, l):
+			return nil
+		}
 	}
 	if wants < Keys {
 		return nil
 	}
 	w := &statementConn{ConnPool: stmt.ConnPool, outer: stmt.ConnPool, db: db, table: t, op: op, publisher: p, layout: l}
-	w.doNothing = conflict.DoNothing
 	_, w.givenSet = stmt.Clauses["SET"]
 	return w
 }

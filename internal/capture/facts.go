@@ -60,7 +60,8 @@ func (w *statementConn) ownFacts() facts {
 	stmt := w.db.Statement
 	switch w.op {
 	case Create:
-		_, f.upserts = stmt.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
+		_, f.upserts = meetingOf(stmt)
+		f.wants = w.table.interest.Wants(stmt.Context, Create)
 		f.differs = createdDiffers(w.db, w.table, w.layout)
 		return f
 	case Delete:

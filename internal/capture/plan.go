@@ -60,6 +60,8 @@ func planFor(f facts) plan {
 		return planChange(f)
 	case f.upserts:
 		return planUpsert(f)
+	case f.wants < Keys:
+		return plan{skip: true}
 	}
 	p := plan{readsAfter: f.differs, whole: true, failure: f.failure}
 	if p.failure == nil && f.differs && !f.hasKey {

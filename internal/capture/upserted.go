@@ -24,7 +24,7 @@ func (u *upsert) readBefore(w *statementConn) ([]Row, error) {
 	}
 	lock := ""
 	if w.dialect.keyLocks {
-		lock = w.dialect.lock(w.db.Statement, false)
+		lock = w.dialect.lock(w.db.Statement, u.setsKey)
 	}
 	rows, err := u.lookUp(w, lock)
 	return asBefore(rows), err
@@ -136,6 +136,14 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 	before := rowsByKey(w.before)
 	written := append(after, free...)
 	late, err := u.late(w, written, before)
+	gone := missingIn(rowsByKey(written), w.before) // the statement has replaced them, or set other keys
+	switch {
+	case !u.setsKey || len(gone) == 0:
+	case w.dialect.xmax && len(late) == len(gone): // those are the rows with other keys
+		late = nil
+	case w.dialect.xmax || !u.follows:
+		err = errors.Join(err, errNewKeys)
+	}
 	s.Rows = written[:0]
 	for _, row := range written {
 		old, met := before[row.Key.text]
@@ -151,8 +159,12 @@ func (u *upsert) fillUpserted(w *statementConn, s *Statement) error {
 		}
 		s.Rows = append(s.Rows, row)
 	}
-	if known := len(s.Rows) + len(s.Keyless); u.exact && !u.nothing && w.dialect.xmax && int64(known) < w.db.RowsAffected {
-		err = unreadRows(known, int(w.db.RowsAffected)) // the index takes for equal what the lookup does not
+	known, count := int64(len(s.Rows)+len(s.Keyless)), w.db.RowsAffected
+	if u.exact && !u.nothing && w.dialect.xmax && known < count || u.nothing && u.leaves && known != count {
+		err = unreadRows(int(known), int(count)) // the index takes for equal what the lookup does not, or the database has adjusted a key
+	}
+	if len(gone) > 0 {
+		s.Rows = sortRows(append(s.Rows, gone...))
 	}
 	return errors.Join(err, freeErr)
 }
@@ -223,6 +235,9 @@ func (u *upsert) late(w *statementConn, after []Row, before map[string]*Row) (ke
 func (u *upsert) readFree(w *statementConn, s *Statement) ([]Row, error) {
 	if len(u.free) == 0 {
 		return nil, nil
+	}
+	if u.leaves && w.db.RowsAffected != int64(u.count) {
+		return nil, errNewKeys // nor is it known which of them are rows
 	}
 	all, err := rowsInMemory(nil, w.db, w.table, w.layout)
 	if err != nil {

@@ -89,6 +89,34 @@ var databaseMutants = []mutant{
 		"made.next(t.schema.ModelType)", "made.next(value.Type())", ".", "TestCreateOtherType", "",
 	},
 	{
+		"takes INSERT IGNORE for a plain create", "internal/capture/upsert.go",
+		"case strings.Contains(modifier, \"IGNORE\"):", "case strings.Contains(modifier, \"IGNORES\"):", ".", "TestCreateMeets", "",
+	},
+	{
+		"takes INSERT OR REPLACE for a plain create", "internal/capture/upsert.go",
+		"strings.Contains(modifier, \"REPLACE\")", "strings.Contains(modifier, \"REPLACES\")", ".", "TestCreateMeets", "",
+	},
+	{
+		"looks at ON CONFLICT before it is complete", "internal/capture/conn.go",
+		"case meets || len(stmt.Schema.CreateClauses) > 0:", "case meets:", ".", "TestCreateMeets", "",
+	},
+	{
+		"takes an upsert that sets nothing for an update", "internal/capture/upsert.go",
+		"m.DoNothing || setsNothing(m.DoUpdates)", "setsNothing(m.DoUpdates)", ".", "TestCreateMeets", "",
+	},
+	{
+		"keeps a row whose key an upsert has set", "internal/capture/upserted.go",
+		"s.Rows = sortRows(append(s.Rows, gone...))", "s.Rows = sortRows(s.Rows)", ".", "TestCreateMeets", "",
+	},
+	{
+		"takes a row with another key for deleted only", "internal/capture/upserted.go",
+		"case w.dialect.xmax || !u.follows:", "case w.dialect.xmax:", ".", "TestCreateMeets", "",
+	},
+	{
+		"takes all elements of INSERT IGNORE for rows", "internal/capture/upserted.go",
+		"u.nothing && u.leaves && known != count", "u.nothing && u.leaves && known < 0", ".", "TestCreateMeets", "",
+	},
+	{
 		"announces what changed nothing", "internal/capture/callbacks.go",
 		"db.RowsAffected != 0 || isView", "true || isView", "internal/writetest", "TestCatalogue", programs,
 	},

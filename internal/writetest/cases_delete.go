@@ -139,6 +139,19 @@ var upserts = []write{
 	{via: "DB.Create", how: "ON CONFLICT, UpdateAll, a soft-deleted row", run: func(db *gorm.DB) error {
 		return db.Clauses(clause.OnConflict{UpdateAll: true}).Create(&Note{ID: 3, ProjectID: 1, Text: "z"}).Error
 	}, want: []string{`create project-1 {"id":3}`}},
+	{via: "DB.Create", how: "ON CONFLICT DO UPDATE, which sets the key", run: func(db *gorm.DB) error {
+		return db.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "email"}}, DoUpdates: clause.AssignmentColumns([]string{"id", "text"})}).
+			Create(&[]Account{{ID: 70, Email: "a", Text: "z"}, {ID: 71, Email: "z"}}).Error
+	}, want: []string{`delete account-1 {"id":1}`, `create account-70 {"id":70}`, `create account-71 {"id":71}`}},
+	{via: "DB.Create", how: "INSERT IGNORE", run: func(db *gorm.DB) error {
+		return db.Clauses(clause.Insert{Modifier: "IGNORE"}).Create(&[]Ticket{{ID: 1, BoardID: 9}, {ID: 70, BoardID: 9}}).Error
+	}, only: "mysql", want: []string{`create board-9 {"board":9,"id":70,"title":""}`}},
+	{via: "DB.Create", how: "INSERT OR IGNORE", run: func(db *gorm.DB) error {
+		return db.Clauses(clause.Insert{Modifier: "OR IGNORE"}).Create(&[]Ticket{{ID: 1, BoardID: 9}, {ID: 70, BoardID: 9}}).Error
+	}, only: "sqlite", want: []string{`create board-9 {"board":9,"id":70,"title":""}`}},
+	{via: "DB.Create", how: "INSERT OR REPLACE", run: func(db *gorm.DB) error {
+		return db.Clauses(clause.Insert{Modifier: "OR REPLACE"}).Create(&[]Ticket{{ID: 1, BoardID: 9}, {ID: 70, BoardID: 9}}).Error
+	}, only: "sqlite", want: []string{`delete board-1 {"board":1,"id":1,"title":"a"}`, `create board-9 {"board":9,"id":1,"title":""}`, `create board-9 {"board":9,"id":70,"title":""}`}},
 }
 
 // associations lists the ways of GORM's associations. Join tables are no models

@@ -55,7 +55,8 @@ The limits of the table:
 - The rows of a join table of a many-to-many association without a model are not sent: give it a model with a marker by SetupJoinTable, or use Notify.
 - The plugin does not see what the database does by itself: ON DELETE CASCADE, triggers, generated values that change with an update.
 - On MySQL an update sends all rows that it met as soon as one of them has changed.
-- An ON CONFLICT DO UPDATE WHERE that writes the existing values sends nothing.
+- An ON CONFLICT DO UPDATE WHERE, or an INSERT OR REPLACE, that writes the existing values sends nothing.
+- An INSERT OR FAIL that fails in a transaction of the program keeps the rows before the one that failed: they are not sent.
 - On MySQL a row that another transaction has created just before an upsert met it may be sent as created. SQLite has only one writer. On
   PostgreSQL such a row is a resync.
 - On PostgreSQL an update that may move rows, and that meets one which another transaction has just brought into its condition, is a resync: the
