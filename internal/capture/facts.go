@@ -48,7 +48,7 @@ func (w *statementConn) needsLayout(f *facts) bool {
 	case f.before || f.hides:
 		return true
 	}
-	known := f.keyed && !f.unscoped && f.wants == Keys && isNumberKey(w.table.schema) && !w.dialect.writer
+	known := f.keyed && !f.unscoped && f.wants == Keys && w.table.numberKey && !w.dialect.writer
 	return f.wants >= Keys && !known
 }
 

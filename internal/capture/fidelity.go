@@ -57,8 +57,11 @@ const (
 func (p *place) findFidelity() fidelity {
 	k, t := p.column.kind, p.field.IndirectFieldType
 	custom := exact
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
+	switch isScanner := reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()); {
+	case isScanner && isValuer(t), p.field.Serializer != nil:
 		custom = scanned
+	case isScanner, isValuer(t): // it writes or reads another value
+		custom = lost
 	}
 	among := func(kinds ...kind) fidelity {
 		for _, one := range kinds {
@@ -70,7 +73,7 @@ func (p *place) findFidelity() fidelity {
 	}
 	switch {
 	case p.field.Serializer != nil:
-		return exact
+		return among(text, document, bytes, integer, double, boolean, instant, wallTime)
 	case k != document && reflect.PointerTo(t).Implements(reflect.TypeFor[gorm.Valuer]()): // it is an expression
 		return lost
 	case p.field.GORMDataType == schema.Time:
@@ -101,22 +104,35 @@ func (p *place) isExactKey() bool {
 	if p.field.GORMDataType == schema.Time {
 		return false
 	}
-	switch t := p.field.IndirectFieldType; t.Kind() {
+	t := p.field.IndirectFieldType
+	if t.Kind() == reflect.Array {
+		return true // the type itself has one spelling
+	}
+	if isValuer(t) || p.field.Serializer != nil {
+		return false
+	}
+	switch t.Kind() {
 	case reflect.String:
 		return p.column.kind == text && !p.column.loose
 	case reflect.Slice:
 		return p.column.kind == bytes && p.column.typeName != "binary" || p.column.kind == text && !p.column.loose
-	case reflect.Array:
-		return true // the type itself has one spelling
 	case reflect.Struct:
 		return false
 	}
 	return p.column.kind == integer || p.column.kind == boolean
 }
 
+// isValuer reports whether a type says itself what the database gets.
+func isValuer(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[driver.Valuer]())
+}
+
 // isNumberKey reports whether the key is a number, which has one spelling.
 func isNumberKey(s *schema.Schema) bool {
 	for _, field := range s.PrimaryFields {
+		if isValuer(field.IndirectFieldType) || field.Serializer != nil {
+			return false
+		}
 		switch field.IndirectFieldType.Kind() {
 		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -173,14 +189,28 @@ func rescan(ctx context.Context, field *schema.Field, value any, row reflect.Val
 	if err != nil {
 		return err
 	}
-	kept := reflect.New(field.IndirectFieldType)
-	scan := kept.Interface().(sql.Scanner).Scan
-	if err = scan(plain); err != nil {
+	kept := newCell(field)
+	set := func(plain any) error {
+		if err := kept.(sql.Scanner).Scan(plain); err != nil {
+			return err
+		}
+		field.ReflectValueOf(ctx, row).SetZero()
+		return field.Set(ctx, row, kept)
+	}
+	if err = set(plain); err != nil {
 		text, ok := plain.(string)
-		if !ok || scan([]byte(text)) != nil {
+		if !ok || set([]byte(text)) != nil {
 			return fmt.Errorf("scan %s: %w", field.Name, err)
 		}
 	}
-	field.ReflectValueOf(ctx, row).SetZero()
-	return field.Set(ctx, row, kept.Interface())
+	return nil
+}
+
+// newCell returns what takes the value of a column. A serializer is GORM's own kind of it,
+// which runs when the field is set.
+func newCell(field *schema.Field) any {
+	if field.Serializer != nil {
+		return field.NewValuePool.Get()
+	}
+	return reflect.New(field.IndirectFieldType).Interface()
 }

@@ -127,7 +127,7 @@ func askFor(db *gorm.DB, pool gorm.ConnPool, d dialect, table string) (*layout, 
 // SQLite does not even tell that it has written.
 func (t *Table) layoutForCreate(db *gorm.DB) (*layout, error) {
 	wants, d := t.interest.Wants(db.Statement.Context, Create), dialectOf(db)
-	needed := wants == Columns || wants == Keys && !isNumberKey(t.schema)
+	needed := wants == Columns || wants == Keys && !t.numberKey
 	if !needed && (wants < Keys || !d.writer) {
 		return nil, nil
 	}

@@ -35,6 +35,7 @@ type Table struct {
 	soft      []*schema.Field // the columns that a soft delete sets
 	unwritten bool            // it has columns that a create does not write
 	defaults  bool            // it has columns that the database fills, besides the key
+	numberKey bool            // its key is of numbers, which have one spelling
 }
 
 // Column is a column of a table.
@@ -53,7 +54,7 @@ type Column struct {
 // NewTable returns the table of a parsed model. The handle tells what a delete of a row
 // does. Without one a table has no soft deletes.
 func NewTable(db *gorm.DB, s *schema.Schema) *Table {
-	t := &Table{Model: s.ModelType, Name: typeName(s.ModelType), schema: s, byName: map[string]*Column{}}
+	t := &Table{Model: s.ModelType, Name: typeName(s.ModelType), schema: s, byName: map[string]*Column{}, numberKey: isNumberKey(s)}
 	for _, field := range s.Fields {
 		if field.DBName == "" || s.FieldsByDBName[field.DBName] != field {
 			continue

@@ -188,4 +188,12 @@ var databaseMutants = []mutant{
 		"takes the program's time for GORM's", "internal/capture/facts.go",
 		"!w.givenSet && !stmt.SkipHooks &&", "!w.givenSet &&", ".", "TestNamesOfAutomaticColumns", "",
 	},
+	{
+		"takes a Valuer without Scan for exact", "internal/capture/fidelity.go",
+		"custom = lost", "custom = exact", ".", "TestValuesThatTypesWriteOtherwise", "",
+	},
+	{
+		"believes a key that its type writes otherwise", "internal/capture/fidelity.go",
+		"if isValuer(t) || p.field.Serializer != nil {", "if p.field.Serializer != nil {", ".", "TestValuesThatTypesWriteOtherwise", "",
+	},
 }
