@@ -89,6 +89,14 @@ type slot struct {
 	Text                    *string `gorm:"not null"`
 }
 
+// strict is a row that meets others only by its key.
+type strict struct {
+	rohrpost.NotifyOnChange `rohrpost:"group:board-{board_id}"`
+	ID                      uint
+	BoardID                 uint
+	Text                    *string `gorm:"not null"`
+}
+
 // link is a row of a join table: nothing but its key.
 type link struct {
 	rohrpost.NotifyOnChange
@@ -139,6 +147,12 @@ func TestCreateMeets(t *testing.T) {
 		{"OR IGNORE, an element that is no row", func(db *gorm.DB) error {
 			return modified(db, "OR IGNORE").Create(&[]slot{{ID: 5, BoardID: 5, Email: "e", Text: text("")}, {ID: 6, BoardID: 6, Email: "f"}}).Error
 		}, []string{`create board-5 {"id":5}`}},
+		{"OR IGNORE, an element that meets nothing and is no row", func(db *gorm.DB) error {
+			return modified(db, "OR IGNORE").Create(&[]strict{{BoardID: 5, Text: text("")}, {BoardID: 6}}).Error
+		}, []string{resync}},
+		{"OR IGNORE, elements that meet nothing", func(db *gorm.DB) error {
+			return modified(db, "OR IGNORE").Create(&[]strict{{BoardID: 5, Text: text("")}, {BoardID: 6, Text: text("")}}).Error
+		}, []string{`create board-5 {"id":1}`, `create board-6 {"id":2}`}},
 		{"OR IGNORE beside ON CONFLICT", func(db *gorm.DB) error {
 			return modified(db, "OR IGNORE").Clauses(clause.OnConflict{UpdateAll: true}).
 				Create(&[]slot{{ID: 1, BoardID: 2, Email: "a", Text: text("")}, {ID: 5, BoardID: 5, Email: "a", Text: text("")}}).Error
@@ -177,7 +191,7 @@ func TestCreateMeets(t *testing.T) {
 	} {
 		for _, inTx := range []bool{true, false} {
 			t.Run(fmt.Sprint(test.name, " ", inTx), func(t *testing.T) {
-				db, rec := openDB(t, gorm.Config{SkipDefaultTransaction: !inTx}, &slot{}, &link{}, &removal{}, &lasting{})
+				db, rec := openDB(t, gorm.Config{SkipDefaultTransaction: !inTx}, &slot{}, &link{}, &removal{}, &lasting{}, &strict{})
 				require.NoError(t, db.Create(&[]slot{{BoardID: 1, Email: "a", Text: text("")}, {BoardID: 1, Email: "b", Text: text("")}}).Error)
 				require.NoError(t, db.Create(&link{A: 1, B: 1}).Error)
 				require.NoError(t, db.Create(&removal{Text: "a"}).Error)
