@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"database/sql/driver"
-	"reflect"
 	"slices"
 
 	"gorm.io/gorm"
@@ -65,7 +63,7 @@ func (w *statementConn) ownFacts() facts {
 		f.differs = createdDiffers(w.db, w.table, w.layout)
 		return f
 	case Delete:
-		f.wants = w.table.interest.Wants(stmt.Context, Delete)
+		f.wants, f.rewrites = w.table.interest.Wants(stmt.Context, Delete), w.rewrites()
 	case Update:
 		w.assigned = w.assignments()
 		w.set = setColumns(w.space[:0], w.assigned)
@@ -91,12 +89,26 @@ func (w *statementConn) removes() bool {
 	return w.op == Delete && !sets
 }
 
+// rewrites reports whether a soft delete sets columns whose values before it are needed, and
+// not known to be zero.
+func (w *statementConn) rewrites() bool {
+	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
+	return slices.ContainsFunc(set, func(assignment clause.Assignment) bool {
+		c := w.table.byName[w.table.nameOf(assignment.Column.Name)]
+		if c == nil || !slices.Contains(w.table.soft, c.field) {
+			return c == nil || w.table.needs(c.field)
+		}
+		return slices.Contains(w.table.cleared, c.field)
+	})
+}
+
 // hides reports whether an update may hide rows that are there or show those that a
 // soft delete has hidden. Without Unscoped it meets only live rows, and a Save writes
 // them live again.
 func (w *statementConn) hides() bool {
 	return slices.ContainsFunc(w.assigned, func(assignment clause.Assignment) bool {
-		return w.table.SoftDelete && w.table.isOpaque(assignment) || w.table.isSoft(assignment.Column.Name) && (w.db.Statement.Unscoped || !isNull(assignment.Value))
+		return w.table.SoftDelete && w.table.isOpaque(assignment) || w.table.isSoft(assignment.Column.Name) &&
+			(w.db.Statement.Unscoped || len(w.table.cleared) > 0 || !isNull(assignment.Value))
 	})
 }
 
@@ -166,18 +178,4 @@ func setColumns(columns []string, set clause.Set) []string {
 func namesTables(stmt *gorm.Statement) bool {
 	from, _ := stmt.Clauses["FROM"].Expression.(clause.From)
 	return len(from.Joins) > 0 || len(from.Tables) > 1
-}
-
-func isNull(value any) bool {
-	if value == nil {
-		return true
-	}
-	if v := reflect.ValueOf(value); v.IsZero() {
-		return true
-	}
-	if valuer, ok := value.(driver.Valuer); ok {
-		plain, err := valuer.Value()
-		return err == nil && plain == nil
-	}
-	return false
 }

@@ -25,6 +25,7 @@ type facts struct {
 	removes  bool // it is a DELETE: a soft delete is an UPDATE
 	asked    bool // the caller's statement has RETURNING already
 	joined   bool // it names several tables
+	rewrites bool // a soft delete sets what is needed as it was before
 
 	// Of a create:
 	differs bool // its rows may differ from those in memory
@@ -99,7 +100,7 @@ func (f facts) canReturn() bool {
 	if f.removes {
 		return f.dialect.delete && !f.asked && !(f.dialect.duplicate && f.joined)
 	}
-	return f.dialect.update && !f.asked && !f.rereads
+	return f.dialect.update && !f.asked && !f.rereads && !f.rewrites
 }
 
 // planUpsert decides about an INSERT … ON CONFLICT.

@@ -33,6 +33,7 @@ type Table struct {
 	failure   error // why the consumer can use none of its rows
 	byName    map[string]*Column
 	soft      []*schema.Field // the columns that a soft delete sets
+	cleared   []*schema.Field // those of them that it sets to zero, such as "active"
 	unwritten bool            // it has columns that a create does not write
 	defaults  bool            // it has columns that the database fills, besides the key
 	numberKey bool            // its key is of numbers, which have one spelling
@@ -68,8 +69,14 @@ func NewTable(db *gorm.DB, s *schema.Schema) *Table {
 		t.byName[c.Name] = c
 		t.unwritten = t.unwritten || !field.Creatable
 		t.defaults = t.defaults || field.HasDefaultValue && field.DefaultValueInterface == nil && !field.PrimaryKey
-		if db != nil && deletesSoftly(db, s, field) {
+		if db == nil {
+			continue
+		}
+		if soft, clears := deletesSoftly(db, s, field); soft {
 			t.soft = append(t.soft, field)
+			if clears {
+				t.cleared = append(t.cleared, field)
+			}
 		}
 	}
 	for _, field := range s.PrimaryFields {
@@ -80,11 +87,12 @@ func NewTable(db *gorm.DB, s *schema.Schema) *Table {
 }
 
 // deletesSoftly reports whether the type of a field turns a DELETE into another
-// statement. It may as well only narrow it, so that the clauses are tried.
-func deletesSoftly(db *gorm.DB, s *schema.Schema, field *schema.Field) (soft bool) {
+// statement, and whether that one sets it to zero. It may as well only narrow it, so that
+// the clauses are tried.
+func deletesSoftly(db *gorm.DB, s *schema.Schema, field *schema.Field) (soft, clears bool) {
 	value, ok := reflect.New(field.IndirectFieldType).Interface().(schema.DeleteClausesInterface)
 	if !ok {
-		return false
+		return false, false
 	}
 	_ = panics.Guard(func() error { // the clauses are the user's code
 		for _, c := range value.DeleteClauses(field) {
@@ -94,10 +102,29 @@ func deletesSoftly(db *gorm.DB, s *schema.Schema, field *schema.Field) (soft boo
 			stmt.AddClause(c)
 			_, sets := stmt.Clauses["SET"]
 			soft = soft || sets || stmt.SQL.Len() > 0
+			set, _ := stmt.Clauses["SET"].Expression.(clause.Set)
+			clears = clears || slices.ContainsFunc(set, func(a clause.Assignment) bool {
+				return a.Column.Name == field.DBName && isNull(a.Value)
+			})
 		}
 		return nil
 	})
-	return soft
+	return soft, clears
+}
+
+// isNull reports whether a value is null or zero in the database.
+func isNull(value any) bool {
+	if value == nil {
+		return true
+	}
+	if v := reflect.ValueOf(value); v.Kind() != reflect.Struct && v.IsZero() { // a zero time is none
+		return true
+	}
+	if valuer, ok := value.(driver.Valuer); ok {
+		plain, err := valuer.Value()
+		return err == nil && plain == nil
+	}
+	return false
 }
 
 // Interest returns the consumer's interest in the table.
@@ -137,7 +164,9 @@ func (t *Table) KeyParts() int { return len(t.schema.PrimaryFields) }
 // Hidden reports whether a row is soft-deleted.
 func (t *Table) Hidden(ctx context.Context, row reflect.Value) bool {
 	for _, field := range t.soft {
-		if value, isZero := field.ValueOf(ctx, row); !isZero && !isZeroValue(field, value) {
+		value, isZero := field.ValueOf(ctx, row)
+		isZero = isZero || isZeroValue(field, value)
+		if isZero == slices.Contains(t.cleared, field) {
 			return true
 		}
 	}

@@ -130,7 +130,7 @@ var databaseMutants = []mutant{
 	},
 	{
 		"shows what is soft-deleted", "internal/capture/table.go",
-		"!isZero && !isZeroValue(field, value) {", "!isZero && !isZeroValue(field, value) && false {", "internal/writetest", "TestPrograms", programs,
+		"if isZero == slices.Contains(t.cleared, field) {", "if false {", "internal/writetest", "TestPrograms", programs,
 	},
 	{
 		"leaves rows in the order of the database", "internal/capture/changed.go",
@@ -195,5 +195,13 @@ var databaseMutants = []mutant{
 	{
 		"believes a key that its type writes otherwise", "internal/capture/fidelity.go",
 		"if isValuer(t) || p.field.Serializer != nil {", "if p.field.Serializer != nil {", ".", "TestValuesThatTypesWriteOtherwise", "",
+	},
+	{
+		"tells a soft delete with what it has set", "internal/capture/plan.go",
+		"&& !f.rereads && !f.rewrites", "&& !f.rereads", ".", "TestKindsOfSoftDelete", "",
+	},
+	{
+		"hides what has its flag set", "internal/capture/table.go",
+		"isZero == slices.Contains(t.cleared, field)", "!isZero", ".", "TestKindsOfSoftDelete", "",
 	},
 }
