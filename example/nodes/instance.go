@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -138,8 +139,17 @@ func migrate(o options) error {
 	return errors.Join(db.AutoMigrate(&Task{}), pool.Close())
 }
 
-func openSQLite(file string) (*gorm.DB, error) {
-	return gorm.Open(sqlite.Open("file:"+file+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{Logger: logger.Discard})
+// openSQLite opens a file in WAL mode. To the second of two processes that turn it on at the
+// same moment SQLite says at once that the file is locked, whatever _busy_timeout is.
+func openSQLite(file string) (db *gorm.DB, err error) {
+	for range 50 {
+		db, err = gorm.Open(sqlite.Open("file:"+file+"?_journal_mode=WAL&_busy_timeout=10000&_txlock=immediate"), &gorm.Config{Logger: logger.Discard})
+		if err == nil || !strings.Contains(err.Error(), "locked") {
+			return db, err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil, err
 }
 
 func newHandler(hub *rohrpost.Hub, db *gorm.DB, instance string) http.Handler {
