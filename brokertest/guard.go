@@ -48,6 +48,12 @@ func call[T any](g guard, method string, f func() (T, error)) (T, error) {
 	}
 }
 
+// do is call for a method without a result.
+func (g guard) do(method string, f func() error) error {
+	_, err := call(g, method, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the broker panicked: %v", p)
@@ -55,8 +61,7 @@ func recovered(err *error) {
 }
 
 func (g guard) Publish(ctx context.Context, batches []broker.Batch) error {
-	_, err := call(g, "Publish", func() (struct{}, error) { return struct{}{}, g.given.Publish(ctx, batches) })
-	return err
+	return g.do("Publish", func() error { return g.given.Publish(ctx, batches) })
 }
 
 func (g guard) Taken(ctx context.Context, source string) (uint64, error) {
@@ -68,8 +73,7 @@ func (g guard) Follow(ctx context.Context, streams []string) ([]broker.Position,
 }
 
 func (g guard) Unfollow(ctx context.Context, streams []string) error {
-	_, err := call(g, "Unfollow", func() (struct{}, error) { return struct{}{}, g.given.Unfollow(ctx, streams) })
-	return err
+	return g.do("Unfollow", func() error { return g.given.Unfollow(ctx, streams) })
 }
 
 func (g guard) Read(ctx context.Context, stream string, after uint64, limit int) (broker.History, error) {
@@ -90,8 +94,7 @@ func (g guard) Signal(ctx context.Context, messages []broker.Message) error {
 	if !ok {
 		return errors.New("the broker is no Signaler")
 	}
-	_, err := call(g, "Signal", func() (struct{}, error) { return struct{}{}, s.Signal(ctx, messages) })
-	return err
+	return g.do("Signal", func() error { return s.Signal(ctx, messages) })
 }
 
 // limits are those of a Limiter, else zero.

@@ -155,8 +155,7 @@ func (w *statementConn) givesValue(dest map[string]any, column string) bool {
 // program may spell and qualify them as its database allows.
 func (w *statementConn) assignments() clause.Set {
 	set, _ := w.db.Statement.Clauses["SET"].Expression.(clause.Set)
-	spelled := func(a clause.Assignment) bool { return w.table.byName[a.Column.Name] != nil }
-	if !slices.ContainsFunc(set, func(a clause.Assignment) bool { return !spelled(a) }) {
+	if !slices.ContainsFunc(set, func(a clause.Assignment) bool { return w.table.byName[a.Column.Name] == nil }) {
 		return set
 	}
 	set = slices.Clone(set)
