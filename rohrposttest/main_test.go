@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // failing runs a test that must fail, and returns its output.
@@ -49,10 +50,23 @@ func TestMain(m *testing.M) {
 	for _, cleanup := range t.cleanups { // of the examples
 		cleanup()
 	}
-	buf := make([]byte, 1<<20)
-	if stacks := string(buf[:runtime.Stack(buf, true)]); code == 0 && strings.Contains(stacks, "mailbox") {
-		fmt.Fprintln(os.Stderr, stacks)
+	left := stacks()
+	for range 50 { // goroutines that are ending may end
+		if !strings.Contains(left, "mailbox") {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+		left = stacks()
+	}
+	if code == 0 && strings.Contains(left, "mailbox") {
+		fmt.Fprintln(os.Stderr, left)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// stacks returns those of all goroutines.
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
 }
